@@ -1,0 +1,1 @@
+//! The archive: a plain ZIP, written as one stream and read strictly.

@@ -1,0 +1,315 @@
+//! The seam over `wasi:filesystem`, called directly. Used in the sandbox only; see `native.rs` for the twin.
+
+use wasip2::filesystem::preopens::get_directories;
+use wasip2::filesystem::types::{
+    Descriptor, DescriptorFlags, DescriptorStat, DescriptorType, ErrorCode, OpenFlags, PathFlags,
+};
+
+use super::{DirEntry, FileKind, Stat};
+use crate::error::{Error, ErrorKind, Result};
+
+/// The directories that the host preopened.
+#[derive(Debug)]
+pub struct Roots(Vec<(String, Descriptor)>);
+
+impl Roots {
+    /// All preopens of this instance.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut list: Vec<_> = get_directories().into_iter().map(|(d, name)| (name, d)).collect();
+        list.sort_by(|a, b| b.0.cmp(&a.0));
+        Self(list)
+    }
+
+    /// Opens the directory `path`: a preopen, or a folder below one.
+    ///
+    /// # Errors
+    /// `NotFound` when no preopen covers it, or what opening says.
+    pub fn open(&self, path: &str) -> Result<Dir> {
+        for (name, root) in &self.0 {
+            // "." has to be opened: the Node shim refuses to list the preopen itself.
+            if path == name {
+                return open_dir(root, ".");
+            }
+            if let Some(rest) = path.strip_prefix(name.as_str()).and_then(|r| r.strip_prefix('/')) {
+                return open_dir(root, rest);
+            }
+        }
+        Err(super::missing_preopen(path))
+    }
+}
+
+impl Default for Roots {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// An open directory.
+#[derive(Debug)]
+pub struct Dir(Descriptor);
+
+/// An open file.
+#[derive(Debug)]
+pub struct File {
+    descriptor: Descriptor,
+    name: String,
+}
+
+/// The one table from WASI's error codes to ours.
+fn error(operation: &str, path: &str, code: ErrorCode) -> Error {
+    let kind = match code {
+        ErrorCode::NoEntry => ErrorKind::NotFound,
+        ErrorCode::Exist | ErrorCode::NotEmpty => ErrorKind::AlreadyExists,
+        ErrorCode::Access | ErrorCode::NotPermitted | ErrorCode::ReadOnly => ErrorKind::AccessDenied,
+        ErrorCode::InsufficientSpace | ErrorCode::Quota | ErrorCode::FileTooLarge => ErrorKind::NoSpace,
+        _ => ErrorKind::Io,
+    };
+    Error::new(kind, operation, code.message()).about(path)
+}
+
+fn kind_of(t: DescriptorType) -> FileKind {
+    match t {
+        DescriptorType::RegularFile => FileKind::File,
+        DescriptorType::Directory => FileKind::Directory,
+        DescriptorType::SymbolicLink => FileKind::Symlink,
+        _ => FileKind::Special,
+    }
+}
+
+fn stat_of(stat: &DescriptorStat) -> Stat {
+    Stat {
+        kind: kind_of(stat.type_),
+        size: stat.size,
+        mtime_ns: stat.data_modification_timestamp.and_then(|t| {
+            i64::try_from(t.seconds)
+                .ok()?
+                .checked_mul(1_000_000_000)?
+                .checked_add(i64::from(t.nanoseconds))
+        }),
+    }
+}
+
+fn open_dir(root: &Descriptor, path: &str) -> Result<Dir> {
+    // MUTATE_DIRECTORY is what creating and renaming below it need; a read-only preopen refuses it, so it is
+    // asked for first and done without when refused.
+    let flags = DescriptorFlags::READ | DescriptorFlags::MUTATE_DIRECTORY;
+    root.open_at(PathFlags::empty(), path, OpenFlags::DIRECTORY, flags)
+        .or_else(|_| {
+            root.open_at(
+                PathFlags::empty(),
+                path,
+                OpenFlags::DIRECTORY,
+                DescriptorFlags::READ,
+            )
+        })
+        .map(Dir)
+        .map_err(|code| error("open", path, code))
+}
+
+impl Dir {
+    /// Opens a directory below this one.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn open_dir(&self, path: &str) -> Result<Self> {
+        open_dir(&self.0, path)
+    }
+
+    /// Opens a regular file for reading, without following a link in its last component.
+    ///
+    /// # Errors
+    /// What the file system says; `Io` for what is not a regular file.
+    pub fn open(&self, path: &str) -> Result<File> {
+        let descriptor = self
+            .0
+            .open_at(
+                PathFlags::empty(),
+                path,
+                OpenFlags::empty(),
+                DescriptorFlags::READ,
+            )
+            .map_err(|code| error("open", path, code))?;
+        Ok(File {
+            descriptor,
+            name: path.to_owned(),
+        })
+    }
+
+    /// Creates a file that must not exist, for writing.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, or what the file system says.
+    pub fn create(&self, path: &str) -> Result<File> {
+        let flags = DescriptorFlags::READ | DescriptorFlags::WRITE;
+        self.0
+            .open_at(
+                PathFlags::empty(),
+                path,
+                OpenFlags::CREATE | OpenFlags::EXCLUSIVE,
+                flags,
+            )
+            .map(|descriptor| File {
+                descriptor,
+                name: path.to_owned(),
+            })
+            .map_err(|code| error("create", path, code))
+    }
+
+    /// What a path is, without following a link; `None` when there is nothing.
+    ///
+    /// # Errors
+    /// What the file system says, apart from "not found".
+    pub fn stat(&self, path: &str) -> Result<Option<Stat>> {
+        match self.0.stat_at(PathFlags::empty(), path) {
+            Ok(stat) => Ok(Some(stat_of(&stat))),
+            Err(ErrorCode::NoEntry) => Ok(None),
+            Err(code) => Err(error("stat", path, code)),
+        }
+    }
+
+    /// The names in this directory, in no order. One odd entry never ends the listing.
+    ///
+    /// # Errors
+    /// What the file system says of the directory itself.
+    pub fn list(&self) -> Result<Vec<DirEntry>> {
+        let stream = self.0.read_directory().map_err(|code| error("list", ".", code))?;
+        let mut out = Vec::new();
+        let mut odd = 0usize;
+        loop {
+            match stream.read_directory_entry() {
+                Ok(Some(entry)) => out.push(DirEntry {
+                    name: entry.name,
+                    kind: kind_of(entry.type_),
+                    problem: None,
+                }),
+                Ok(None) => return Ok(out),
+                // A name that is not UTF-8: the listing goes on behind it.
+                Err(ErrorCode::IllegalByteSequence) => {
+                    odd += 1;
+                    out.push(DirEntry {
+                        name: format!("(name {odd} that is not UTF-8)"),
+                        kind: FileKind::Special,
+                        problem: Some(super::NOT_UTF8.to_owned()),
+                    });
+                }
+                Err(code) => return Err(error("list", ".", code)),
+            }
+        }
+    }
+
+    /// The target of a symbolic link.
+    ///
+    /// # Errors
+    /// What the file system says (absolute targets can't be read through WASI).
+    pub fn read_link(&self, path: &str) -> Result<String> {
+        self.0
+            .readlink_at(path)
+            .map_err(|code| error("read link", path, code))
+    }
+
+    /// Creates a directory that must not exist.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, or what the file system says.
+    pub fn make_dir(&self, path: &str) -> Result<()> {
+        self.0
+            .create_directory_at(path)
+            .map_err(|code| error("create directory", path, code))
+    }
+
+    /// Creates a symbolic link with a relative target.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, or what the file system says.
+    pub fn symlink(&self, target: &str, path: &str) -> Result<()> {
+        self.0
+            .symlink_at(target, path)
+            .map_err(|code| error("create link", path, code))
+    }
+
+    /// Renames within this directory; an existing `to` is replaced, as by POSIX `rename`.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn rename(&self, from: &str, to: &str) -> Result<()> {
+        self.0
+            .rename_at(from, &self.0, to)
+            .map_err(|code| error("rename", from, code))
+    }
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn unlink(&self, path: &str) -> Result<()> {
+        self.0
+            .unlink_file_at(path)
+            .map_err(|code| error("remove", path, code))
+    }
+
+    /// Makes the directory's own entries durable.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn sync(&self) -> Result<()> {
+        self.0.sync().map_err(|code| error("sync", ".", code))
+    }
+}
+
+impl File {
+    /// Reads at most `len` bytes (and at most [`super::READ_SIZE`]) at `offset` into `buffer`, replacing what
+    /// was in it; empty at the end of the file.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn read_at(&self, buffer: &mut Vec<u8>, len: usize, offset: u64) -> Result<()> {
+        match self.descriptor.read(len.min(super::READ_SIZE) as u64, offset) {
+            Ok((bytes, _end)) => {
+                *buffer = bytes;
+                Ok(())
+            }
+            Err(code) => Err(error("read", &self.name, code)),
+        }
+    }
+
+    /// Writes all of `bytes` at `offset`.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn write_all_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        let mut done = 0usize;
+        while done < bytes.len() {
+            let n = self
+                .descriptor
+                .write(&bytes[done..], offset + done as u64)
+                .map_err(|code| error("write", &self.name, code))?;
+            if n == 0 {
+                return Err(error("write", &self.name, ErrorCode::InsufficientSpace));
+            }
+            done += usize::try_from(n).unwrap_or(usize::MAX);
+        }
+        Ok(())
+    }
+
+    /// What the file system says of the open file.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn stat(&self) -> Result<Stat> {
+        self.descriptor
+            .stat()
+            .map(|s| stat_of(&s))
+            .map_err(|code| error("stat", &self.name, code))
+    }
+
+    /// Makes content and size durable.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn sync(&self) -> Result<()> {
+        self.descriptor
+            .sync()
+            .map_err(|code| error("sync", &self.name, code))
+    }
+}

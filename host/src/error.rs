@@ -1,0 +1,127 @@
+//! The one error type of the host and its code table: every failure of the command line (and later of the API)
+//! gets its exit code here and nowhere else (DESIGN section 6).
+
+use std::fmt;
+
+/// What kind of failure it is: the stable English `code` of `--json` and the API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    /// Wrong arguments.
+    Usage,
+    /// The configuration is wrong.
+    Config,
+    /// No such backup, entry or file.
+    NotFound,
+    /// A verification or drill found something wrong.
+    VerifyFailed,
+    /// An archive is damaged.
+    Corrupt,
+    /// Another run holds the backups.
+    Busy,
+    /// No space left.
+    NoSpace,
+    /// The operating system refused access.
+    AccessDenied,
+    /// The sandbox refused something, or a component does not fit it.
+    Sandbox,
+    /// Stopped on request.
+    Cancelled,
+    /// No progress within the deadline.
+    Stuck,
+    /// The catalog can't be read.
+    CatalogInvalid,
+    /// Something would have to be overwritten.
+    AlreadyExists,
+    /// Refused to protect a backup.
+    Refused,
+    /// A configured source is missing or empty.
+    SourceMissing,
+    /// A database could not be dumped.
+    DumpFailed,
+    /// Something that this version does not have.
+    Unsupported,
+    /// Another failure of reading or writing.
+    Io,
+    /// A bug: the component trapped, or an invariant broke.
+    Internal,
+}
+
+impl Code {
+    /// The stable name, and the exit code.
+    #[must_use]
+    pub const fn row(self) -> (&'static str, u8) {
+        match self {
+            Self::Usage => ("usage", 2),
+            Self::Config => ("invalid_config", 2),
+            Self::NotFound => ("not_found", 4),
+            Self::VerifyFailed => ("verify_failed", 5),
+            Self::Corrupt => ("corrupt", 5),
+            Self::Busy => ("busy", 6),
+            Self::NoSpace => ("no_space", 7),
+            Self::AccessDenied => ("access_denied", 8),
+            Self::Sandbox => ("sandbox_refused", 8),
+            Self::Cancelled => ("cancelled", 9),
+            Self::Stuck => ("stuck", 9),
+            Self::CatalogInvalid => ("catalog_invalid", 10),
+            Self::AlreadyExists => ("already_exists", 10),
+            Self::Refused => ("refused", 10),
+            Self::SourceMissing => ("source_missing", 10),
+            Self::DumpFailed => ("dump_failed", 10),
+            Self::Unsupported => ("unsupported", 10),
+            Self::Io => ("io", 10),
+            Self::Internal => ("internal", 10),
+        }
+    }
+}
+
+/// A failure, with all that a message needs.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct Error {
+    /// What kind of failure it is.
+    pub code: Code,
+    /// What went wrong, about what, in one sentence.
+    pub message: String,
+    /// What to do about it.
+    pub remedy: Option<String>,
+}
+
+/// Shorthand for results of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// An error with a code and a sentence that names the thing and the cause.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), remedy: None }
+    }
+
+    /// Says what to do about it.
+    #[must_use]
+    pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
+    }
+
+    /// An I/O error while doing `what` (`open /srv/app/static`): its kind chooses the code.
+    #[must_use]
+    pub fn io(what: impl fmt::Display, error: &std::io::Error) -> Self {
+        use std::io::ErrorKind as K;
+        let code = match error.kind() {
+            K::NotFound => Code::NotFound,
+            K::PermissionDenied | K::ReadOnlyFilesystem => Code::AccessDenied,
+            K::StorageFull | K::QuotaExceeded => Code::NoSpace,
+            K::AlreadyExists | K::DirectoryNotEmpty => Code::AlreadyExists,
+            _ => Code::Io,
+        };
+        Self::new(code, format!("{what}: {error}"))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match &self.remedy {
+            Some(remedy) => write!(f, " ({remedy})"),
+            None => Ok(()),
+        }
+    }
+}
