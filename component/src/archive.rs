@@ -1,1 +1,14 @@
 //! The archive: a plain ZIP, written as one stream and read strictly.
+
+mod directory;
+mod ends;
+pub mod entry_path;
+mod entry_reader;
+mod fields;
+mod local;
+pub mod reader;
+mod window;
+
+pub use directory::{EntryKind, EntryView};
+pub use entry_reader::EntryReader;
+pub use reader::ArchiveReader;
