@@ -7,6 +7,8 @@ mod entry_reader;
 mod fields;
 mod local;
 pub mod reader;
+#[cfg(test)]
+pub(crate) mod testing;
 mod window;
 
 pub use directory::{EntryKind, EntryView};

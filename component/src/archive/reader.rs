@@ -274,3 +274,7 @@ pub(crate) fn shown(name: &str) -> Cow<'_, str> {
     }
     Cow::Owned(out)
 }
+
+#[cfg(test)]
+#[path = "reader_tests.rs"]
+mod tests;
