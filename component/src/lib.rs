@@ -14,6 +14,7 @@ pub mod catalog;
 pub mod error;
 pub mod fs;
 pub mod manifest;
+pub mod run;
 pub mod types;
 
 pub use error::{Error, ErrorKind, Result};
