@@ -4,6 +4,8 @@
 
 mod recover;
 
+pub(crate) use recover::remove_files;
+
 use serde_json::Map;
 
 use crate::catalog::{Catalog, Record, Status, names, time};
