@@ -28,8 +28,57 @@ pub struct Codec(State);
 
 enum State {
     Store,
-    Deflate(Box<Compress>),
+    Deflate(Deflate),
     Zstd(Box<CompressionContext>),
+}
+
+/// Deflate's state.
+///
+/// A stream that was not ended is never reset but thrown away with its state: zlib-rs 0.6.8 keeps an open block
+/// (at level 1) and a part of its output buffer over such a reset, and what follows is corrupt or panics.
+struct Deflate {
+    state: Box<Compress>,
+    level: flate2::Compression,
+    unfinished: bool,
+}
+
+impl Deflate {
+    fn new(level: flate2::Compression) -> Self {
+        Self {
+            state: Box::new(Compress::new(level, false)),
+            level,
+            unfinished: false,
+        }
+    }
+
+    fn begin(&mut self) {
+        if self.unfinished {
+            *self = Self::new(self.level);
+        } else {
+            self.state.reset();
+        }
+    }
+
+    /// Feeds `input`, then flushes as `flush` says, with as much room in `out` as it takes.
+    fn feed(&mut self, input: &[u8], out: &mut Vec<u8>, flush: FlushCompress) -> Result<()> {
+        self.unfinished = true;
+        let start = self.state.total_in();
+        loop {
+            let fed = usize::try_from(self.state.total_in() - start).unwrap_or(usize::MAX);
+            let rest = input.get(fed..).unwrap_or(&[]);
+            out.reserve(4 * 1024 + rest.len() / 2);
+            let status = self.state.compress_vec(rest, out, flush).map_err(failed)?;
+            let all_in = self.state.total_in() - start == input.len() as u64;
+            let full = out.len() == out.capacity();
+            if status == Status::StreamEnd {
+                self.unfinished = false;
+                return Ok(());
+            }
+            if !matches!(flush, FlushCompress::Finish) && all_in && !full {
+                return Ok(());
+            }
+        }
+    }
 }
 
 impl std::fmt::Debug for Codec {
@@ -64,10 +113,7 @@ impl Codec {
             .remedy(format!("give one from 1 to {highest}")));
         }
         Ok(Self(if compression == Compression::Deflate {
-            State::Deflate(Box::new(Compress::new(
-                flate2::Compression::new(level.into()),
-                false,
-            )))
+            State::Deflate(Deflate::new(flate2::Compression::new(level.into())))
         } else {
             let level = CompressionLevel::from_level(level.min(ZSTD_MAX).into());
             State::Zstd(Box::new(CompressionContext::new(level)))
@@ -97,14 +143,8 @@ impl Codec {
         match &mut self.0 {
             State::Store => return Ok(Method::Store),
             State::Deflate(state) => {
-                state.reset();
-                out.reserve(input.len());
-                let status = state
-                    .compress_vec(input, out, FlushCompress::Finish)
-                    .map_err(failed)?;
-                if status != Status::StreamEnd {
-                    return Ok(Method::Store);
-                }
+                state.begin();
+                state.feed(input, out, FlushCompress::Finish)?;
             }
             State::Zstd(state) => {
                 state.abandon_frame();
@@ -126,7 +166,7 @@ impl Codec {
     pub fn begin(&mut self) {
         match &mut self.0 {
             State::Store => {}
-            State::Deflate(state) => state.reset(),
+            State::Deflate(state) => state.begin(),
             State::Zstd(state) => state.abandon_frame(),
         }
     }
@@ -138,7 +178,7 @@ impl Codec {
     pub fn push(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<()> {
         match &mut self.0 {
             State::Store => out.extend_from_slice(input),
-            State::Deflate(state) => deflate(state, input, out, FlushCompress::None)?,
+            State::Deflate(state) => state.feed(input, out, FlushCompress::None)?,
             State::Zstd(state) => zstd_write(state, input, out)?,
         }
         Ok(())
@@ -151,7 +191,7 @@ impl Codec {
     pub fn sync(&mut self, out: &mut Vec<u8>) -> Result<()> {
         match &mut self.0 {
             State::Store => Ok(()),
-            State::Deflate(state) => deflate(state, &[], out, FlushCompress::Sync),
+            State::Deflate(state) => state.feed(&[], out, FlushCompress::Sync),
             State::Zstd(state) => state.flush(out).map_err(failed),
         }
     }
@@ -163,7 +203,7 @@ impl Codec {
     pub fn end(&mut self, out: &mut Vec<u8>) -> Result<()> {
         match &mut self.0 {
             State::Store => Ok(()),
-            State::Deflate(state) => deflate(state, &[], out, FlushCompress::Finish),
+            State::Deflate(state) => state.feed(&[], out, FlushCompress::Finish),
             State::Zstd(state) => state.finish_frame(out).map_err(failed),
         }
     }
@@ -178,26 +218,6 @@ fn zstd_write(state: &mut CompressionContext, mut input: &[u8], out: &mut Vec<u8
         input = &input[n..];
     }
     Ok(())
-}
-
-/// Feeds `input`, then flushes as `flush` says, with as much room in `out` as it takes.
-fn deflate(state: &mut Compress, input: &[u8], out: &mut Vec<u8>, flush: FlushCompress) -> Result<()> {
-    let start = state.total_in();
-    loop {
-        let fed = usize::try_from(state.total_in() - start).unwrap_or(usize::MAX);
-        let rest = input.get(fed..).unwrap_or(&[]);
-        out.reserve(16 * 1024 + rest.len() / 2);
-        let status = state.compress_vec(rest, out, flush).map_err(failed)?;
-        let all_in = state.total_in() - start == input.len() as u64;
-        let full = out.len() == out.capacity();
-        let done = match flush {
-            FlushCompress::Finish => status == Status::StreamEnd,
-            _ => all_in && !full,
-        };
-        if done {
-            return Ok(());
-        }
-    }
 }
 
 #[cfg(test)]
@@ -304,6 +324,22 @@ mod tests {
                 };
                 assert!(back == plain, "{codec:?} cut {cut}");
             }
+        }
+    }
+
+    #[test]
+    fn a_thousand_contents_that_grow_wear_no_state_out() {
+        for level in [1, 6, 9] {
+            let mut codec = Codec::new(Compression::Deflate, level).unwrap();
+            let mut out = Vec::new();
+            for _ in 0..1000 {
+                assert_eq!(codec.whole(&noise(3000), &mut out).unwrap(), Method::Store);
+                codec.begin();
+                codec.push(&noise(3000), &mut out).unwrap();
+            }
+            let plain = text(50_000);
+            let method = codec.whole(&plain, &mut out).unwrap();
+            assert_eq!(unpack(method, &out, &plain), plain);
         }
     }
 

@@ -274,4 +274,4 @@ impl ZipWriter {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
