@@ -23,4 +23,7 @@ pub mod run;
 pub mod status;
 pub mod types;
 
+#[cfg(test)]
+mod testing;
+
 pub use error::{Error, ErrorKind, Result};
