@@ -7,12 +7,16 @@ pub mod names;
 pub mod sidecar;
 pub mod time;
 
+mod from_archive;
 mod parse;
+mod rebuild;
 mod record;
 mod state;
 mod store;
 
 pub(crate) use parse::HISTORY_NAME;
+pub(crate) use from_archive::{Facts, checksum};
+pub use rebuild::rebuild;
 pub use record::{Record, Status};
 pub(crate) use state::STATE_NAME;
 pub use store::Catalog;
