@@ -11,6 +11,7 @@
 
 pub mod archive;
 pub mod catalog;
+pub mod create;
 pub mod delete;
 pub mod error;
 pub mod fs;
