@@ -4,14 +4,19 @@
 //! Only writing operations clean up after an interrupted run; reading never changes anything.
 
 pub mod names;
+pub mod sidecar;
 pub mod time;
 
+mod from_archive;
 mod parse;
+mod rebuild;
 mod record;
 mod state;
 mod store;
 
 pub(crate) use parse::HISTORY_NAME;
+pub(crate) use from_archive::{Facts, checksum};
+pub use rebuild::rebuild;
 pub use record::{Record, Status};
 pub(crate) use state::STATE_NAME;
 pub use store::Catalog;
@@ -71,4 +76,67 @@ fn select<'a>(catalog: &'a Catalog, selector: &str) -> Result<&'a Record> {
         .about(selector.chars().take(100).collect::<String>())
         .remedy("`cofre list` shows those that there are")
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::testing::{Folder, row, row_with};
+
+    #[test]
+    fn a_backup_is_found_by_id_name_file_name_and_as_the_latest() {
+        let rows = [
+            row(3, "2024-01-03T02:00:00"),
+            row(1, "2024-01-01T02:00:00"),
+            row_with(4, "2024-01-04T02:00:00", Status::Failed),
+        ];
+        let folder = Folder::with(&rows);
+        for selector in [
+            "3",
+            "latest",
+            "backup_20240103_020000_automated",
+            "backup_20240103_020000_automated.zip",
+        ] {
+            let found = find(&folder.roots, selector).unwrap();
+            assert_eq!(found.record.id, 3, "{selector}");
+            assert!(found.archive_present, "{selector}");
+        }
+        assert!(!find(&folder.roots, "4").unwrap().archive_present);
+    }
+
+    #[test]
+    fn what_is_not_there_is_not_found_and_its_name_is_shown_escaped() {
+        let folder = Folder::with(&[row(3, "2024-01-03T02:00:00")]);
+        for selector in [
+            "",
+            "2",
+            "+3",
+            "-3",
+            "0x3",
+            "3 ",
+            "99999999999999999999",
+            "../x",
+            "a\u{1b}[31m\n",
+        ] {
+            let e = find(&folder.roots, selector).unwrap_err();
+            assert_eq!(e.kind, ErrorKind::NotFound, "{selector}");
+            assert!(!e.to_string().contains(['\u{1b}', '\n']), "{e}");
+        }
+        let e = find(&Folder::new().roots, "latest").unwrap_err();
+        assert_eq!(e.kind, ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn the_list_is_the_catalog_in_its_order() {
+        let rows = [row(2, "2024-01-01T02:00:00"), row(1, "2024-01-02T02:00:00")];
+        let folder = Folder::with(&rows);
+        std::fs::remove_file(folder.path(&rows[1].archive_name())).unwrap();
+        let listed: Vec<(u64, bool)> = list(&folder.roots)
+            .unwrap()
+            .iter()
+            .map(|b| (b.record.id, b.archive_present))
+            .collect();
+        assert_eq!(listed, [(2, true), (1, false)]);
+    }
 }

@@ -25,4 +25,7 @@ pub mod scan;
 pub mod status;
 pub mod types;
 
+#[cfg(test)]
+mod testing;
+
 pub use error::{Error, ErrorKind, Result};

@@ -4,7 +4,7 @@
 
 mod recover;
 
-pub(crate) use recover::remove_files;
+pub(crate) use recover::{INTERRUPTED, remove_files};
 
 use serde_json::Map;
 
@@ -91,7 +91,8 @@ pub fn fail(roots: &Roots, id: u64, message: &str, cancelled: bool, now: Option<
     } else {
         Status::Failed
     };
-    let mut closed = recover::adopt(&dir, &catalog, &row).unwrap_or_else(|| close(&row, status, message));
+    let mut closed = recover::adopt(&dir, &catalog, &row)
+.unwrap_or_else(|| close(&row, status, message));
     if let Some(now) = now {
         closed.finished_at = Some(time::format_instant(now));
         closed.duration_seconds = Some(time::duration_seconds(&row, now));
@@ -114,7 +115,7 @@ pub fn partial_text(skips: &[Skip]) -> Option<String> {
 }
 
 /// `row` as ended without an archive.
-fn close(row: &Record, status: Status, message: &str) -> Record {
+pub(crate) fn close(row: &Record, status: Status, message: &str) -> Record {
     Record {
         status,
         size: 0,
@@ -159,7 +160,7 @@ pub(crate) fn blank() -> Record {
     }
 }
 
-fn check_plan(plan: &str) -> Result<()> {
+pub(crate) fn check_plan(plan: &str) -> Result<()> {
     let length = plan.chars().count();
     if (1..=MAX_PLAN).contains(&length) && !plan.chars().any(char::is_control) {
         return Ok(());
@@ -173,7 +174,7 @@ fn check_plan(plan: &str) -> Result<()> {
     .remedy("give the schedule's name, or `manual`"))
 }
 
-fn check_prefix(prefix: &str) -> Result<()> {
+pub(crate) fn check_prefix(prefix: &str) -> Result<()> {
     if prefix.len() <= MAX_PREFIX && !prefix.contains('\0') {
         return Ok(());
     }

@@ -21,7 +21,7 @@ pub(super) const MAX_ID: u64 = (1 << 53) - 1;
 
 /// The error for a catalog that breaks a rule.
 pub(super) fn invalid(message: impl Into<String>) -> Error {
-    Error::new(ErrorKind::CatalogInvalid, "read catalog", message)
+    Error::new(ErrorKind::CatalogInvalid, "read catalog", shorten(&message.into(), 300))
         .about(HISTORY_NAME)
         .remedy("run `cofre rebuild`; nothing was changed")
 }
@@ -108,9 +108,23 @@ fn check(rows: &[Record]) -> Result<()> {
 
 /// Text of a hostile row in a message: short and escaped.
 fn shown(text: &str) -> String {
-    let short: String = text.chars().take(60).collect();
-    let dots = if short.len() < text.len() { "…" } else { "" };
-    format!("{}{dots}", short.escape_debug())
+    shorten(text, 60)
+}
+
+/// Text with its control characters escaped, cut to `most` characters.
+pub(super) fn shorten(text: &str, most: usize) -> String {
+    let mut out = String::new();
+    for c in text.chars().take(most) {
+        if c.is_control() {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    if text.chars().nth(most).is_some() {
+        out.push('…');
+    }
+    out
 }
 
 /// Reads the array row by row, so that an error can name its row and what came before it is not lost.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::parse::shorten;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{self, Dir};
 
@@ -115,7 +116,7 @@ impl State {
 }
 
 fn invalid(message: String) -> Error {
-    Error::new(ErrorKind::CatalogInvalid, "read catalog state", message)
+    Error::new(ErrorKind::CatalogInvalid, "read catalog state", shorten(&message, 300))
         .about(STATE_NAME)
         .remedy("run `cofre rebuild`; nothing was changed")
 }

@@ -10,6 +10,9 @@ use super::{Record, Status, names, time};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{self, Dir, FileKind};
 
+#[cfg(test)]
+mod tests;
+
 /// The rows, the ids that were given out, and which archives are in the folder.
 #[derive(Debug, Clone)]
 pub struct Catalog {

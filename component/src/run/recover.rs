@@ -3,12 +3,12 @@
 //! Only the next writing run comes here, under the host's lock, so nothing of a living run is touched.
 
 use super::close;
-use crate::catalog::{Catalog, HISTORY_NAME, Record, STATE_NAME, Status, names};
-use crate::error::{ErrorKind, Result};
+use crate::catalog::{Catalog, Facts, HISTORY_NAME, Record, STATE_NAME, Status, checksum, names, sidecar};
+use crate::error::Result;
 use crate::fs::{Dir, FileKind};
 
 /// What the row of an interrupted run says.
-const INTERRUPTED: &str = "interrupted: the run ended without a trace (crash, kill or power cut)";
+pub(crate) const INTERRUPTED: &str = "interrupted: the run ended without a trace (crash, kill or power cut)";
 
 /// Removes leftovers of ours, closes open rows, and finishes interrupted deletes. The changed catalog is the
 /// caller's to publish.
@@ -66,8 +66,23 @@ pub(crate) fn remove_files(dir: &Dir, name: &str) -> Result<()> {
 }
 
 /// The row of a run that was stopped after its archive had been published; `None` where that is not so.
-pub(super) fn adopt(_dir: &Dir, catalog: &Catalog, row: &Record) -> Option<Record> {
-    let _ = ErrorKind::Corrupt;
-    catalog.archive_present(row).then_some(())?;
-    None
+///
+/// Whatever is wrong with the archive, the run that comes here goes on: the row then says that it failed.
+pub(super) fn adopt(dir: &Dir, catalog: &Catalog, row: &Record) -> Option<Record> {
+    if !catalog.archive_present(row) {
+        return None;
+    }
+    let facts = Facts::read(dir, &row.name).ok()?;
+    facts
+        .header
+        .as_ref()
+        .filter(|h| h.id == row.id && h.name == row.name)?;
+    let sha256 = checksum(dir, &row.name).ok()?;
+    if sidecar::read(dir, &row.name).ok()?.is_none() {
+        sidecar::publish(dir, &row.name, &sha256).ok()?;
+    }
+    Some(Record {
+        sha256: Some(sha256),
+        ..facts.close(row)
+    })
 }
