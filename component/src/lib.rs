@@ -15,6 +15,7 @@ pub mod create;
 pub mod delete;
 pub mod error;
 pub mod fs;
+pub mod job;
 pub mod manifest;
 pub mod pin;
 pub mod prune;
