@@ -1,1 +1,10 @@
-//! placeholder
+//! cofre: backups made inside a WebAssembly sandbox. Command line and library.
+
+pub mod api;
+pub mod config;
+pub mod error;
+pub mod output;
+pub mod text;
+
+pub use config::Config;
+pub use error::{Code, Error, Result};
