@@ -2,8 +2,11 @@
 
 pub mod api;
 pub mod config;
+pub mod context;
 pub mod error;
+pub mod logging;
 pub mod output;
+pub mod signals;
 pub mod text;
 
 pub use config::Config;
