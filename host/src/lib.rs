@@ -1,13 +1,22 @@
-//! cofre: backups made inside a WebAssembly sandbox. Command line and library.
+//! cofre, the library: a backup engine that runs in a WebAssembly sandbox, for other Rust programs and for the
+//! command line of the same name. Start at [`Engine`].
 
 pub mod api;
+pub mod backup;
+pub mod cli;
 pub mod config;
 pub mod context;
+pub mod doctor;
+pub mod engine;
 pub mod error;
+pub mod init;
 pub mod logging;
 pub mod output;
+pub mod restore;
 pub mod signals;
 pub mod text;
 
 pub use config::Config;
+pub use context::Context;
+pub use engine::Engine;
 pub use error::{Code, Error, Result};
