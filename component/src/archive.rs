@@ -1,5 +1,6 @@
 //! The archive: a plain ZIP, written as one stream and read strictly.
 
+pub mod codec;
 mod directory;
 mod ends;
 pub mod entry_path;
@@ -10,6 +11,7 @@ pub mod reader;
 #[cfg(test)]
 pub(crate) mod testing;
 mod window;
+pub mod writer;
 
 pub use directory::{EntryKind, EntryView};
 pub use entry_reader::EntryReader;

@@ -20,6 +20,7 @@ pub mod prune;
 pub mod record_result;
 pub mod retention;
 pub mod run;
+pub mod scan;
 pub mod status;
 pub mod types;
 

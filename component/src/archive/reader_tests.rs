@@ -37,7 +37,9 @@ fn sample() -> Vec<Item> {
         item("static/empty", ""),
         item(
             "static/long.bin",
-            (0..300_000u32).map(|n| (n.wrapping_mul(n) >> 7) as u8).collect::<Vec<_>>(),
+            (0..300_000u32)
+                .map(|n| (n.wrapping_mul(n) >> 7) as u8)
+                .collect::<Vec<_>>(),
         )
         .deflated(),
         item("static/mau.txt", "MAU".repeat(100)).deflated().described(),
