@@ -12,11 +12,15 @@
 pub mod archive;
 pub mod catalog;
 mod checksum;
+pub mod create;
 pub mod delete;
 pub mod diff;
 pub mod entries;
 pub mod error;
 pub mod fs;
+#[cfg(target_os = "wasi")]
+mod guest;
+pub mod job;
 pub mod manifest;
 pub mod pin;
 pub mod prune;

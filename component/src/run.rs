@@ -3,6 +3,8 @@
 //! What the run does in between is `create`'s; what a crashed run left is `run::recover`'s.
 
 mod recover;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use recover::{INTERRUPTED, remove_files};
 
