@@ -4,8 +4,8 @@
 use crate::create::CreateJob;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::Roots;
-use crate::types::{CreateReport, CreateRequest, Progress, RestoreReport, RestoreRequest, VerifyReport};
 use crate::restore::RestoreJob;
+use crate::types::{CreateReport, CreateRequest, Progress, RestoreReport, RestoreRequest, VerifyReport};
 use crate::verify::VerifyJob;
 
 /// What a plain function works on between two looks at whether it is done.
