@@ -5,7 +5,8 @@ use crate::create::CreateJob;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::Roots;
 use crate::types::{CreateReport, CreateRequest, Progress, RestoreReport, RestoreRequest, VerifyReport};
-use pending::{RestoreJob, VerifyJob};
+use crate::restore::RestoreJob;
+use crate::verify::VerifyJob;
 
 /// What a plain function works on between two looks at whether it is done.
 const WHOLE: u64 = u64::MAX;
@@ -38,10 +39,8 @@ pub enum Outcome {
 }
 
 /// A running operation.
-#[derive(Debug)]
 pub struct Job(Work);
 
-#[derive(Debug)]
 enum Work {
     Create(Box<CreateJob>),
     Verify(Box<VerifyJob>),
@@ -114,53 +113,6 @@ impl Job {
             if let (_, Some(outcome)) = self.step(roots, WHOLE, None)? {
                 return Ok(outcome);
             }
-        }
-    }
-}
-
-/// Stand-ins until `verify` and `restore` are there.
-mod pending {
-    use super::*;
-
-    fn unsupported<T>() -> Result<T> {
-        Err(Error::new(ErrorKind::Unsupported, "step", "not in this version"))
-    }
-
-    #[derive(Debug)]
-    pub(super) struct VerifyJob;
-
-    impl VerifyJob {
-        pub(super) fn new(_id: u64, _quick: bool) -> Self {
-            Self
-        }
-
-        #[allow(clippy::unused_self, reason = "a stand-in")]
-        pub(super) fn step(&mut self, _roots: &Roots, _budget: u64) -> Result<Option<VerifyReport>> {
-            unsupported()
-        }
-
-        #[allow(clippy::unused_self, reason = "a stand-in")]
-        pub(super) fn progress(&mut self) -> Progress {
-            Progress::default()
-        }
-    }
-
-    #[derive(Debug)]
-    pub(super) struct RestoreJob;
-
-    impl RestoreJob {
-        pub(super) fn new(_request: RestoreRequest) -> Self {
-            Self
-        }
-
-        #[allow(clippy::unused_self, reason = "a stand-in")]
-        pub(super) fn step(&mut self, _roots: &Roots, _budget: u64) -> Result<Option<RestoreReport>> {
-            unsupported()
-        }
-
-        #[allow(clippy::unused_self, reason = "a stand-in")]
-        pub(super) fn progress(&mut self) -> Progress {
-            Progress::default()
         }
     }
 }
