@@ -122,7 +122,7 @@ impl Job {
 mod tests {
     use super::*;
     use crate::catalog::{Catalog, Status};
-    use crate::fs::BACKUPS;
+    use crate::fs::{BACKUPS, TARGET};
     use crate::types::{Compression, Inventory, RunRequest, Source};
 
     fn place() -> (tempfile::TempDir, Roots, Request) {
@@ -185,6 +185,46 @@ mod tests {
         );
         job.cancel(&roots, None).unwrap();
         assert_eq!(status(&roots), Status::Completed);
+    }
+
+    fn run(roots: &Roots, request: Request, budget: u64) -> Outcome {
+        let mut job = Job::new(request);
+        loop {
+            if let (_, Some(outcome)) = job.step(roots, budget, None).unwrap() {
+                return outcome;
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_created_verifies_and_restores_in_steps_and_in_one_go() {
+        for budget in [1, u64::MAX] {
+            let (temp, roots, request) = place();
+            let log = "line\n".repeat(500_000);
+            std::fs::write(temp.path().join("s/log"), log).unwrap();
+            std::os::unix::fs::symlink("log", temp.path().join("s/link")).unwrap();
+            std::fs::create_dir_all(temp.path().join("target")).unwrap();
+            let roots = roots.with(TARGET, temp.path().join("target"));
+            let Outcome::Created(created) = run(&roots, request, budget) else {
+                panic!()
+            };
+            let id = created.backup.record.id;
+            let Outcome::Verified(verified) = run(&roots, Request::Verify { id, quick: false }, budget)
+            else {
+                panic!()
+            };
+            assert_eq!(verified.problems, Vec::<String>::new());
+            assert!(verified.manifest && verified.checksum);
+            let request = RestoreRequest { id, only: vec![] };
+            let Outcome::Restored(restored) = run(&roots, Request::Restore(request), budget) else {
+                panic!()
+            };
+            assert!(restored.manifest);
+            let mut diff = std::process::Command::new("diff");
+            diff.args(["-r", "--no-dereference"]);
+            diff.args([temp.path().join("s"), temp.path().join("target/s")]);
+            assert!(diff.status().unwrap().success());
+        }
     }
 
     #[test]
