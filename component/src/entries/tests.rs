@@ -49,10 +49,7 @@ fn entries_carry_what_the_manifest_knows() {
     let file = &list[1];
     assert_eq!((file.size, file.mode, file.changed), (1000, Some(0o600), true));
     assert!(file.compressed_size < 100 && file.compressed_size > 0);
-    assert_eq!(
-        file.mtime_ns,
-        Some(1_795_514_400_123_456_789)
-    );
+    assert_eq!(file.mtime_ns, Some(1_795_514_400_123_456_789));
     assert_eq!(file.crc32, Some(crc32fast::hash("A".repeat(1000).as_bytes())));
     assert_eq!(list[0].mode, Some(0o750));
     assert_eq!(list[2].kind, Kind::Symlink("/x".to_owned()));

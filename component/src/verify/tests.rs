@@ -140,7 +140,8 @@ fn every_damaged_entry_is_named_not_only_the_first() {
 
 #[test]
 fn a_manifest_that_says_otherwise_is_reported_row_by_row() {
-    let cases: [(&str, fn(&mut serde_json::Value), &str); 10] = [
+    type Tweak = fn(&mut serde_json::Value);
+    let cases: [(&str, Tweak, &str); 10] = [
         (
             "size",
             |m| m["entries"][2]["size"] = 5.into(),
