@@ -254,6 +254,18 @@ fn hostile_archives_never_reach_outside() {
 }
 
 #[test]
+fn nothing_is_written_from_an_archive_whose_headers_disagree_or_that_is_empty() {
+    let mut built = build(&[item("a", "first"), item("b", "second")]);
+    let at = built.local[1] + 30;
+    built.bytes[at] = b'c';
+    for bytes in [built.bytes, build(&[]).bytes] {
+        let place = place(&bytes);
+        assert_eq!(place.restore(&[]).unwrap_err().kind, ErrorKind::Corrupt);
+        assert!(place.tree().is_empty());
+    }
+}
+
+#[test]
 fn names_that_differ_in_case_only_and_folders_without_entries_come_back() {
     let place = place(&build(&[item("x/y/Leia", "A"), item("x/y/LEIA", "B")]).bytes);
     let report = place.restore(&[]).unwrap();
