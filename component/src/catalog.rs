@@ -14,8 +14,8 @@ mod record;
 mod state;
 mod store;
 
-pub(crate) use parse::HISTORY_NAME;
 pub(crate) use from_archive::{Facts, checksum};
+pub(crate) use parse::HISTORY_NAME;
 pub use rebuild::rebuild;
 pub use record::{Record, Status};
 pub(crate) use state::STATE_NAME;

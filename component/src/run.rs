@@ -3,6 +3,8 @@
 //! What the run does in between is `create`'s; what a crashed run left is `run::recover`'s.
 
 mod recover;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use recover::{INTERRUPTED, remove_files};
 
@@ -91,8 +93,7 @@ pub fn fail(roots: &Roots, id: u64, message: &str, cancelled: bool, now: Option<
     } else {
         Status::Failed
     };
-    let mut closed = recover::adopt(&dir, &catalog, &row)
-.unwrap_or_else(|| close(&row, status, message));
+    let mut closed = recover::adopt(&dir, &catalog, &row).unwrap_or_else(|| close(&row, status, message));
     if let Some(now) = now {
         closed.finished_at = Some(time::format_instant(now));
         closed.duration_seconds = Some(time::duration_seconds(&row, now));

@@ -39,3 +39,66 @@ pub fn status(roots: &Roots, now: &str) -> Result<Summary> {
         future: rows.iter().filter(|r| future(r)).map(|r| r.id).collect(),
     })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::testing::{Folder, row, row_with};
+
+    #[test]
+    fn the_totals_count_rows_by_status_and_archives_that_are_there() {
+        let rows = [
+            row(1, "2024-01-01T02:00:00"),
+            row(2, "2024-01-02T02:00:00"),
+            row_with(3, "2024-01-03T02:00:00", Status::Partial),
+            row_with(4, "2024-01-04T02:00:00", Status::Failed),
+            row_with(5, "2024-01-05T02:00:00", Status::Cancelled),
+            row(6, "9999-12-31T23:59:59"),
+        ];
+        let folder = Folder::with(&rows);
+        std::fs::remove_file(folder.path(&rows[0].archive_name())).unwrap();
+        folder.write("backup_20230101_020000_manual.zip", b"x");
+        folder.write("backup_20230101_020000_clienteB.zip", b"x");
+        let s = status(&folder.roots, "2024-06-01T00:00:00-03:00").unwrap();
+        assert_eq!(
+            (
+                s.total_backups,
+                s.completed_backups,
+                s.failed_backups,
+                s.partial_backups
+            ),
+            (6, 3, 1, 1)
+        );
+        assert_eq!(s.total_size_bytes, 3 * 7);
+        assert_eq!(s.last_backup.unwrap().record.id, 5);
+        assert_eq!(s.last_success.unwrap().record.id, 2);
+        assert_eq!(s.archives_missing, [1]);
+        assert_eq!(s.archives_unknown, ["backup_20230101_020000_manual"]);
+        assert_eq!(s.future, [6]);
+    }
+
+    #[test]
+    fn an_empty_folder_has_a_status_and_a_bad_time_is_refused() {
+        let folder = Folder::new();
+        let s = status(&folder.roots, "2024-06-01T00:00:00Z").unwrap();
+        assert_eq!((s.total_backups, s.total_size_bytes), (0, 0));
+        assert_eq!((s.last_backup, s.last_success), (None, None));
+        assert_eq!(
+            status(&folder.roots, "").unwrap_err().kind,
+            ErrorKind::InvalidInput
+        );
+    }
+
+    #[test]
+    fn sizes_that_can_not_be_added_do_not_overflow() {
+        let huge = |id, local| Record {
+            size: u64::MAX,
+            ..row(id, local)
+        };
+        let folder = Folder::with(&[huge(1, "2024-01-01T02:00:00"), huge(2, "2024-01-02T02:00:00")]);
+        let s = status(&folder.roots, "2024-06-01T00:00:00Z").unwrap();
+        assert_eq!(s.total_size_bytes, u64::MAX);
+    }
+}

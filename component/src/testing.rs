@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::archive::testing as archive;
 use crate::catalog::{Catalog, Record, Status, time};
 use crate::fs::{BACKUPS, Dir, Roots};
 use crate::run::blank;
@@ -105,4 +106,33 @@ pub(crate) fn row_with(id: u64, local: &str, status: Status) -> Record {
         status,
         ..row(id, local)
     }
+}
+
+/// Bytes of an archive with one file and a manifest that fits `row`.
+pub(crate) fn archive_of(row: &Record) -> Vec<u8> {
+    archive_with(row, |_| {})
+}
+
+/// [`archive_of`], its manifest changed by `tweak`.
+pub(crate) fn archive_with(row: &Record, tweak: impl FnOnce(&mut serde_json::Value)) -> Vec<u8> {
+    let items = [archive::item("static/a.css", "body {}")];
+    archive::with_manifest(&row.name, &items, |manifest| {
+        manifest["id"] = row.id.into();
+        manifest["type"] = row.backup_type.clone().into();
+        manifest["plan"] = row.plan.clone().into();
+        manifest["timestamp"] = row.timestamp.clone().into();
+        manifest["started_at"] = row.started_at.clone().into();
+        manifest["source_bytes"] = 7.into();
+        tweak(manifest);
+    })
+}
+
+/// Bytes of an archive as the original system made it: a `backup_info.json` without rows.
+pub(crate) fn legacy_archive() -> Vec<u8> {
+    let info = r#"{"id": 3, "name": "x", "timestamp": "2025-08-31T21:52:49.123456"}"#;
+    let items = [
+        archive::item("database/a.sql", "SELECT 1;"),
+        archive::item("backup_info.json", info),
+    ];
+    archive::build(&items).bytes
 }

@@ -68,8 +68,9 @@ impl Facts {
     /// # Errors
     /// `Corrupt` when `name` is not that of an archive.
     pub(crate) fn row(&self, name: &str, zip_path_prefix: &str) -> Result<Record> {
-        let parts = names::parse(name)
-            .ok_or_else(|| Error::new(ErrorKind::Corrupt, "read archive", "not a backup's name").about(name))?;
+        let parts = names::parse(name).ok_or_else(|| {
+            Error::new(ErrorKind::Corrupt, "read archive", "not a backup's name").about(name)
+        })?;
         let row = Record {
             name: name.to_owned(),
             backup_type: parts.backup_type,

@@ -21,9 +21,13 @@ pub(super) const MAX_ID: u64 = (1 << 53) - 1;
 
 /// The error for a catalog that breaks a rule.
 pub(super) fn invalid(message: impl Into<String>) -> Error {
-    Error::new(ErrorKind::CatalogInvalid, "read catalog", shorten(&message.into(), 300))
-        .about(HISTORY_NAME)
-        .remedy("run `cofre rebuild`; nothing was changed")
+    Error::new(
+        ErrorKind::CatalogInvalid,
+        "read catalog",
+        shorten(&message.into(), 300),
+    )
+    .about(HISTORY_NAME)
+    .remedy("run `cofre rebuild`; nothing was changed")
 }
 
 /// Parses and checks a whole catalog.

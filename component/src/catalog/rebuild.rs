@@ -91,7 +91,9 @@ impl Old {
         };
         let good = bytes.as_deref().and_then(|b| parse::parse(b).ok());
         let is_good = good.is_some();
-        let rows = good.or_else(|| bytes.as_deref().map(parse::salvage)).unwrap_or_default();
+        let rows = good
+            .or_else(|| bytes.as_deref().map(parse::salvage))
+            .unwrap_or_default();
         let (state, state_is_broken) = match State::load(dir) {
             Ok(state) => (state, false),
             Err(e) if e.kind == ErrorKind::CatalogInvalid => {
@@ -233,7 +235,11 @@ fn number(mut candidates: Vec<Candidate>, state: &State, offset: FixedOffset) ->
     let mut used: HashSet<u64> = state.tombstones.iter().map(|t| t.id).collect();
     // A row that is still there was not deleted, so its own tombstone does not count against it.
     let names: HashSet<&str> = candidates.iter().map(|c| c.row.name.as_str()).collect();
-    for t in state.tombstones.iter().filter(|t| names.contains(t.name.as_str())) {
+    for t in state
+        .tombstones
+        .iter()
+        .filter(|t| names.contains(t.name.as_str()))
+    {
         used.remove(&t.id);
     }
     let mut homeless = Vec::new();
@@ -252,10 +258,8 @@ fn number(mut candidates: Vec<Candidate>, state: &State, offset: FixedOffset) ->
         }
     }
     let highest = used.iter().copied().max().unwrap_or(0);
-    let mut next = state.next_id.max(highest + 1);
-    for i in homeless {
-        candidates[i].row.id = next;
-        next += 1;
+    for (id, i) in (state.next_id.max(highest + 1)..).zip(homeless) {
+        candidates[i].row.id = id;
     }
     candidates.into_iter().map(|c| c.row).collect()
 }

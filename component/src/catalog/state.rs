@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::parse::shorten;
+use super::names;
+use super::parse::{MAX_ID, shorten};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{self, Dir};
 
@@ -71,10 +72,10 @@ impl State {
         let bytes = match fs::read_all(dir, STATE_NAME, LIMIT) {
             Ok(bytes) => bytes,
             Err(e) if e.kind == ErrorKind::NotFound => return Ok(None),
-            Err(e) if e.kind == ErrorKind::Corrupt => return Err(invalid(e.message)),
+            Err(e) if e.kind == ErrorKind::Corrupt => return Err(invalid(&e.message)),
             Err(e) => return Err(e),
         };
-        let state: Self = serde_json::from_slice(&bytes).map_err(|e| invalid(e.to_string()))?;
+        let state: Self = serde_json::from_slice(&bytes).map_err(|e| invalid(&e.to_string()))?;
         if state.format > FORMAT {
             return Err(Error::new(
                 ErrorKind::Unsupported,
@@ -83,6 +84,15 @@ impl State {
             )
             .about(STATE_NAME)
             .remedy("use the cofre that wrote it, or a newer one"));
+        }
+        // A tombstone's name leads to files that are removed.
+        let odd = |t: &Tombstone| t.id > MAX_ID || names::parse(&t.name).is_none();
+        if let Some(t) = state.tombstones.iter().find(|t| odd(t)) {
+            let message = format!("`{}` (id {}) can't have been a backup", t.name, t.id);
+            return Err(invalid(&message));
+        }
+        if state.next_id > MAX_ID {
+            return Err(invalid("the next id is too large"));
         }
         Ok(Some(state))
     }
@@ -115,8 +125,12 @@ impl State {
     }
 }
 
-fn invalid(message: String) -> Error {
-    Error::new(ErrorKind::CatalogInvalid, "read catalog state", shorten(&message, 300))
-        .about(STATE_NAME)
-        .remedy("run `cofre rebuild`; nothing was changed")
+fn invalid(message: &str) -> Error {
+    Error::new(
+        ErrorKind::CatalogInvalid,
+        "read catalog state",
+        shorten(message, 300),
+    )
+    .about(STATE_NAME)
+    .remedy("run `cofre rebuild`; nothing was changed")
 }

@@ -133,7 +133,14 @@ fn damaged_files_are_refused_and_left_as_they_are() {
             text.replace("\"size\": 7", "\"size\": 1e400").into_bytes(),
         ),
         ("NaN", text.replace("\"size\": 7", "\"size\": NaN").into_bytes()),
-        ("bad status", text.replace("completed", "ok").into_bytes()),
+        (
+            "bad status",
+            text.replace("completed", "\\u001b[31m").into_bytes(),
+        ),
+        (
+            "long status",
+            text.replace("completed", &"x".repeat(5000)).into_bytes(),
+        ),
         (
             "field twice",
             text.replace("\"size\": 7", "\"size\": 7, \"size\": 8")
@@ -145,6 +152,7 @@ fn damaged_files_are_refused_and_left_as_they_are() {
         assert_eq!(e.kind, ErrorKind::CatalogInvalid, "{name}: {e}");
         assert!(e.to_string().contains("cofre rebuild"), "{name}: {e}");
         assert!(e.to_string().len() < 500, "{name}: {e}");
+        assert!(!e.to_string().contains(char::is_control), "{name}: {e}");
     }
 }
 
@@ -243,6 +251,14 @@ fn an_unreadable_or_newer_state_file_is_refused() {
         ("", ErrorKind::CatalogInvalid),
         ("[]", ErrorKind::CatalogInvalid),
         ("{\"format\":1}", ErrorKind::CatalogInvalid),
+        (
+            r#"{"format":1,"next_id":2,"tombstones":[{"id":1,"name":"../x","pending":true}]}"#,
+            ErrorKind::CatalogInvalid,
+        ),
+        (
+            r#"{"format":1,"next_id":18446744073709551615}"#,
+            ErrorKind::CatalogInvalid,
+        ),
         ("{\"format\":2,\"next_id\":5}", ErrorKind::Unsupported),
     ] {
         folder.write(STATE_NAME, content.as_bytes());
