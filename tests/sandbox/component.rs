@@ -14,6 +14,7 @@ use cofre::engine::{Access, Control, Mounts};
 use cofre::{Code, Engine};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
+use wasmtime::component::types::ComponentItem;
 
 /// Reviewed by hand. Whoever adds a line says in the commit why the component needs it.
 const IMPORTS: &[&str] = &[
@@ -28,6 +29,8 @@ const IMPORTS: &[&str] = &[
     "wasi:cli/terminal-stderr",
     "wasi:cli/terminal-stdin",
     "wasi:cli/terminal-stdout",
+    // For the type of the filesystem's times only; see the test below.
+    "wasi:clocks/wall-clock",
     "wasi:filesystem/preopens",
     "wasi:filesystem/types",
     "wasi:io/error",
@@ -47,6 +50,26 @@ fn the_component_imports_exactly_what_was_reviewed() {
         .collect();
     imports.sort_unstable();
     assert_eq!(imports, IMPORTS);
+}
+
+#[test]
+fn the_component_can_not_read_a_clock() {
+    let engine = wasmtime::Engine::default();
+    let component = wasmtime::component::Component::from_binary(&engine, Engine::wasm()).unwrap();
+    let functions: Vec<String> = component
+        .component_type()
+        .imports(&engine)
+        .filter(|(name, _)| name.starts_with("wasi:clocks/"))
+        .flat_map(|(_, import)| match import.ty {
+            ComponentItem::ComponentInstance(clock) => clock
+                .exports(&engine)
+                .filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)))
+                .map(|(name, _)| name.to_owned())
+                .collect::<Vec<_>>(),
+            other => panic!("a clock that is no interface: {other:?}"),
+        })
+        .collect();
+    assert_eq!(functions, Vec::<String>::new());
 }
 
 #[test]
