@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, UNIX_EPOCH};
 
 use cofre::engine::wit::engine::{CreateRequest, RestoreRequest, RunRequest};
 use cofre::engine::wit::jobs::Request;
@@ -125,6 +126,13 @@ fn fill(source: &Path) {
     fs::write(source.join("large.bin"), noise).unwrap();
     fs::write(source.join("left.tmp"), "left out").unwrap();
     std::os::unix::fs::symlink("a/b/c/deep", source.join("link")).unwrap();
+    // Hosts of WASI have panicked on times before 1970.
+    for (name, year) in [("before 1970", -5), ("before 1980", 5)] {
+        let seconds = Duration::from_secs(i64::unsigned_abs(year) * 365 * 86_400);
+        let time = if year < 0 { UNIX_EPOCH - seconds } else { UNIX_EPOCH + seconds };
+        let file = fs::File::create(source.join(name)).unwrap();
+        file.set_modified(time).unwrap();
+    }
 }
 
 fn create_request(folder: &str) -> CreateRequest {
