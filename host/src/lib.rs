@@ -16,6 +16,7 @@ pub mod output;
 pub mod restore;
 pub mod restore_target;
 pub mod signals;
+pub mod share;
 pub mod source;
 pub mod staging;
 pub mod text;
