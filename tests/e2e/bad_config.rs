@@ -11,7 +11,10 @@ fn refused(toml: &str, fragments: &[&str]) {
     for fragment in fragments {
         run = run.says(fragment);
     }
-    assert!(!app.backups().exists(), "nothing is made from a wrong configuration");
+    assert!(
+        !app.backups().exists(),
+        "nothing is made from a wrong configuration"
+    );
     app.cofre(&["config", "check"]).exits(2).says(fragments[0]);
 }
 
@@ -19,7 +22,10 @@ const STATIC: &str = "[sources.static]\npath = \"static\"\n";
 
 #[test]
 fn an_unknown_key_is_named_with_a_suggestion() {
-    refused(&format!("max_backup = 3\n{STATIC}"), &["max_backup", "max_backups"]);
+    refused(
+        &format!("max_backup = 3\n{STATIC}"),
+        &["max_backup", "max_backups"],
+    );
     refused(&format!("{STATIC}exlude = [\"*.tmp\"]\n"), &["exlude", "exclude"]);
 }
 
@@ -28,7 +34,10 @@ fn a_value_of_the_wrong_type_is_named() {
     refused(&format!("max_backups = \"thirty\"\n{STATIC}"), &["max_backups"]);
     refused(&format!("max_backups = -1\n{STATIC}"), &["max_backups"]);
     refused(&format!("max_backups = 0\n{STATIC}"), &["max_backups"]);
-    refused(&format!("{STATIC}[archive]\ncompression = \"rar\"\n"), &["compression", "rar"]);
+    refused(
+        &format!("{STATIC}[archive]\ncompression = \"rar\"\n"),
+        &["compression", "rar"],
+    );
     refused(&format!("{STATIC}[archive]\nlevel = 99\n"), &["level"]);
 }
 
@@ -41,7 +50,10 @@ fn two_sources_with_one_name_are_refused() {
 fn a_source_with_a_reserved_or_unsafe_name_is_refused() {
     refused("[sources.database]\npath = \"static\"\n", &["database"]);
     refused("[sources.\"../fora\"]\npath = \"static\"\n", &["../fora"]);
-    refused("[sources.\"backup_info.json\"]\npath = \"static\"\n", &["backup_info.json"]);
+    refused(
+        "[sources.\"backup_info.json\"]\npath = \"static\"\n",
+        &["backup_info.json"],
+    );
 }
 
 #[test]
@@ -52,14 +64,23 @@ fn a_source_with_neither_path_nor_files_or_with_both_is_refused() {
 
 #[test]
 fn an_impossible_zone_is_named() {
-    refused(&format!("time_zone = \"America/Sao_Paolo\"\n{STATIC}"), &["America/Sao_Paolo"]);
+    refused(
+        &format!("time_zone = \"America/Sao_Paolo\"\n{STATIC}"),
+        &["America/Sao_Paolo"],
+    );
 }
 
 #[test]
 fn an_impossible_path_is_named() {
-    refused("backup_dir = \"\"\n[sources.static]\npath = \"static\"\n", &["backup_dir"]);
+    refused(
+        "backup_dir = \"\"\n[sources.static]\npath = \"static\"\n",
+        &["backup_dir"],
+    );
     refused("[sources.static]\npath = \"a\\u0000b\"\n", &["path"]);
-    refused("[sources.config]\nfiles = [\"../../etc/passwd\"]\n", &["../../etc/passwd"]);
+    refused(
+        "[sources.config]\nfiles = [\"../../etc/passwd\"]\n",
+        &["../../etc/passwd"],
+    );
 }
 
 #[test]
@@ -70,15 +91,23 @@ fn a_glob_that_does_not_parse_is_named() {
 #[test]
 fn a_database_url_of_an_unknown_kind_is_named_without_its_password() {
     let app = App::small();
-    app.config(&format!("{STATIC}[databases.app]\nurl = \"oracle://ana:segredo@host/db\"\n"));
-    app.cofre(&["create"]).exits(2).says("oracle").never_says("segredo");
+    app.config(&format!(
+        "{STATIC}[databases.app]\nurl = \"oracle://ana:segredo@host/db\"\n"
+    ));
+    app.cofre(&["create"])
+        .exits(2)
+        .says("oracle")
+        .never_says("segredo");
 }
 
 #[test]
 fn every_problem_is_reported_at_once() {
     let app = App::small();
     app.config(&format!("max_backups = 0\ntime_zone = \"Marte/Base\"\n{STATIC}"));
-    app.cofre(&["config", "check"]).exits(2).says("max_backups").says("Marte/Base");
+    app.cofre(&["config", "check"])
+        .exits(2)
+        .says("max_backups")
+        .says("Marte/Base");
 }
 
 #[test]
@@ -90,7 +119,10 @@ fn text_that_is_not_toml_names_the_line() {
 fn a_missing_configuration_says_how_to_make_one() {
     let app = App::small();
     std::fs::remove_file(app.path("cofre.toml")).unwrap();
-    app.cofre(&["create"]).exits(2).says("cofre.toml").says("cofre init");
+    app.cofre(&["create"])
+        .exits(2)
+        .says("cofre.toml")
+        .says("cofre init");
 }
 
 #[test]
@@ -105,7 +137,13 @@ fn a_type_with_a_slash_a_space_or_capitals_is_refused() {
 
 #[test]
 fn unknown_commands_and_options_exit_with_2() {
-    for args in [vec!["cria"], vec!["create", "--typo", "x"], vec![], vec!["restore"], vec!["show"]] {
+    for args in [
+        vec!["cria"],
+        vec!["create", "--typo", "x"],
+        vec![],
+        vec!["restore"],
+        vec!["show"],
+    ] {
         run(std::process::Command::new(cofre_binary()).args(&args)).exits(2);
     }
 }
@@ -114,10 +152,15 @@ fn unknown_commands_and_options_exit_with_2() {
 fn a_configuration_with_secrets_that_others_can_read_is_warned_about() {
     use std::os::unix::fs::PermissionsExt as _;
     let app = App::small();
-    app.config(&format!("{STATIC}[databases.app]\nurl = \"postgres://app:segredo@127.0.0.1/app\"\n"));
+    app.config(&format!(
+        "{STATIC}[databases.app]\nurl = \"postgres://app:segredo@127.0.0.1/app\"\n"
+    ));
     let config = app.path("cofre.toml");
     std::fs::set_permissions(&config, std::fs::Permissions::from_mode(0o644)).unwrap();
-    app.cofre(&["config", "check"]).says("cofre.toml").says("600").never_says("segredo");
+    app.cofre(&["config", "check"])
+        .says("cofre.toml")
+        .says("600")
+        .never_says("segredo");
     std::fs::set_permissions(&config, std::fs::Permissions::from_mode(0o600)).unwrap();
     app.cofre(&["config", "check"]).exits(0).never_says("600");
 }

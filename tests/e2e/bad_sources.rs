@@ -14,7 +14,13 @@ fn fails(app: &App, code: i32, fragment: &str) {
     let history = app.history();
     assert_eq!(history.len(), 1, "{history:?}");
     assert_eq!(history[0]["status"], "failed");
-    assert!(history[0]["error"].as_str().is_some_and(|error| error.contains(fragment)), "{}", history[0]);
+    assert!(
+        history[0]["error"]
+            .as_str()
+            .is_some_and(|error| error.contains(fragment)),
+        "{}",
+        history[0]
+    );
     app.assert_no_leftovers();
 }
 
@@ -100,7 +106,12 @@ fn a_missing_database_fails_the_run() {
 #[test]
 fn a_database_that_is_none_fails_the_run() {
     let app = App::small();
-    app.write("app.db", b"this is not a database, but long enough to have a header if it were one. ".repeat(20).as_slice());
+    app.write(
+        "app.db",
+        b"this is not a database, but long enough to have a header if it were one. "
+            .repeat(20)
+            .as_slice(),
+    );
     app.config("[sources.static]\npath = \"static\"\n[databases.app]\nurl = \"sqlite:app.db\"\n");
     fails(&app, 10, "app.db");
 }
@@ -110,7 +121,9 @@ fn an_unreadable_file_or_folder_makes_the_run_partial_and_is_named() {
     let app = App::small();
     app.write("static/secreto.txt", b"unreadable");
     app.write("static/trancada/dentro.txt", b"unreachable");
-    let lock = |path: &str, mode| std::fs::set_permissions(app.path(path), std::fs::Permissions::from_mode(mode)).unwrap();
+    let lock = |path: &str, mode| {
+        std::fs::set_permissions(app.path(path), std::fs::Permissions::from_mode(mode)).unwrap()
+    };
     lock("static/secreto.txt", 0o000);
     lock("static/trancada", 0o000);
     app.cofre_unprivileged(&["create"]).exits(3).says("secreto.txt");
@@ -118,12 +131,20 @@ fn an_unreadable_file_or_folder_makes_the_run_partial_and_is_named() {
     let row = &app.history()[0];
     assert_eq!(row["status"], "partial");
     assert_eq!(row["skipped"], 2, "{row}");
-    assert!(row["error"].as_str().is_some_and(|error| error.contains("static/secreto.txt")), "{row}");
+    assert!(
+        row["error"]
+            .as_str()
+            .is_some_and(|error| error.contains("static/secreto.txt")),
+        "{row}"
+    );
     readers_accept(&app.archives()[0]);
     let names = archive_names(&app.archives()[0]);
     assert!(names.contains(&"static/css/style.css".to_owned()), "{names:?}");
     let skipped = app.manifest(row)["skipped"].to_string();
-    assert!(skipped.contains("static/secreto.txt") && skipped.contains("static/trancada"), "{skipped}");
+    assert!(
+        skipped.contains("static/secreto.txt") && skipped.contains("static/trancada"),
+        "{skipped}"
+    );
     // It never counts as the last success.
     assert!(app.json(&["status"])["last_success"].is_null());
 }
@@ -135,9 +156,16 @@ fn a_fifo_without_a_writer_a_socket_and_a_device_are_skipped_and_counted() {
     let _socket = std::os::unix::net::UnixListener::bind(app.path("static/tomada")).unwrap();
     app.cofre(&["create"]).exits(0);
     let row = &app.history()[0];
-    assert_eq!((row["status"].as_str(), row["skipped"].as_u64()), (Some("completed"), Some(2)), "{row}");
+    assert_eq!(
+        (row["status"].as_str(), row["skipped"].as_u64()),
+        (Some("completed"), Some(2)),
+        "{row}"
+    );
     let skipped = app.manifest(row)["skipped"].to_string();
-    assert!(skipped.contains("static/fila") && skipped.contains("static/tomada"), "{skipped}");
+    assert!(
+        skipped.contains("static/fila") && skipped.contains("static/tomada"),
+        "{skipped}"
+    );
 }
 
 #[test]
@@ -159,10 +187,19 @@ fn names_that_are_not_utf8_cost_nothing_but_themselves() {
     app.write("static/zz.txt", b"sorted after");
     app.cofre(&["create"]).exits(3).says("m_relat\\xf3rio.txt");
     let row = &app.history()[0];
-    assert_eq!((row["status"].as_str(), row["skipped"].as_u64()), (Some("partial"), Some(3)), "{row}");
+    assert_eq!(
+        (row["status"].as_str(), row["skipped"].as_u64()),
+        (Some("partial"), Some(3)),
+        "{row}"
+    );
     readers_accept(&app.archives()[0]);
     let names = archive_names(&app.archives()[0]);
-    for good in ["static/css/style.css", "static/app.js", "static/sub/depois.txt", "static/zz.txt"] {
+    for good in [
+        "static/css/style.css",
+        "static/app.js",
+        "static/sub/depois.txt",
+        "static/zz.txt",
+    ] {
         assert!(names.contains(&good.to_owned()), "{good} is not in {names:?}");
     }
     assert!(!names.iter().any(|name| name.contains('\u{fffd}')), "{names:?}");
@@ -194,20 +231,29 @@ fn a_source_inside_the_backups_folder_is_refused() {
 #[test]
 fn a_live_database_inside_a_source_is_left_out_and_said() {
     let app = App::small();
-    run(Command::new(tool("sqlite3")).arg(app.path("static/app.db")).arg("CREATE TABLE t(a); INSERT INTO t VALUES(1)"))
-        .exits(0);
+    run(Command::new(tool("sqlite3"))
+        .arg(app.path("static/app.db"))
+        .arg("CREATE TABLE t(a); INSERT INTO t VALUES(1)"))
+    .exits(0);
     app.config("[sources.static]\npath = \"static\"\n[databases.app]\nurl = \"sqlite:static/app.db\"\n");
     app.create();
     let names = archive_names(&app.archives()[0]);
     assert!(names.contains(&"database/t.sql".to_owned()), "{names:?}");
     assert!(!names.iter().any(|name| name.ends_with(".db")), "{names:?}");
-    assert!(app.manifest(&app.history()[0])["skipped"].to_string().contains("static/app.db"));
+    assert!(
+        app.manifest(&app.history()[0])["skipped"]
+            .to_string()
+            .contains("static/app.db")
+    );
 }
 
 #[test]
 fn dry_run_lists_what_would_be_in_it_and_writes_nothing() {
     let app = App::sample();
-    app.cofre(&["create", "--dry-run"]).exits(0).says("static/css/style.css").says("config/requirements.txt");
+    app.cofre(&["create", "--dry-run"])
+        .exits(0)
+        .says("static/css/style.css")
+        .says("config/requirements.txt");
     assert!(!app.backups().exists() || app.archives().is_empty());
     assert!(!app.history_path().exists());
 }

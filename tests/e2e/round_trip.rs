@@ -17,7 +17,10 @@ fn the_sample_comes_back_as_it_was() {
     readers_accept(&archive);
 
     let name = record["name"].as_str().unwrap();
-    assert!(name.starts_with("backup_20") && name.ends_with("_manual"), "{name}");
+    assert!(
+        name.starts_with("backup_20") && name.ends_with("_manual"),
+        "{name}"
+    );
     let names = archive_names(&archive);
     for expected in [
         "database/administradores.sql",
@@ -40,7 +43,10 @@ fn the_sample_comes_back_as_it_was() {
         "config/.gitignore",
         "logs/app.log",
     ] {
-        assert!(names.iter().any(|name| name == expected), "{expected} is not in {names:?}");
+        assert!(
+            names.iter().any(|name| name == expected),
+            "{expected} is not in {names:?}"
+        );
     }
     assert_eq!(names.last().map(String::as_str), Some("backup_info.json"));
     let mut sorted = names[..names.len() - 1].to_vec();
@@ -65,7 +71,10 @@ fn same_database(original: &Path, dump: &Path) {
     tool("sqlite3");
     run(Command::new(tool("sh")).current_dir(dump).args(load)).exits(0);
     let ask = |database: &Path, sql: &str| {
-        let answer = run(Command::new(tool("sqlite3")).args(["-batch", "-readonly"]).arg(database).arg(sql));
+        let answer = run(Command::new(tool("sqlite3"))
+            .args(["-batch", "-readonly"])
+            .arg(database)
+            .arg(sql));
         answer.exits(0).stdout
     };
     let schema = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name";
@@ -76,7 +85,10 @@ fn same_database(original: &Path, dump: &Path) {
         let rows = format!(".mode quote\nSELECT * FROM \"{table}\" ORDER BY 1, 2");
         assert_eq!(ask(original, &rows), ask(&loaded, &rows), "rows of {table}");
     }
-    assert_eq!(ask(&loaded, "PRAGMA foreign_key_check; PRAGMA integrity_check").trim(), "ok");
+    assert_eq!(
+        ask(&loaded, "PRAGMA foreign_key_check; PRAGMA integrity_check").trim(),
+        "ok"
+    );
 }
 
 #[test]
@@ -85,7 +97,11 @@ fn the_samples_database_is_what_its_script_makes() {
     tool("sqlite3");
     let load = ["-c", "exec sqlite3 made.db < banco.sql"];
     run(Command::new(tool("sh")).current_dir(app.root()).args(load)).exits(0);
-    let dump = |name: &str| run(Command::new(tool("sqlite3")).arg(app.path(name)).arg(".dump")).exits(0).stdout;
+    let dump = |name: &str| {
+        run(Command::new(tool("sqlite3")).arg(app.path(name)).arg(".dump"))
+            .exits(0)
+            .stdout
+    };
     assert_eq!(dump("made.db"), dump("app.db"));
 }
 
@@ -126,19 +142,47 @@ fn seventy_thousand_tiny_files_come_back_as_they_were() {
 #[test]
 fn modes_empty_folders_and_odd_names_come_back_as_they_were() {
     let app = App::new();
-    for (name, mode) in [("a", 0o600), ("b", 0o400), ("c", 0o755), ("d", 0o444), ("e", 0o666), ("f", 0o604)] {
+    for (name, mode) in [
+        ("a", 0o600),
+        ("b", 0o400),
+        ("c", 0o755),
+        ("d", 0o444),
+        ("e", 0o666),
+        ("f", 0o604),
+    ] {
         let path = format!("static/modes/{name}");
         app.write(&path, name.as_bytes());
         std::fs::set_permissions(app.path(&path), std::fs::Permissions::from_mode(mode)).unwrap();
     }
-    for (name, mode) in [("vazia", 0o755), ("privada", 0o700), ("colante", 0o1777), ("só leitura", 0o555)] {
+    for (name, mode) in [
+        ("vazia", 0o755),
+        ("privada", 0o700),
+        ("colante", 0o1777),
+        ("só leitura", 0o555),
+    ] {
         let dir = app.path("static/pastas").join(name);
         std::fs::create_dir_all(&dir).unwrap();
         std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(mode)).unwrap();
     }
     for name in [
-        "com espaço ", "-rf", "~", "a\nb", "tab\tulado", "$(reboot)", "ação", "ac\u{327}a\u{303}o", "...", "CON",
-        "a:b", "a\\b", "\u{1b}[31mvermelho", "\u{202e}txt.exe", "*?[x]", "'aspas\"", "%s%n", ".oculto",
+        "com espaço ",
+        "-rf",
+        "~",
+        "a\nb",
+        "tab\tulado",
+        "$(reboot)",
+        "ação",
+        "ac\u{327}a\u{303}o",
+        "...",
+        "CON",
+        "a:b",
+        "a\\b",
+        "\u{1b}[31mvermelho",
+        "\u{202e}txt.exe",
+        "*?[x]",
+        "'aspas\"",
+        "%s%n",
+        ".oculto",
     ] {
         app.write(Path::new("static/nomes").join(name), name.as_bytes());
     }
@@ -156,8 +200,18 @@ fn modes_empty_folders_and_odd_names_come_back_as_they_were() {
 fn times_before_1980_before_1970_and_after_2107_come_back_to_the_nanosecond() {
     let app = App::new();
     for (index, (seconds, nanos)) in [
-        (0, 0), (1, 1), (315_532_799, 999_999_999), (315_532_800, 0), (-1, 999_999_999), (-1, 1), (-86_400, 123_456_789),
-        (-2_000_000_000, 5), (2_147_483_648, 0), (4_294_967_296, 7), (4_354_819_200, 0), (1_756_690_369, 123_456_700),
+        (0, 0),
+        (1, 1),
+        (315_532_799, 999_999_999),
+        (315_532_800, 0),
+        (-1, 999_999_999),
+        (-1, 1),
+        (-86_400, 123_456_789),
+        (-2_000_000_000, 5),
+        (2_147_483_648, 0),
+        (4_294_967_296, 7),
+        (4_354_819_200, 0),
+        (1_756_690_369, 123_456_700),
     ]
     .into_iter()
     .enumerate()
@@ -194,8 +248,18 @@ fn absolute_links_are_recorded_and_recreated_on_request_only() {
     let without = app.restore("latest", "without");
     assert!(without.join("static/absoluto").symlink_metadata().is_err());
     let with = app.path("with");
-    app.cofre(&["restore", "latest", "--absolute-links", "--to", with.to_str().unwrap()]).exits(0);
-    assert_eq!(std::fs::read_link(with.join("static/absoluto")).unwrap(), Path::new("/etc/hostname"));
+    app.cofre(&[
+        "restore",
+        "latest",
+        "--absolute-links",
+        "--to",
+        with.to_str().unwrap(),
+    ])
+    .exits(0);
+    assert_eq!(
+        std::fs::read_link(with.join("static/absoluto")).unwrap(),
+        Path::new("/etc/hostname")
+    );
     same_tree(&app.path("static"), &with.join("static"));
 }
 
@@ -204,7 +268,15 @@ fn only_restores_what_a_glob_matches() {
     let app = App::sample();
     app.create();
     let target = app.path("parte");
-    app.cofre(&["restore", "latest", "--only", "static/js/*.js", "--to", target.to_str().unwrap()]).exits(0);
+    app.cofre(&[
+        "restore",
+        "latest",
+        "--only",
+        "static/js/*.js",
+        "--to",
+        target.to_str().unwrap(),
+    ])
+    .exits(0);
     same_tree(&app.path("static/js"), &target.join("static/js"));
     assert!(!target.join("static/css").exists() && !target.join("database").exists());
 }
@@ -217,16 +289,21 @@ fn restore_goes_beside_the_archive_by_default_and_never_into_a_folder_with_somet
     let name = record["name"].as_str().unwrap();
     let beside = app.backups().join(format!("restore_{name}"));
     same_tree(&app.path("static"), &beside.join("static"));
-    app.cofre(&["restore", "latest"]).exits(10).says(&format!("restore_{name}"));
+    app.cofre(&["restore", "latest"])
+        .exits(10)
+        .says(&format!("restore_{name}"));
 
     app.write("ocupada/meu.txt", b"mine");
     let occupied = app.path("ocupada");
-    app.cofre(&["restore", "latest", "--to", occupied.to_str().unwrap()]).exits(10).says("ocupada");
+    app.cofre(&["restore", "latest", "--to", occupied.to_str().unwrap()])
+        .exits(10)
+        .says("ocupada");
     assert_eq!(std::fs::read_dir(&occupied).unwrap().count(), 1);
 
     let empty = app.path("vazia");
     std::fs::create_dir(&empty).unwrap();
-    app.cofre(&["restore", "latest", "--to", empty.to_str().unwrap()]).exits(0);
+    app.cofre(&["restore", "latest", "--to", empty.to_str().unwrap()])
+        .exits(0);
     same_tree(&app.path("static"), &empty.join("static"));
 }
 
@@ -250,5 +327,8 @@ fn several_sources_filters_and_zstd_come_back() {
     assert_eq!(files, ["enviados/2025/x.pdf", "static/a.js", "backup_info.json"]);
     let copy = app.path("copy");
     copy_tree(&app.path("static"), &copy);
-    assert_eq!(std::fs::read(copy.join("a.js")).unwrap(), std::fs::read(restored.join("static/a.js")).unwrap());
+    assert_eq!(
+        std::fs::read(copy.join("a.js")).unwrap(),
+        std::fs::read(restored.join("static/a.js")).unwrap()
+    );
 }

@@ -21,7 +21,12 @@ pub(crate) struct App {
 impl App {
     /// An empty folder whose configuration backs up `static/`.
     pub(crate) fn new() -> Self {
-        let app = Self { dir: tempfile::Builder::new().prefix("cofre-e2e-").tempdir().expect("a temporary folder") };
+        let app = Self {
+            dir: tempfile::Builder::new()
+                .prefix("cofre-e2e-")
+                .tempdir()
+                .expect("a temporary folder"),
+        };
         std::fs::create_dir(app.path("static")).expect("static/");
         app.config(STATIC_ONLY);
         app
@@ -126,7 +131,9 @@ impl App {
     /// The archive of a record.
     #[track_caller]
     pub(crate) fn archive(&self, record: &Value) -> PathBuf {
-        let name = record["name"].as_str().unwrap_or_else(|| panic!("a record with a name: {record}"));
+        let name = record["name"]
+            .as_str()
+            .unwrap_or_else(|| panic!("a record with a name: {record}"));
         self.backups().join(format!("{name}.zip"))
     }
 
@@ -146,7 +153,13 @@ impl App {
     pub(crate) fn backup_files(&self) -> Vec<String> {
         let mut names: Vec<_> = std::fs::read_dir(self.backups())
             .expect("the backups folder")
-            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+            .map(|entry| {
+                entry
+                    .expect("an entry")
+                    .file_name()
+                    .to_string_lossy()
+                    .into_owned()
+            })
             .collect();
         names.sort();
         names
@@ -174,8 +187,15 @@ impl App {
     /// Asserts that no run left anything unfinished, in the backups folder or in staging.
     #[track_caller]
     pub(crate) fn assert_no_leftovers(&self) {
-        let unfinished: Vec<_> = self.backup_files().into_iter().filter(|name| name.contains(".partial")).collect();
-        assert!(unfinished.is_empty(), "left in the backups folder: {unfinished:?}");
+        let unfinished: Vec<_> = self
+            .backup_files()
+            .into_iter()
+            .filter(|name| name.contains(".partial"))
+            .collect();
+        assert!(
+            unfinished.is_empty(),
+            "left in the backups folder: {unfinished:?}"
+        );
         let staging = self.path(".cofre/staging");
         if staging.is_dir() {
             let left = super::listing(&staging);

@@ -22,7 +22,9 @@ pub(crate) fn tool(name: &str) -> PathBuf {
         .chain(sbin)
         .map(|dir| dir.join(name))
         .find(|candidate| candidate.is_file())
-        .unwrap_or_else(|| panic!("the program `{name}` is not installed; `.ci/run` lists its Debian package"))
+        .unwrap_or_else(|| {
+            panic!("the program `{name}` is not installed; `.ci/run` lists its Debian package")
+        })
 }
 
 /// Whether the tests run as root, who ignores permission bits.
@@ -34,7 +36,9 @@ pub(crate) fn is_root() -> bool {
 pub(crate) fn without_capabilities(program: &Path) -> Command {
     if is_root() {
         let mut command = Command::new(tool("setpriv"));
-        command.args(["--bounding-set=-all", "--inh-caps=-all", "--"]).arg(program);
+        command
+            .args(["--bounding-set=-all", "--inh-caps=-all", "--"])
+            .arg(program);
         command
     } else {
         Command::new(program)
@@ -91,7 +95,12 @@ impl Run {
 
 impl std::fmt::Display for Run {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { what, code, stdout, stderr } = self;
+        let Self {
+            what,
+            code,
+            stdout,
+            stderr,
+        } = self;
         let head = |text: &str| text.chars().take(4_000).collect::<String>();
         write!(
             f,
@@ -142,7 +151,12 @@ pub(crate) fn run(command: &mut Command) -> Run {
         file.read_to_end(&mut bytes).expect("read the output");
         String::from_utf8_lossy(&bytes).into_owned()
     };
-    let run = Run { what, code: status.code(), stdout: read(&mut out), stderr: read(&mut err) };
+    let run = Run {
+        what,
+        code: status.code(),
+        stdout: read(&mut out),
+        stderr: read(&mut err),
+    };
     for word in ["panicked at", "wasm trap", "wasm backtrace", "stack overflow"] {
         assert!(!run.stderr.contains(word), "`{word}` reached the user: {run}");
     }
@@ -151,7 +165,10 @@ pub(crate) fn run(command: &mut Command) -> Run {
 
 /// A command that runs cofre on a configuration, free of the caller's own settings.
 pub(crate) fn cofre_command<S: AsRef<OsStr>>(mut command: Command, config: &Path, args: &[S]) -> Command {
-    command.env_remove("COFRE_CONFIG").env_remove("RUST_LOG").env("LC_ALL", "C.UTF-8");
+    command
+        .env_remove("COFRE_CONFIG")
+        .env_remove("RUST_LOG")
+        .env("LC_ALL", "C.UTF-8");
     command.arg("--config").arg(config).args(args);
     command
 }

@@ -27,10 +27,15 @@ pub(crate) fn copy_tree(from: &Path, to: &Path) {
 /// Sets the modification time of a file or folder to whole seconds and nanoseconds around 1970.
 pub(crate) fn set_mtime(path: &Path, seconds: i64, nanos: u32) {
     let whole = Duration::from_secs(seconds.unsigned_abs());
-    let base = if seconds < 0 { SystemTime::UNIX_EPOCH - whole } else { SystemTime::UNIX_EPOCH + whole };
+    let base = if seconds < 0 {
+        SystemTime::UNIX_EPOCH - whole
+    } else {
+        SystemTime::UNIX_EPOCH + whole
+    };
     let time = base + Duration::from_nanos(nanos.into());
     let file = File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    file.set_times(FileTimes::new().set_modified(time)).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    file.set_times(FileTimes::new().set_modified(time))
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
 
 /// Copies at least `files` real files into `to`: sources of the crates that cofre itself is built from.
@@ -38,7 +43,11 @@ pub(crate) fn registry_tree(to: &Path, files: usize) -> usize {
     let mut crates: Vec<PathBuf> = Vec::new();
     for index in std::fs::read_dir(cargo_home().join("registry/src")).expect("cargo's registry/src") {
         let index = index.expect("an entry").path();
-        crates.extend(std::fs::read_dir(index).expect("an index").map(|entry| entry.expect("a crate").path()));
+        crates.extend(
+            std::fs::read_dir(index)
+                .expect("an index")
+                .map(|entry| entry.expect("a crate").path()),
+        );
     }
     crates.sort();
     let mut copied = 0;
@@ -51,7 +60,10 @@ pub(crate) fn registry_tree(to: &Path, files: usize) -> usize {
         copy_tree(&source, &to.join(name));
         copied += count;
     }
-    assert!(copied >= files, "cargo's registry has only {copied} of {files} source files: run `cargo fetch` first");
+    assert!(
+        copied >= files,
+        "cargo's registry has only {copied} of {files} source files: run `cargo fetch` first"
+    );
     copied
 }
 
@@ -81,7 +93,11 @@ pub(crate) fn tiny_files(to: &Path, count: usize) {
         if index % 1_000 == 0 {
             std::fs::create_dir_all(&dir).expect("a folder");
         }
-        std::fs::write(dir.join(format!("{index:05}.txt")), format!("relatório {index}\n")).expect("a tiny file");
+        std::fs::write(
+            dir.join(format!("{index:05}.txt")),
+            format!("relatório {index}\n"),
+        )
+        .expect("a tiny file");
     }
 }
 
@@ -90,8 +106,13 @@ pub(crate) fn big_sparse_file(path: &Path) {
     use std::os::unix::fs::FileExt as _;
     const GIB_4: u64 = 4 << 30;
     let file = File::create(path).expect("the big file");
-    file.set_permissions(std::fs::Permissions::from_mode(0o640)).expect("its mode");
-    for (offset, text) in [(0, "primeiro"), (GIB_4 - 4, "na divisa"), (GIB_4 + 70_000, "último")] {
+    file.set_permissions(std::fs::Permissions::from_mode(0o640))
+        .expect("its mode");
+    for (offset, text) in [
+        (0, "primeiro"),
+        (GIB_4 - 4, "na divisa"),
+        (GIB_4 + 70_000, "último"),
+    ] {
         file.write_all_at(text.as_bytes(), offset).expect("write");
     }
 }
