@@ -132,13 +132,9 @@ fn published(calls: &[Call], name: &str) -> Call {
         "{rename:?}"
     );
     let of_partial = |call: &&Call| call.descriptor() == Some(partial) && call.began < rename.began;
-    let written = calls
-        .iter()
-        .filter(of_partial)
-        .filter(|call| call.text.starts_with("p") || call.is(&["write", "writev"]));
-    let written = written
-        .last()
-        .unwrap_or_else(|| panic!("{partial} is never written: {calls:#?}"));
+    let writes = |call: &&Call| call.is(&["write", "writev", "pwrite64", "pwritev", "pwritev2"]);
+    let written = calls.iter().filter(of_partial).rfind(writes);
+    let written = written.unwrap_or_else(|| panic!("{partial} is never written: {calls:#?}"));
     let synced = calls
         .iter()
         .filter(of_partial)

@@ -145,7 +145,7 @@ pub(crate) fn run(command: &mut Command) -> Run {
         }
         std::thread::sleep(Duration::from_millis(2));
     };
-    let mut read = |file: &mut std::fs::File| {
+    let read = |file: &mut std::fs::File| {
         let mut bytes = Vec::new();
         file.rewind().expect("rewind");
         file.read_to_end(&mut bytes).expect("read the output");
