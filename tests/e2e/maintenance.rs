@@ -105,7 +105,7 @@ fn selectors_are_an_id_a_name_with_or_without_zip_or_latest() {
     let record = app.create();
     let name = record["name"].as_str().unwrap();
     for selector in ["2", name, &format!("{name}.zip"), "latest"] {
-        assert_eq!(app.json(&["show", selector])["id"], 2, "{selector}");
+        assert_eq!(app.json(&["show", selector])["backup"]["id"], 2, "{selector}");
     }
 }
 
