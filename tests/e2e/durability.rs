@@ -223,3 +223,17 @@ fn a_restore_is_durable_before_its_name_appears() {
         .any(|call| call.is(&["fsync", "fdatasync", "syncfs"]) && call.ended < rename.began);
     assert!(synced, "{calls:#?}");
 }
+
+#[test]
+fn the_parser_of_traces_joins_calls_that_another_thread_interrupted() {
+    let log = "7  write(3</b/.a.zip.partial>, \"PK\", 2) = 2\n\
+               8  fsync(3</b/.a.zip.partial> <unfinished ...>\n\
+               7  rename(\"/b/x\", \"/b/y\") = -1 ENOENT (No such file or directory)\n\
+               8  <... fsync resumed>)                 = 0\n\
+               8  renameat(4</b>, \".a.zip.partial\", 4</b>, \"a.zip\") = 0\n";
+    let calls = parse(log);
+    assert_eq!(calls.len(), 3, "the failed call does not count: {calls:?}");
+    assert_eq!((calls[1].began, calls[1].ended), (1, 3));
+    assert_eq!(calls[1].descriptor(), Some(".a.zip.partial"));
+    assert_eq!(rename_to(&calls, "a.zip").names(), [".a.zip.partial", "a.zip"]);
+}

@@ -19,6 +19,7 @@ mod changing_files;
 mod crash;
 mod determinism;
 mod durability;
+mod harness;
 mod interface;
 mod legacy;
 mod link_race;
