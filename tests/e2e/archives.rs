@@ -30,7 +30,7 @@ fn an_archive_deleted_by_hand_is_named_by_verify_list_and_status() {
     let record = app.create();
     std::fs::remove_file(app.archive(&record)).unwrap();
     let name = record["name"].as_str().unwrap();
-    app.cofre(&["verify", "latest"]).exits(4).says(name);
+    app.cofre(&["verify", "latest"]).exits(5).says(name);
     restore_is_refused(&app, 4);
     app.cofre(&["list"]).exits(0).says(name).says("missing");
     app.cofre(&["status"]).exits(0).says("missing");
