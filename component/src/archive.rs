@@ -12,7 +12,9 @@ pub mod reader;
 pub(crate) mod testing;
 mod window;
 pub mod writer;
+mod zstd;
 
-pub use directory::{EntryKind, EntryView};
+pub use directory::EntryView;
 pub use entry_reader::EntryReader;
 pub use reader::ArchiveReader;
+pub use writer::EntryKind;

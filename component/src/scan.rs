@@ -174,13 +174,7 @@ impl Scanner {
             return Ok(false);
         };
         let filter = Filter::new(&source.include, &source.exclude)?;
-        let dir = roots.open(&source.root).map_err(|e| match e.kind {
-            ErrorKind::NotFound => {
-                invalid(&source.folder, format!("the source {} is not there", source.root))
-                    .remedy("is its disk mounted? Otherwise take it out of the configuration")
-            }
-            _ => e,
-        })?;
+        let dir = open_root(roots, &source)?;
         let mut collector = Collector {
             folder: &source.folder,
             source: u16::try_from(self.selection.roots.len()).unwrap_or(u16::MAX),
@@ -223,6 +217,22 @@ impl Scanner {
             .sort_by(|a, b| a.path.as_bytes().cmp(b.path.as_bytes()));
         check_tree(&selection.items)?;
         Ok(selection)
+    }
+}
+
+/// Opens a source's root. One that is not there is the likeliest sign of a disk that is not mounted.
+fn open_root(roots: &Roots, source: &Source) -> Result<Dir> {
+    let missing = || {
+        invalid(&source.folder, format!("the source {} is not there", source.root))
+            .remedy("is its disk mounted? Otherwise take it out of the configuration")
+    };
+    match roots.open(&source.root) {
+        Ok(dir) => match dir.stat(".")? {
+            Some(stat) if stat.kind == FileKind::Directory => Ok(dir),
+            _ => Err(missing()),
+        },
+        Err(e) if e.kind == ErrorKind::NotFound => Err(missing()),
+        Err(e) => Err(e),
     }
 }
 
@@ -287,6 +297,12 @@ impl Collector<'_> {
             return Ok(());
         }
         let full = self.full_path(&seen.path);
+        if full.len() > PATH_MAX {
+            let shown: String = full.chars().take(200).collect();
+            self.has_content = true;
+            self.skip(format!("{shown}…"), "the path is too long for a ZIP", true);
+            return Ok(());
+        }
         entry_path::check(&full)?;
         let included = seen.path.is_empty() || self.filter.included(&seen.path);
         let (kind, target) = match seen.kind {
@@ -323,11 +339,6 @@ impl Collector<'_> {
                 return Ok(());
             }
             self.has_content = true;
-        }
-        if full.len() > PATH_MAX {
-            let shown: String = full.chars().take(200).collect();
-            self.skip(format!("{shown}…"), "the path is too long for a ZIP", true);
-            return Ok(());
         }
         let size = match kind {
             ItemKind::File => seen.size,

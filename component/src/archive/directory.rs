@@ -12,6 +12,7 @@ use super::fields::{parse_extra, u16_at, u32_at, widen};
 use super::local::LOCAL_SIZE;
 use super::reader::{corrupt, shown, unsupported};
 use super::window::Window;
+use super::writer::EntryKind;
 use crate::error::Result;
 use crate::fs::{File, READ_SIZE};
 use crate::manifest::MANIFEST_NAME;
@@ -32,17 +33,6 @@ pub(super) const ZSTD: u16 = 93;
 
 const ENCRYPTED: u16 = 1 | 1 << 6 | 1 << 13;
 const PATCHED: u16 = 1 << 5;
-
-/// What an entry is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EntryKind {
-    /// A regular file.
-    File,
-    /// A directory.
-    Directory,
-    /// A symbolic link; its content is the target.
-    Symlink,
-}
 
 /// One entry of an archive, as its central directory describes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

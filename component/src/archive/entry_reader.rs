@@ -2,14 +2,16 @@
 //!
 //! One reader serves a whole pass: its buffers and its inflate state are used again for each entry.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use flate2::{Decompress, FlushDecompress, Status};
 
 use super::directory::{DEFLATED, Row, STORED};
 use super::local::{check_header, check_tail};
-use super::reader::{ArchiveReader, corrupt, shown, unsupported};
+use super::reader::{ArchiveReader, corrupt, shown};
 use super::window::Window;
+use super::zstd::Zstd;
 use crate::error::{Error, Result};
 use crate::fs::READ_SIZE;
 
@@ -17,17 +19,22 @@ use crate::fs::READ_SIZE;
 const HEADER_READ: usize = 4 << 10;
 
 /// Reads entries of one archive, one after another.
-#[derive(Debug)]
 pub struct EntryReader {
-    window: Window,
+    window: Rc<RefCell<Window>>,
     archive: Rc<str>,
-    inflate: Option<Decompress>,
+    decoder: Decoder,
     out: Vec<u8>,
     current: Option<Current>,
 }
 
+/// What decompresses; kept from one entry to the next.
+enum Decoder {
+    None,
+    Inflate(Box<Decompress>),
+    Zstd(Box<Zstd>),
+}
+
 /// The entry that is being read.
-#[derive(Debug)]
 struct Current {
     row: Row,
     path: String,
@@ -44,9 +51,9 @@ struct Current {
 impl EntryReader {
     pub(super) fn new(archive: &ArchiveReader) -> Self {
         Self {
-            window: archive.window(READ_SIZE),
+            window: Rc::new(RefCell::new(archive.window(READ_SIZE))),
             archive: Rc::clone(archive.shared_name()),
-            inflate: None,
+            decoder: Decoder::None,
             out: Vec::new(),
             current: None,
         }
@@ -55,23 +62,27 @@ impl EntryReader {
     /// Begins the entry `index`: its local header is compared with the central one.
     ///
     /// # Errors
-    /// `Corrupt` when they disagree, `Unsupported` for a compression that this build has not.
+    /// `Corrupt` when they disagree, or an I/O error.
     pub fn start(&mut self, archive: &ArchiveReader, index: usize) -> Result<()> {
         self.current = None;
         let (row, path) = archive.row(index);
-        let (at, end) =
-            check_header(&mut self.window, row, path).map_err(|e| in_entry(&self.archive, path, e))?;
-        match row.method {
-            STORED => {}
-            DEFLATED => match &mut self.inflate {
-                Some(inflate) => inflate.reset(false),
-                None => self.inflate = Some(Decompress::new(false)),
-            },
-            method => {
-                let e = unsupported(format!("it is compressed by method {method}"));
-                return Err(in_entry(&self.archive, path, e));
+        let begun = check_header(&mut self.window.borrow_mut(), row, path);
+        let (at, end) = begun.map_err(|e| in_entry(&self.archive, path, e))?;
+        self.decoder = match (row.method, std::mem::replace(&mut self.decoder, Decoder::None)) {
+            (STORED, kept) => kept,
+            (DEFLATED, Decoder::Inflate(mut inflate)) => {
+                inflate.reset(false);
+                Decoder::Inflate(inflate)
             }
-        }
+            (DEFLATED, _) => Decoder::Inflate(Box::new(Decompress::new(false))),
+            (_, kept) => {
+                let used = match kept {
+                    Decoder::Zstd(zstd) => Some(*zstd),
+                    Decoder::None | Decoder::Inflate(_) => None,
+                };
+                Decoder::Zstd(Box::new(Zstd::begin(used, Rc::clone(&self.window), at, end)?))
+            }
+        };
         self.current = Some(Current {
             row: *row,
             path: path.to_owned(),
@@ -93,11 +104,13 @@ impl EntryReader {
         let Some(current) = &mut self.current else {
             return Ok(None);
         };
-        let result = produce(current, &mut self.window, self.inflate.as_mut(), &mut self.out)
-            .and_then(|()| account(current, &mut self.window, &self.out));
+        let result = produce(current, &self.window, &mut self.decoder, &mut self.out)
+            .and_then(|()| account(current, &self.window, &self.out));
         if let Err(e) = result {
             let e = in_entry(&self.archive, &current.path, e);
             self.current = None;
+            // A decoder that failed half way is not used again.
+            self.decoder = Decoder::None;
             return Err(e);
         }
         if self.out.is_empty() {
@@ -127,24 +140,34 @@ impl EntryReader {
 /// Fills `out` with the next piece; leaves it empty at the end of the content.
 fn produce(
     current: &mut Current,
-    window: &mut Window,
-    inflate: Option<&mut Decompress>,
+    window: &RefCell<Window>,
+    decoder: &mut Decoder,
     out: &mut Vec<u8>,
 ) -> Result<()> {
-    out.clear();
-    match inflate {
-        Some(inflate) if current.row.method == DEFLATED => {
+    match (current.row.method, decoder) {
+        (DEFLATED, Decoder::Inflate(inflate)) => {
+            out.clear();
             out.reserve(READ_SIZE);
             while out.is_empty() && !current.ended {
-                inflate_piece(current, window, inflate, out)?;
+                inflate_piece(current, &mut window.borrow_mut(), inflate, out)?;
             }
         }
-        _ if current.at < current.end => {
-            let piece = window.some(current.at, current.end - current.at)?;
-            out.extend_from_slice(piece);
-            current.at += piece.len() as u64;
+        (STORED, _) => {
+            out.clear();
+            if current.at < current.end {
+                let mut window = window.borrow_mut();
+                let piece = window.some(current.at, current.end - current.at)?;
+                out.extend_from_slice(&piece[..piece.len().min(READ_SIZE)]);
+                current.at += out.len() as u64;
+            }
         }
-        _ => {}
+        (_, Decoder::Zstd(zstd)) => {
+            out.resize(READ_SIZE, 0);
+            let n = zstd.read(out)?;
+            out.truncate(n);
+            current.at = zstd.at();
+        }
+        (_, Decoder::None | Decoder::Inflate(_)) => out.clear(),
     }
     Ok(())
 }
@@ -177,7 +200,7 @@ fn inflate_piece(
 }
 
 /// Counts a piece, or compares everything at the end, which is an empty one.
-fn account(current: &mut Current, window: &mut Window, piece: &[u8]) -> Result<()> {
+fn account(current: &mut Current, window: &RefCell<Window>, piece: &[u8]) -> Result<()> {
     let declared = current.row.size;
     if !piece.is_empty() {
         current.produced += piece.len() as u64;
@@ -209,7 +232,7 @@ fn account(current: &mut Current, window: &mut Window, piece: &[u8]) -> Result<(
             current.row.crc32
         )));
     }
-    check_tail(window, &current.row, current.end)
+    check_tail(&mut window.borrow_mut(), &current.row, current.end)
 }
 
 /// Checks where entries lie without reading their content.

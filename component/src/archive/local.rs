@@ -1,10 +1,11 @@
 //! The headers beside an entry's data, held against the central directory: no name or size counts that is not
 //! in both, and between the end of the data and the next entry there is nothing unknown.
 
-use super::directory::{EntryKind, Row};
+use super::directory::Row;
 use super::fields::{parse_extra, u16_at, u32_at, u64_at, widen};
 use super::reader::corrupt;
 use super::window::Window;
+use super::writer::EntryKind;
 use crate::error::Result;
 
 const LOCAL: u32 = 0x0403_4b50;

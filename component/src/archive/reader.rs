@@ -8,7 +8,8 @@ use std::rc::Rc;
 
 use super::directory::{Directory, EntryView, Row};
 use super::entry_path;
-use super::entry_reader::{EntryReader, Places};
+use super::entry_reader::EntryReader;
+pub use super::entry_reader::Places;
 use super::window::Window;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{Dir, File};

@@ -1,38 +1,6 @@
 //! Archives for tests of the reading side, built by hand so that each field can be wrong.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::fs;
-
-use crate::fs::{Dir, Roots};
-
-/// A folder for archives; gone when dropped.
-pub(crate) struct Folder {
-    temp: tempfile::TempDir,
-}
-
-impl Folder {
-    pub(crate) fn new() -> Self {
-        Self {
-            temp: tempfile::tempdir().unwrap(),
-        }
-    }
-
-    pub(crate) fn path(&self) -> &std::path::Path {
-        self.temp.path()
-    }
-
-    pub(crate) fn dir(&self) -> Dir {
-        Roots::new()
-            .with("/backups", self.path())
-            .open("/backups")
-            .unwrap()
-    }
-
-    pub(crate) fn put(&self, name: &str, bytes: &[u8]) {
-        fs::write(self.path().join(name), bytes).unwrap();
-    }
-}
-
 /// One entry to write.
 #[derive(Clone)]
 pub(crate) struct Item {
@@ -40,7 +8,8 @@ pub(crate) struct Item {
     pub(crate) content: Vec<u8>,
     /// Type and permission bits; 0 for "made on Windows".
     pub(crate) mode: u32,
-    pub(crate) deflate: bool,
+    /// ZIP's number of the compression.
+    pub(crate) method: u16,
     pub(crate) descriptor: bool,
 }
 
@@ -50,14 +19,19 @@ pub(crate) fn item(name: &str, content: impl AsRef<[u8]>) -> Item {
         name: name.to_owned(),
         content: content.as_ref().to_vec(),
         mode: if name.ends_with('/') { 0o040_755 } else { 0o100_644 },
-        deflate: false,
+        method: 0,
         descriptor: false,
     }
 }
 
 impl Item {
     pub(crate) fn deflated(mut self) -> Self {
-        self.deflate = true;
+        self.method = 8;
+        self
+    }
+
+    pub(crate) fn zstd(mut self) -> Self {
+        self.method = 93;
         self
     }
 
@@ -72,8 +46,12 @@ impl Item {
     }
 
     fn packed(&self) -> Vec<u8> {
-        if !self.deflate {
+        if self.method == 0 {
             return self.content.clone();
+        }
+        if self.method == 93 {
+            use structured_zstd::encoding::{CompressionLevel, compress_to_vec};
+            return compress_to_vec(&self.content[..], CompressionLevel::Fastest);
         }
         let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
         std::io::Write::write_all(&mut encoder, &self.content).unwrap();
@@ -82,7 +60,7 @@ impl Item {
 
     fn shared_fields(&self) -> [u16; 5] {
         let flags = 0x800 | u16::from(self.descriptor) << 3;
-        [20, flags, if self.deflate { 8 } else { 0 }, 0, 33]
+        [20, flags, self.method, 0, 33]
     }
 }
 

@@ -69,9 +69,9 @@ fn dos_time(seconds: i64) -> u32 {
         return 0x0021_0000;
     };
     let year = u32::try_from(t.year() - 1980).unwrap_or(0);
-    let date = year << 9 | t.month() << 5 | t.day();
-    let time = t.hour() << 11 | t.minute() << 5 | t.second() / 2;
-    date << 16 | time
+    let date = (year << 9) | (t.month() << 5) | t.day();
+    let time = (t.hour() << 11) | (t.minute() << 5) | (t.second() / 2);
+    (date << 16) | time
 }
 
 fn attributes(meta: &Meta<'_>) -> u32 {
@@ -81,7 +81,7 @@ fn attributes(meta: &Meta<'_>) -> u32 {
         EntryKind::Directory => (0o040_000, 0o700, 0x10),
         EntryKind::Symlink => (0o120_000, 0o777, 0),
     };
-    (kind | (meta.mode.unwrap_or(unknown) & 0o7777)) << 16 | dos
+    ((kind | (meta.mode.unwrap_or(unknown) & 0o7777)) << 16) | dos
 }
 
 impl Fixed {
@@ -259,7 +259,7 @@ mod tests {
         assert_eq!(dos_time(i64::MAX), dos_time(DOS_MAX));
         assert_eq!(
             dos_time(DOS_MAX),
-            (127 << 9 | 12 << 5 | 31) << 16 | 23 << 11 | 59 << 5 | 29
+            (((127 << 9) | (12 << 5) | 31) << 16) | (23 << 11) | (59 << 5) | 29
         );
     }
 }
