@@ -1,1 +1,3 @@
 //! placeholder
+
+pub use cofre_component as component;

@@ -7,13 +7,23 @@ pub mod cli;
 pub mod config;
 pub mod context;
 pub mod doctor;
+pub mod dump;
 pub mod engine;
 pub mod error;
+pub mod fsutil;
 pub mod init;
+pub mod lock;
 pub mod logging;
+pub mod observe;
 pub mod output;
 pub mod restore;
+pub mod restore_target;
+pub mod share;
 pub mod signals;
+pub mod source;
+pub mod staging;
+#[cfg(test)]
+mod testing;
 pub mod text;
 
 pub use config::Config;
