@@ -29,7 +29,10 @@ impl Context {
     /// # Errors
     /// See [`Engine::new`].
     pub fn new(config: Config) -> Result<Self> {
-        Ok(Self { config, engine: Engine::new()? })
+        Ok(Self {
+            config,
+            engine: Engine::new()?,
+        })
     }
 
     /// Now, RFC 3339 with the offset of the configured zone and microseconds.
@@ -57,7 +60,8 @@ impl Context {
     /// Whether the first run is still to come: there is no backups folder.
     #[must_use]
     pub fn is_fresh(&self) -> bool {
-        std::fs::symlink_metadata(&self.config.backup_dir).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound)
+        std::fs::symlink_metadata(&self.config.backup_dir)
+            .is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound)
     }
 
     /// A fresh sandbox that may read the backups folder.
@@ -65,7 +69,8 @@ impl Context {
     /// # Errors
     /// As [`Self::backups`] and [`Engine::open`].
     pub fn reader(&self) -> Result<Session> {
-        self.engine.open(self.mounts().backups(self.backups()?, Access::ReadOnly))
+        self.engine
+            .open(self.mounts().backups(self.backups()?, Access::ReadOnly))
     }
 
     /// The backups folder for this process alone, to write in.
@@ -75,7 +80,11 @@ impl Context {
     pub fn exclusive(&self) -> Result<Exclusive<'_>> {
         let backups = self.backups()?;
         let lock = BackupsLock::acquire(&backups)?;
-        Ok(Exclusive { context: self, backups, _lock: lock })
+        Ok(Exclusive {
+            context: self,
+            backups,
+            _lock: lock,
+        })
     }
 }
 
@@ -102,7 +111,10 @@ impl Exclusive<'_> {
     /// # Errors
     /// When the handle can't be duplicated.
     pub fn mounts(&self) -> Result<Mounts> {
-        let backups = self.backups.try_clone().map_err(|e| Error::io("duplicate a handle", &e))?;
+        let backups = self
+            .backups
+            .try_clone()
+            .map_err(|e| Error::io("duplicate a handle", &e))?;
         Ok(self.context.mounts().backups(backups, Access::ReadWrite))
     }
 }
@@ -120,7 +132,9 @@ impl Drop for Exclusive<'_> {
 /// Now in the configuration's zone, RFC 3339 with microseconds.
 #[must_use]
 pub fn now(config: &Config) -> String {
-    Utc::now().with_timezone(&config.time_zone).to_rfc3339_opts(SecondsFormat::Micros, false)
+    Utc::now()
+        .with_timezone(&config.time_zone)
+        .to_rfc3339_opts(SecondsFormat::Micros, false)
 }
 
 fn open_folder(path: &Path) -> Result<OwnedFd> {
@@ -128,13 +142,17 @@ fn open_folder(path: &Path) -> Result<OwnedFd> {
     let handle = File::open(path).map_err(|e| {
         let error = Error::io(&what, &e);
         match error.code {
-            Code::NotFound => error.remedy("`cofre create` makes it; if it was there before, is the disk mounted?"),
+            Code::NotFound => {
+                error.remedy("`cofre create` makes it; if it was there before, is the disk mounted?")
+            }
             _ => error,
         }
     })?;
     match handle.metadata() {
         Ok(meta) if meta.is_dir() => Ok(handle.into()),
-        Ok(_) => Err(Error::new(Code::Config, format!("{what}: it is not a folder")).remedy("set backup_dir")),
+        Ok(_) => {
+            Err(Error::new(Code::Config, format!("{what}: it is not a folder")).remedy("set backup_dir"))
+        }
         Err(e) => Err(Error::io(what, &e)),
     }
 }

@@ -51,12 +51,17 @@ fn group_id(group: &str) -> Result<Gid> {
         .lines()
         .filter_map(|line| {
             let mut fields = line.split(':');
-            (fields.next() == Some(group)).then(|| fields.nth(1)?.parse().ok()).flatten()
+            (fields.next() == Some(group))
+                .then(|| fields.nth(1)?.parse().ok())
+                .flatten()
         })
         .next()
         .map(Gid::from_raw)
         .ok_or_else(|| {
-            Error::new(Code::Config, format!("group: there is no group `{}`", group.escape_debug()))
-                .remedy("make it with `groupadd --system`, or name another")
+            Error::new(
+                Code::Config,
+                format!("group: there is no group `{}`", group.escape_debug()),
+            )
+            .remedy("make it with `groupadd --system`, or name another")
         })
 }
