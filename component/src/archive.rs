@@ -1,1 +1,16 @@
 //! The archive: a plain ZIP, written as one stream and read strictly.
+
+mod directory;
+mod ends;
+pub mod entry_path;
+mod entry_reader;
+mod fields;
+mod local;
+pub mod reader;
+#[cfg(test)]
+pub(crate) mod testing;
+mod window;
+
+pub use directory::{EntryKind, EntryView};
+pub use entry_reader::EntryReader;
+pub use reader::ArchiveReader;

@@ -11,9 +11,19 @@
 
 pub mod archive;
 pub mod catalog;
+pub mod delete;
 pub mod error;
 pub mod fs;
 pub mod manifest;
+pub mod pin;
+pub mod prune;
+pub mod record_result;
+pub mod retention;
+pub mod run;
+pub mod status;
 pub mod types;
+
+#[cfg(test)]
+mod testing;
 
 pub use error::{Error, ErrorKind, Result};

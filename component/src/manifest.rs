@@ -3,6 +3,10 @@
 //! It is the last entry of an archive and is written row by row, so that 200,000 files need no second copy in
 //! memory. Nothing of the running host is in it: the same input gives the same bytes everywhere.
 
+mod read;
+
+pub use read::read_manifest;
+
 use serde::{Deserialize, Serialize};
 
 use crate::types::{DatabaseInfo, Skip};
