@@ -14,7 +14,8 @@ use crate::process::{Exporter, run};
 
 #[test]
 fn every_documented_page_answers_get_and_head() {
-    let exporter = Exporter::start(&Backups::with(&[]));
+    let backups = Backups::with(&[]);
+    let exporter = Exporter::start(&backups);
     for (path, kind, part) in [
         ("/", "text/html; charset=utf-8", "href=\"/metrics\""),
         ("/-/healthy", "text/plain; charset=utf-8", "healthy"),
@@ -44,7 +45,8 @@ fn every_documented_page_answers_get_and_head() {
 
 #[test]
 fn another_path_is_404_and_another_method_405_with_allow() {
-    let exporter = Exporter::start(&Backups::with(&[]));
+    let backups = Backups::with(&[]);
+    let exporter = Exporter::start(&backups);
     for path in [
         "/metrics/",
         "/metric",
@@ -68,7 +70,8 @@ fn another_path_is_404_and_another_method_405_with_allow() {
 
 #[test]
 fn the_text_format_is_served_whatever_is_asked_for() {
-    let exporter = Exporter::start(&Backups::with(&[]));
+    let backups = Backups::with(&[]);
+    let exporter = Exporter::start(&backups);
     for accept in [
         "application/openmetrics-text; version=1.0.0",
         "image/png",
@@ -92,7 +95,8 @@ fn the_text_format_is_served_whatever_is_asked_for() {
 
 #[test]
 fn a_client_that_takes_gzip_gets_it() {
-    let exporter = Exporter::start(&Backups::with(&[row(1, "completed")]));
+    let backups = Backups::with(&[row(1, "completed")]);
+    let exporter = Exporter::start(&backups);
     let answer = request(
         exporter.address,
         "GET",
@@ -120,7 +124,8 @@ fn a_client_that_takes_gzip_gets_it() {
 
 #[test]
 fn the_telemetry_path_can_be_chosen() {
-    let exporter = Exporter::start_with(&Backups::with(&[]), &["--web.telemetry-path", "/x/m"]);
+    let backups = Backups::with(&[]);
+    let exporter = Exporter::start_with(&backups, &["--web.telemetry-path", "/x/m"]);
     assert!(get(exporter.address, "/x/m").text().contains("cofre_up 1"));
     assert_eq!(get(exporter.address, "/metrics").status, 404);
     assert!(get(exporter.address, "/").text().contains("href=\"/x/m\""));
@@ -128,7 +133,8 @@ fn the_telemetry_path_can_be_chosen() {
 
 #[test]
 fn a_request_that_is_none_is_refused() {
-    let exporter = Exporter::start(&Backups::with(&[]));
+    let backups = Backups::with(&[]);
+    let exporter = Exporter::start(&backups);
     let huge = format!(
         "GET /metrics HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n",
         "a".repeat(1 << 20)
@@ -146,7 +152,8 @@ fn a_request_that_is_none_is_refused() {
 
 #[test]
 fn a_client_that_never_finishes_its_request_is_cut_off_and_holds_up_nobody() {
-    let exporter = Exporter::start(&Backups::with(&[]));
+    let backups = Backups::with(&[]);
+    let exporter = Exporter::start(&backups);
     let began = Instant::now();
     let mut slow = connect(exporter.address);
     slow.write_all(b"GET /metrics HTTP/1.1\r\nHo").unwrap();
@@ -166,13 +173,17 @@ fn a_thousand_scrapes_at_once_are_all_answered() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     setrlimit(Resource::Nofile, limit).unwrap();
-    let exporter = Exporter::start(&Backups::with(&[row(1, "completed")]));
-    let mut open: Vec<_> = (0..1000).map(|_| connect(exporter.address)).collect();
-    for stream in &mut open {
+    let backups = Backups::with(&[row(1, "completed")]);
+    let exporter = Exporter::start(&backups);
+    let ask = |_| {
+        let mut stream = connect(exporter.address);
         stream
             .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
             .unwrap();
-    }
+        stream
+    };
+    // None is read from before all have asked.
+    let open: Vec<_> = (0..1000).map(ask).collect();
     for stream in open {
         let answer = reply(stream);
         assert_eq!(answer.status, 200);
@@ -243,7 +254,8 @@ fn several_addresses_are_served_and_a_wrong_one_ends_it() {
 #[test]
 fn sigterm_and_sigint_end_it_cleanly() {
     for signal in [Signal::TERM, Signal::INT] {
-        let exporter = Exporter::start(&Backups::with(&[]));
+        let backups = Backups::with(&[]);
+        let exporter = Exporter::start(&backups);
         get(exporter.address, "/metrics");
         assert_eq!(exporter.end_by(signal).code(), Some(0), "{signal:?}");
     }

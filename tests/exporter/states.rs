@@ -1,7 +1,7 @@
 //! What the metrics say in every state of a repository.
 
 use std::fs;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cofre_exporter::names;
 use serde_json::json;
@@ -96,6 +96,29 @@ fn a_new_row_shows_at_the_very_next_scrape() {
             .daily("cofre_backup_last_attempt_timestamp_seconds");
         assert_eq!(last, began(u32::try_from(id).unwrap() + 1));
     }
+}
+
+#[test]
+fn a_change_after_a_long_rest_shows_as_well() {
+    let backups = Backups::with(&[row(1, "completed")]);
+    let exporter = Exporter::start(&backups);
+    // Long enough for the folder's state to be remembered instead of read again.
+    std::thread::sleep(Duration::from_secs(5));
+    for _ in 0..2 {
+        let metrics = exporter.scrape();
+        assert_eq!(
+            metrics.daily("cofre_backup_last_attempt_timestamp_seconds"),
+            began(1)
+        );
+        assert_eq!(metrics.repository("cofre_repository_size_bytes"), 1000.0);
+    }
+    fs::remove_file(backups.path().join("backup_20260102_020000_automated.zip")).unwrap();
+    assert_eq!(
+        exporter.scrape().repository("cofre_repository_archives_missing"),
+        1.0
+    );
+    backups.history(&[row(2, "failed")]);
+    assert_eq!(exporter.scrape().statuses("daily"), ["failed"]);
 }
 
 #[test]

@@ -3,9 +3,13 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::error::{Error, Result};
+
+/// Connections that the system queues; it lowers the number to its own limit. The usual 128 make a thousand
+/// clients at once wait for seconds.
+const BACKLOG: u32 = 4096;
 
 /// Binds `HOST:PORT`; `:PORT` means every address of this machine. Needs a running Tokio runtime.
 ///
@@ -34,16 +38,25 @@ fn try_bind(address: &str) -> io::Result<TcpListener> {
     };
     let mut failure = invalid("no such host");
     for candidate in candidates {
-        match std::net::TcpListener::bind(candidate) {
-            Ok(listener) => {
-                listener.set_nonblocking(true)?;
-                return TcpListener::from_std(listener);
-            }
+        match listen(candidate) {
+            Ok(listener) => return Ok(listener),
             Err(e) if e.kind() == io::ErrorKind::AddrInUse => return Err(e),
             Err(e) => failure = e,
         }
     }
     Err(failure)
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    // Without it a restart fails for as long as old connections linger.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 fn invalid(message: &str) -> io::Error {
