@@ -91,7 +91,11 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// An error with a code and a sentence that names the thing and the cause.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), remedy: None }
+        Self {
+            code,
+            message: message.into(),
+            remedy: None,
+        }
     }
 
     /// Says what to do about it.

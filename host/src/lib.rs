@@ -1,1 +1,28 @@
-//! placeholder
+//! cofre, the library: a backup engine that runs in a WebAssembly sandbox, for other Rust programs and for the
+//! command line of the same name. Start at [`Engine`].
+
+pub mod api;
+pub mod backup;
+pub mod config;
+pub mod context;
+pub mod dump;
+pub mod engine;
+pub mod error;
+pub mod fsutil;
+pub mod lock;
+pub mod logging;
+pub mod observe;
+pub mod output;
+pub mod restore;
+pub mod restore_target;
+pub mod signals;
+pub mod source;
+pub mod staging;
+pub mod text;
+#[cfg(test)]
+mod testing;
+
+pub use config::Config;
+pub use context::Context;
+pub use engine::Engine;
+pub use error::{Code, Error, Result};

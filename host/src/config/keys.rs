@@ -1,0 +1,233 @@
+//! Every key of the configuration with its default and meaning, in one table: the README's table is this one,
+//! and a test holds both against the code that reads them.
+
+/// One key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    /// With dots; `NAME` is what the user chooses, and `schedules`, `webhooks` and `api.tokens` are lists.
+    pub key: &'static str,
+    /// What counts where it is not written; empty where it has to be.
+    pub default: &'static str,
+    /// What it does, in one sentence.
+    pub meaning: &'static str,
+}
+
+const fn key(key: &'static str, default: &'static str, meaning: &'static str) -> Key {
+    Key {
+        key,
+        default,
+        meaning,
+    }
+}
+
+/// All keys.
+pub const KEYS: &[Key] = &[
+    key(
+        "backup_dir",
+        "`backups`",
+        "Folder of the archives and the catalog",
+    ),
+    key(
+        "state_dir",
+        "`.cofre`",
+        "cofre's own folder: staging, schedule, counters",
+    ),
+    key(
+        "group",
+        "none",
+        "Group that may read catalog and state, never the archives",
+    ),
+    key("repository", "the folder's name", "Alias in labels and webhooks"),
+    key(
+        "time_zone",
+        "the system's",
+        "IANA name of the zone of names and schedules",
+    ),
+    key(
+        "max_backups",
+        "30",
+        "This many newest completed backups stay; at least 1",
+    ),
+    key("keep_daily", "0", "One backup stays for each of this many days"),
+    key(
+        "keep_weekly",
+        "0",
+        "One backup stays for each of this many ISO weeks",
+    ),
+    key(
+        "keep_monthly",
+        "0",
+        "One backup stays for each of this many months",
+    ),
+    key("keep_yearly", "0", "One backup stays for each of this many years"),
+    key("keep_within", "`0s`", "Backups younger than this stay"),
+    key("keep_partial", "3", "This many newest partial backups stay"),
+    key(
+        "keep_failed",
+        "`30d`",
+        "Age at which rows of failed and cancelled runs go",
+    ),
+    key("backup.database", "true", "Switch: back up the databases"),
+    key(
+        "backup.files",
+        "true",
+        "Switch: back up the sources that belong to `files`",
+    ),
+    key("backup.logs", "true", "Switch: back up the source `logs`"),
+    key("backup.config", "true", "Switch: back up the source `config`"),
+    key("archive.compression", "`deflate`", "`deflate`, `zstd` or `store`"),
+    key(
+        "archive.level",
+        "6 (zstd: 3)",
+        "1 (fast) to 9 (small); to 22 for zstd",
+    ),
+    key("archive.workers", "0", "Threads; 0 is one for each core"),
+    key("limits.memory_mib", "256", "Memory of one sandbox in MiB"),
+    key(
+        "limits.stall",
+        "`10m`",
+        "Longest time without progress before a run is given up",
+    ),
+    key(
+        "sources.NAME.path",
+        "",
+        "A folder that becomes `NAME/` in the archive (this or `files`)",
+    ),
+    key(
+        "sources.NAME.files",
+        "",
+        "Single files that become `NAME/...` in the archive (this or `path`)",
+    ),
+    key(
+        "sources.NAME.include",
+        "everything",
+        "Globs of which one has to match",
+    ),
+    key("sources.NAME.exclude", "nothing", "Globs of what to leave out"),
+    key(
+        "sources.NAME.allow_empty",
+        "false",
+        "Whether the folder may be empty",
+    ),
+    key(
+        "sources.NAME.switch",
+        "by name",
+        "Switch of `[backup]` it belongs to: `files`, `logs` or `config`",
+    ),
+    key(
+        "databases.NAME.url",
+        "",
+        "`sqlite:PATH`, `postgres://user@host/name` or `mysql://user@host/name`",
+    ),
+    key(
+        "databases.NAME.url_file",
+        "",
+        "File with the URL, for one with a password",
+    ),
+    key(
+        "hooks.before",
+        "none",
+        "Program and arguments before a run; its failure stops the run",
+    ),
+    key(
+        "hooks.after",
+        "none",
+        "Program and arguments after a run, the result in its environment",
+    ),
+    key("hooks.timeout", "`5m`", "How long each may take"),
+    key("schedules.name", "", "The plan's name"),
+    key("schedules.type", "`automated`", "Type in the archives' names"),
+    key(
+        "schedules.at",
+        "",
+        "`02:00`, `sunday 03:00`, `monday,thursday 22:30`",
+    ),
+    key(
+        "schedules.full",
+        "false",
+        "Read every byte again instead of reusing what is unchanged",
+    ),
+    key("verify.at", "", "When archives are verified"),
+    key(
+        "verify.max_age",
+        "`30d`",
+        "Each archive is verified again before it is this old",
+    ),
+    key("drill.at", "", "When a restore is practised"),
+    key(
+        "drill.postgres",
+        "none",
+        "Server on which scratch databases may be made",
+    ),
+    key(
+        "drill.mysql",
+        "none",
+        "Server on which scratch databases may be made",
+    ),
+    key("api.listen", "`127.0.0.1:8642`", "Address and port"),
+    key("api.tls_cert", "none", "Certificate chain in PEM"),
+    key("api.tls_key", "none", "Its key in PEM"),
+    key(
+        "api.trusted_proxies",
+        "none",
+        "Addresses or networks whose `X-Forwarded-For` counts",
+    ),
+    key(
+        "api.grace",
+        "`30s`",
+        "How long running work may take when the server ends",
+    ),
+    key(
+        "api.restore_dir",
+        "none",
+        "Folder below which the API may restore",
+    ),
+    key("api.tokens.name", "", "Who, for the audit log"),
+    key("api.tokens.role", "", "`admin` or `viewer`"),
+    key("api.tokens.sha256", "", "SHA-256 of the token"),
+    key("api.jwt.algorithm", "", "`HS256`, `RS256`, `ES256`, `EdDSA`, ..."),
+    key("api.jwt.key_file", "", "File with the key"),
+    key("api.jwt.claim", "", "Claim that decides"),
+    key("api.jwt.admin", "", "Its value for administrators"),
+    key("api.jwt.audience", "not checked", "What `aud` has to be"),
+    key("api.jwt.cookie", "none", "Cookie that may carry the token"),
+    key("webhooks.url", "", "Where each run's end is posted to"),
+    key(
+        "webhooks.url_file",
+        "",
+        "File with the URL, for one with a secret",
+    ),
+    key(
+        "webhooks.secret_file",
+        "none",
+        "File with the key of the signature",
+    ),
+    key("webhooks.events", "all", "Which events"),
+    key("webhooks.allow_http", "false", "Allow a URL without TLS"),
+];
+
+/// The table in which a key of this name exists, if exactly one has it.
+pub(super) fn home_of(name: &str) -> Option<&'static str> {
+    let mut homes = KEYS
+        .iter()
+        .filter_map(|k| k.key.rsplit_once('.'))
+        .filter(|(_, leaf)| *leaf == name);
+    let (home, _) = homes.next()?;
+    homes.next().is_none().then_some(home)
+}
+
+/// The table in Markdown, as it stands in the README.
+#[must_use]
+pub fn markdown() -> String {
+    let mut text = String::from("| key | default | meaning |\n|---|---|---|\n");
+    for Key {
+        key,
+        default,
+        meaning,
+    } in KEYS
+    {
+        let default = if default.is_empty() { "required" } else { default };
+        text.push_str(&format!("| `{key}` | {default} | {meaning} |\n"));
+    }
+    text
+}

@@ -1,0 +1,204 @@
+//! What a configuration means when it is good.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chrono::Weekday;
+
+use crate::config::{Config, DatabaseEngine, Origin, document::Document, keys, parts};
+
+/// Every key there is, in the shape of the manual's example.
+const FULL: &str = r#"
+backup_dir = "backups"
+state_dir = ".cofre"
+group = "cofre"
+repository = "relatorios"
+max_backups = 30
+keep_daily = 7
+keep_weekly = 4
+keep_monthly = 12
+keep_yearly = 2
+keep_within = "2d"
+keep_partial = 3
+keep_failed = "30d"
+time_zone = "America/Sao_Paulo"
+[backup]
+database = true
+files = true
+logs = false
+config = true
+[archive]
+compression = "deflate"
+level = 6
+workers = 0
+[limits]
+memory_mib = 256
+stall = "10m"
+[sources.static]
+path = "static"
+exclude = ["**/*.tmp"]
+[sources.config]
+files = ["requirements.txt", "conf/app.ini", "/etc/hosts"]
+[sources.logs]
+path = "logs"
+allow_empty = true
+[sources.upload]
+path = "../shared/./upload"
+switch = "files"
+include = ["**/*.pdf"]
+[databases.app]
+url = "sqlite:app.db"
+[databases.big]
+url = "postgres://user@host/db"
+[hooks]
+before = ["systemctl", "reload", "app"]
+after = []
+timeout = "1m"
+[[schedules]]
+name = "daily"
+type = "automated"
+at = "02:00"
+[[schedules]]
+name = "weekly"
+type = "weekly"
+at = "sunday 03:00"
+full = true
+[verify]
+at = "04:00"
+max_age = "30d"
+[drill]
+at = "sunday 05:00"
+postgres = "postgres://drill@localhost/postgres"
+mysql = "mysql://drill@localhost/mysql"
+[api]
+listen = "127.0.0.1:8642"
+tls_cert = "cert.pem"
+tls_key = "key.pem"
+trusted_proxies = ["10.0.0.0/8", "::1"]
+grace = "30s"
+restore_dir = "restored"
+[[api.tokens]]
+name = "ops"
+role = "admin"
+sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+[api.jwt]
+algorithm = "HS256"
+key_file = "jwt.key"
+claim = "setor"
+admin = "admin"
+audience = "cofre"
+cookie = "session"
+[[webhooks]]
+url = "https://example.org:8443/webhook/backup?k=v"
+events = ["backup_failed"]
+allow_http = false
+"#;
+
+fn full() -> Config {
+    Config::parse(FULL, Path::new("/srv/app")).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+#[test]
+fn a_file_with_every_key_is_good() {
+    let config = full();
+    assert_eq!(config.backup_dir, Path::new("/srv/app/backups"));
+    assert_eq!(config.zip_path_prefix, "backups/");
+    assert_eq!(config.retention.keep_within, Duration::from_secs(172_800));
+    assert_eq!(config.schedules[1].at.days, [Weekday::Sun]);
+    assert_eq!(config.webhooks[0].host, "example.org");
+    assert_eq!(config.api.unwrap().tokens[0].sha256[..2], [0xe3, 0xb0]);
+}
+
+#[test]
+fn a_switch_takes_its_sources_away() {
+    let names: Vec<_> = full().active_sources().map(|s| s.folder.clone()).collect();
+    assert_eq!(names, ["config", "static", "upload"]);
+}
+
+#[test]
+fn paths_are_relative_to_the_file_and_clean() {
+    let config = full();
+    let upload = config.sources.iter().find(|s| s.folder == "upload").unwrap();
+    assert_eq!(upload.origin, Origin::Folder(PathBuf::from("/srv/shared/upload")));
+    assert_eq!(
+        config.databases[0].engine,
+        DatabaseEngine::Sqlite("/srv/app/app.db".into())
+    );
+}
+
+#[test]
+fn single_files_keep_their_relative_path_in_the_archive() {
+    let config = full();
+    let Origin::Files(files) = &config.sources[0].origin else {
+        panic!("config has files")
+    };
+    let names: Vec<_> = files.iter().map(|f| f.name.as_str()).collect();
+    assert_eq!(names, ["requirements.txt", "conf/app.ini", "hosts"]);
+}
+
+#[test]
+fn a_backups_folder_inside_a_source_is_allowed() {
+    let text = "backup_dir = 'static/backups'\n[sources.static]\npath = 'static'\n";
+    assert!(Config::parse(text, Path::new("/srv/app")).is_ok());
+}
+
+#[test]
+fn a_source_that_leads_into_the_backups_folder_by_a_link_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("backups")).unwrap();
+    std::os::unix::fs::symlink("backups", dir.path().join("static")).unwrap();
+    let problems = Config::parse("[sources.static]\npath = 'static'\n", dir.path()).unwrap_err();
+    assert_eq!(problems.0[0].key, "sources.static.path");
+}
+
+#[test]
+fn a_url_file_is_read_and_warned_about_when_others_can_read_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("url");
+    std::fs::write(&file, "mysql://u:p@h/db\n").unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let text = "[databases.a]\nurl_file = 'url'\n";
+    let config = Config::parse(text, dir.path()).unwrap();
+    let DatabaseEngine::Mysql(url) = &config.databases[0].engine else {
+        panic!("mysql")
+    };
+    assert_eq!(url.expose(), "mysql://u:p@h/db");
+    assert!(config.warnings[0].contains("chmod 600"), "{:?}", config.warnings);
+}
+
+#[test]
+fn a_byte_order_mark_and_windows_line_ends_are_accepted() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("cofre.toml");
+    std::fs::write(
+        &file,
+        "\u{feff}max_backups = 5\r\n[sources.static]\r\npath = \"static\"\r\n",
+    )
+    .unwrap();
+    assert_eq!(Config::load(&file).unwrap().retention.max_backups, 5);
+}
+
+#[test]
+fn a_file_that_is_not_utf8_is_refused_with_the_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("cofre.toml");
+    std::fs::write(&file, b"max_backups = 5\nbackup_dir = \"c\xf3pias\"\n").unwrap();
+    let error = Config::load(&file).unwrap_err();
+    assert!(error.message.contains("not UTF-8 (line 2)"), "{error}");
+}
+
+#[test]
+fn a_missing_file_names_init() {
+    let error = Config::load(Path::new("/nonexistent/cofre.toml")).unwrap_err();
+    assert!(error.to_string().contains("cofre init"), "{error}");
+}
+
+#[test]
+fn the_table_of_keys_is_what_the_code_reads() {
+    let doc = Document::new(FULL);
+    parts::read(&doc, Path::new("/srv/app"));
+    let listed: BTreeSet<String> = keys::KEYS.iter().map(|k| k.key.to_owned()).collect();
+    assert_eq!(doc.asked(), listed);
+}

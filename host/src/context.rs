@@ -1,0 +1,98 @@
+//! What every operation needs: the configuration, the engine, the time in the configured zone, and sessions in
+//! which the backups folder is mounted.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use chrono::{SecondsFormat, Utc};
+
+use crate::config::Config;
+use crate::engine::{Access, Engine, Limits, Mounts, Session};
+use crate::error::{Code, Error, Result};
+use crate::text::shown;
+
+/// A configuration and the engine that works for it.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The configuration.
+    pub config: Config,
+    /// The engine.
+    pub engine: Engine,
+}
+
+impl Context {
+    /// Starts the engine.
+    ///
+    /// # Errors
+    /// See [`Engine::new`].
+    pub fn new(config: Config) -> Result<Self> {
+        Ok(Self { config, engine: Engine::new()? })
+    }
+
+    /// Now, RFC 3339 with the offset of the configured zone and microseconds.
+    #[must_use]
+    pub fn now(&self) -> String {
+        now(&self.config)
+    }
+
+    /// Mounts with the configured limits and nothing mounted yet.
+    #[must_use]
+    pub fn mounts(&self) -> Mounts {
+        let crate::config::Limits { memory_bytes, stall } = self.config.limits;
+        let memory_bytes = usize::try_from(memory_bytes).unwrap_or(usize::MAX);
+        Mounts::new().limits(Limits { memory_bytes, stall })
+    }
+
+    /// A handle of the backups folder, which has to exist.
+    ///
+    /// # Errors
+    /// `NotFound` before the first run, otherwise what the system says.
+    pub fn backups(&self) -> Result<OwnedFd> {
+        open_folder(&self.config.backup_dir)
+    }
+
+    /// Whether the first run is still to come: there is no backups folder.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        std::fs::symlink_metadata(&self.config.backup_dir).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound)
+    }
+
+    /// A fresh sandbox that may read the backups folder.
+    ///
+    /// # Errors
+    /// As [`Self::backups`] and [`Engine::open`].
+    pub fn reader(&self) -> Result<Session> {
+        self.engine.open(self.mounts().backups(self.backups()?, Access::ReadOnly))
+    }
+
+    /// A fresh sandbox that may write in the backups folder. The caller holds the lock.
+    ///
+    /// # Errors
+    /// As [`Self::backups`] and [`Engine::open`].
+    pub fn writer(&self) -> Result<Session> {
+        self.engine.open(self.mounts().backups(self.backups()?, Access::ReadWrite))
+    }
+}
+
+/// Now in the configuration's zone, RFC 3339 with microseconds.
+#[must_use]
+pub fn now(config: &Config) -> String {
+    Utc::now().with_timezone(&config.time_zone).to_rfc3339_opts(SecondsFormat::Micros, false)
+}
+
+fn open_folder(path: &Path) -> Result<OwnedFd> {
+    let what = format!("open the backups folder {}", shown(path));
+    let handle = File::open(path).map_err(|e| {
+        let error = Error::io(&what, &e);
+        match error.code {
+            Code::NotFound => error.remedy("`cofre create` makes it; if it was there before, is the disk mounted?"),
+            _ => error,
+        }
+    })?;
+    match handle.metadata() {
+        Ok(meta) if meta.is_dir() => Ok(handle.into()),
+        Ok(_) => Err(Error::new(Code::Config, format!("{what}: it is not a folder")).remedy("set backup_dir")),
+        Err(e) => Err(Error::io(what, &e)),
+    }
+}

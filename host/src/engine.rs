@@ -1,0 +1,165 @@
+//! The sandboxed backup engine, for this program and for others: wasmtime, the embedded component, one fresh
+//! sandbox for each session.
+//!
+//! `load` finds the compiled component, `sandbox` says what it may reach, `session` runs it on a thread of its own,
+//! `failure` turns its errors into ours. Nothing here knows of configuration, locks or the command line: a caller
+//! opens directories and mounts their handles.
+//!
+//! ```no_run
+//! use cofre::engine::{Access, Engine, Mounts};
+//!
+//! # fn main() -> cofre::error::Result<()> {
+//! let backups = std::fs::File::open("backups").map_err(|e| cofre::Error::io("open backups", &e))?;
+//! let mut session = Engine::new()?.open(Mounts::new().backups(backups.into(), Access::ReadOnly))?;
+//! for backup in session.list()? {
+//!     println!("{} {}", backup.id, backup.name);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+use wasmtime::component::Component;
+
+mod bindings;
+mod compile;
+mod failure;
+mod load;
+mod operations;
+mod output;
+mod sandbox;
+mod session;
+
+pub use sandbox::{Access, Limits, Mounts};
+pub use session::{Control, Session};
+
+use crate::error::{Code, Error, Result};
+
+/// The types of the contract with the component, generated from `wit/`.
+pub mod wit {
+    pub use super::bindings::cofre::backup::types;
+    pub use super::bindings::exports::cofre::backup::{engine, jobs};
+}
+
+/// A component, ready to run. A clone is cheap and shares the code.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    engine: wasmtime::Engine,
+    component: bindings::BackupPre<sandbox::State>,
+    info: ComponentInfo,
+}
+
+/// What a component is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ComponentInfo {
+    /// SHA-256 of the `.wasm`, in lower-case hexadecimal.
+    pub digest: String,
+    /// Version of the package `cofre:backup` that it exports.
+    pub wit: String,
+    /// The interfaces that it imports, with their versions.
+    pub imports: Vec<String>,
+    /// The interfaces that it exports, with their versions.
+    pub exports: Vec<String>,
+}
+
+impl Engine {
+    /// An engine with the embedded component.
+    ///
+    /// # Errors
+    /// `Internal` when wasmtime can't work on this machine.
+    pub fn new() -> Result<Self> {
+        let engine = new_engine()?;
+        let component = load::embedded(&engine)?;
+        Self::with(engine, &component, load::WASM)
+    }
+
+    /// An engine with another component of the same world: a `.wasm` of any origin, trusted with nothing.
+    /// Compiling takes some seconds and is not cached.
+    ///
+    /// # Errors
+    /// `Sandbox` when it is no component, imports something that the sandbox does not offer (the error names it),
+    /// or does not export what `wit/` says.
+    pub fn from_component(wasm: &[u8]) -> Result<Self> {
+        let engine = new_engine()?;
+        let component = Component::from_binary(&engine, wasm).map_err(|e| failure::unfit(&e))?;
+        Self::with(engine, &component, wasm)
+    }
+
+    fn with(engine: wasmtime::Engine, component: &Component, wasm: &[u8]) -> Result<Self> {
+        let linker = sandbox::linker(&engine, component)?;
+        let exports: Vec<String> = component
+            .component_type()
+            .exports(&engine)
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        let info = ComponentInfo {
+            digest: hex(&Sha256::digest(wasm)),
+            wit: wit_version(&exports),
+            imports: sandbox::imports(&engine, component),
+            exports,
+        };
+        let component = linker
+            .instantiate_pre(component)
+            .and_then(bindings::BackupPre::new)
+            .map_err(|e| failure::unfit(&e))?;
+        Ok(Self(Arc::new(Inner {
+            engine,
+            component,
+            info,
+        })))
+    }
+
+    /// What the component is.
+    #[must_use]
+    pub fn info(&self) -> &ComponentInfo {
+        &self.0.info
+    }
+
+    /// The embedded component: the very bytes that a release publishes.
+    #[must_use]
+    pub fn wasm() -> &'static [u8] {
+        load::WASM
+    }
+
+    /// Starts a fresh sandbox that reaches `mounts` and nothing else.
+    ///
+    /// # Errors
+    /// `Sandbox` when a handle can't be mounted, `Internal` when the component can't be started.
+    pub fn open(&self, mounts: Mounts) -> Result<Session> {
+        Session::start(self.clone(), mounts)
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Engine").field(&self.0.info).finish()
+    }
+}
+
+fn new_engine() -> Result<wasmtime::Engine> {
+    compile::config(None)
+        .and_then(|config| wasmtime::Engine::new(&config))
+        .map_err(|e| Error::new(Code::Internal, format!("wasmtime does not work here: {e:#}")))
+}
+
+/// The version of the exported engine interface; empty for a component without one, which is refused anyway.
+fn wit_version(exports: &[String]) -> String {
+    exports
+        .iter()
+        .find_map(|name| name.strip_prefix("cofre:backup/engine@"))
+        .unwrap_or_default()
+        .to_owned()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string can't fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,476 @@
+//! A private folder for one run: dumps, copies of single files and observations, seen read-only by the sandbox.
+//!
+//! It lies in the state folder as `staging/run-PID-N`, mode 0700, is locked with `flock(2)` while its run lives,
+//! and is removed when dropped. What dead runs left behind is swept by the next one.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rustix::fs::{FileType, FlockOperation, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+use crate::error::{Code, Error, Result};
+use crate::fsutil::{self, show};
+use crate::source;
+
+const PREFIX: &str = "run-";
+
+/// The staging folder of one run.
+#[derive(Debug)]
+pub struct Staging {
+    parent: OwnedFd,
+    name: String,
+    path: PathBuf,
+    // Holds the lock that says that this run lives.
+    dir: OwnedFd,
+    // The newest modification time of the files staged into each folder.
+    newest: Mutex<HashMap<String, i64>>,
+}
+
+/// A single file that was copied into staging.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StagedFile {
+    /// Path below the staging folder.
+    pub path: String,
+    /// Bytes copied.
+    pub size: u64,
+    /// It changed while it was copied, twice: this is what was read.
+    pub changed: bool,
+}
+
+impl Staging {
+    /// Makes the folder for this run, and the state folder with it if needed. The caller holds the backups lock.
+    ///
+    /// # Errors
+    /// `AccessDenied` when the state folder belongs to another user or others can write to it; what the system
+    /// says.
+    pub fn new(state_dir: &Path) -> Result<Self> {
+        make_state_dir(state_dir)?;
+        let state = source::open_dir_nofollow(state_dir)?;
+        own(&state, state_dir)?;
+        let path = state_dir.join("staging");
+        let fail = |errno| fsutil::error(format_args!("make {}", show(&path)), errno);
+        match rustix::fs::mkdirat(&state, "staging", Mode::RWXU) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(fail(errno)),
+        }
+        let parent =
+            rustix::fs::openat(&state, "staging", fsutil::dir_flags(), Mode::empty()).map_err(fail)?;
+        own(&parent, &path)?;
+        sweep(parent.as_fd());
+        Self::make(parent, &path)
+    }
+
+    fn make(parent: OwnedFd, path: &Path) -> Result<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let fail = |errno| fsutil::error(format_args!("make a folder in {}", show(path)), errno);
+        loop {
+            let name = format!(
+                "{PREFIX}{}-{}",
+                std::process::id(),
+                COUNT.fetch_add(1, Ordering::Relaxed)
+            );
+            match rustix::fs::mkdirat(&parent, &name, Mode::RWXU) {
+                Ok(()) => {}
+                Err(Errno::EXIST) => continue,
+                Err(errno) => return Err(fail(errno)),
+            }
+            let dir = rustix::fs::openat(&parent, &name, fsutil::dir_flags(), Mode::empty()).map_err(fail)?;
+            // A file system without locks only costs the sweeping.
+            let _ = rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive);
+            let path = path.join(&name);
+            return Ok(Self {
+                parent,
+                name,
+                path,
+                dir,
+                newest: Mutex::default(),
+            });
+        }
+    }
+
+    /// Where the folder is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A new handle of the folder, for the sandbox.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn open(&self) -> Result<OwnedFd> {
+        self.open_folder("")
+    }
+
+    /// A new handle of a folder in it (an empty path is the staging folder itself).
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn open_folder(&self, folder: &str) -> Result<OwnedFd> {
+        fsutil::open_beneath(self.dir.as_fd(), folder.as_bytes(), fsutil::dir_flags())
+            .map_err(|e| fsutil::error(format_args!("open {} in staging", fsutil::show(folder)), e))
+    }
+
+    /// Makes a folder (and those above it); that it exists is fine.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn folder(&self, folder: &str) -> Result<PathBuf> {
+        let fail = |e| fsutil::error(format_args!("make {} in staging", fsutil::show(folder)), e);
+        let mut at = self.open()?;
+        for name in folder.split('/').filter(|name| !name.is_empty()) {
+            match rustix::fs::mkdirat(&at, name, Mode::RWXU) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(errno) => return Err(fail(errno)),
+            }
+            at = rustix::fs::openat(&at, name, fsutil::dir_flags(), Mode::empty()).map_err(fail)?;
+        }
+        Ok(self.path.join(folder))
+    }
+
+    /// Makes a file that must not exist, mode 0600.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, or what the system says.
+    pub fn create(&self, path: &str) -> Result<File> {
+        create(self.dir.as_fd(), path)
+    }
+
+    /// Copies one file of a source into `folder` under its own name, with its mode and modification time, so
+    /// that the sandbox sees this file and nothing beside it. The folder's time is that of its newest file.
+    ///
+    /// # Errors
+    /// Those of [`source::open_file_nofollow`]; `Config` when two files have the same name.
+    pub fn stage_file(&self, folder: &str, path: &Path) -> Result<StagedFile> {
+        let name = path.file_name().and_then(OsStr::to_str).ok_or_else(|| {
+            Error::new(
+                Code::Config,
+                format!("{}: the file's name is not UTF-8", show(path)),
+            )
+        })?;
+        self.folder(folder)?;
+        let dir = self.open_folder(folder)?;
+        let mut source = source::open_file_nofollow(path)?;
+        let mut copy = create(dir.as_fd(), name).map_err(|error| match error.code {
+            Code::AlreadyExists => Error::new(
+                Code::Config,
+                format!("two files named {} are to go into {}", show(name), show(folder)),
+            )
+            .remedy("put them into sources of their own"),
+            _ => error,
+        })?;
+        let mut taken = copy_once(path, &mut source, &mut copy)?;
+        if taken.changed {
+            copy.set_len(0)
+                .map_err(|e| Error::io("empty a file in staging", &e))?;
+            copy = rewound(copy)?;
+            source = rewound(source)?;
+            taken = copy_once(path, &mut source, &mut copy)?;
+        }
+        let fail = |e| fsutil::error(format_args!("stage {}", show(path)), e);
+        rustix::fs::fchmod(&copy, Mode::from_raw_mode(taken.stat.st_mode & 0o777)).map_err(fail)?;
+        let mtime = fsutil::mtime_ns(&taken.stat);
+        rustix::fs::futimens(&copy, &fsutil::timestamps(mtime)).map_err(fail)?;
+        self.settle_folder(folder, &dir, mtime).map_err(fail)?;
+        Ok(StagedFile {
+            path: format!("{folder}/{name}"),
+            size: taken.size,
+            changed: taken.changed,
+        })
+    }
+
+    fn settle_folder(&self, folder: &str, dir: &OwnedFd, mtime: i64) -> rustix::io::Result<()> {
+        let mut newest = self
+            .newest
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let newest = newest.entry(folder.to_owned()).or_insert(mtime);
+        *newest = mtime.max(*newest);
+        rustix::fs::futimens(dir, &fsutil::timestamps(*newest))
+    }
+
+    /// Gives everything in `folder`, and itself, one modification time: dumps are as old as their run, so that
+    /// the same run gives the same archive.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn settle(&self, folder: &str, mtime_ns: i64) -> Result<()> {
+        settle(self.open_folder(folder)?.as_fd(), mtime_ns)
+            .map_err(|e| fsutil::error(format_args!("set times of {} in staging", show(folder)), e))
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        if let Err(error) = fsutil::remove_tree(self.parent.as_fd(), OsStr::new(&self.name)) {
+            tracing::warn!("the staging folder {} is left behind: {error}", show(&self.path));
+        }
+    }
+}
+
+struct Taken {
+    size: u64,
+    stat: Stat,
+    changed: bool,
+}
+
+/// Copies as many bytes as the file has at the start, and looks whether it stayed as it was.
+fn copy_once(path: &Path, source: &mut File, copy: &mut File) -> Result<Taken> {
+    let fail = |e: &std::io::Error| Error::io(format_args!("stage {}", show(path)), e);
+    let before = rustix::fs::fstat(&*source).map_err(|e| fail(&e.into()))?;
+    let size = u64::try_from(before.st_size).unwrap_or(0);
+    let copied = std::io::copy(&mut source.take(size), copy).map_err(|e| fail(&e))?;
+    copy.flush().map_err(|e| fail(&e))?;
+    let after = rustix::fs::fstat(&*source).map_err(|e| fail(&e.into()))?;
+    let same = copied == size
+        && before.st_size == after.st_size
+        && fsutil::mtime_ns(&before) == fsutil::mtime_ns(&after);
+    Ok(Taken {
+        size: copied,
+        stat: after,
+        changed: !same,
+    })
+}
+
+fn rewound(mut file: File) -> Result<File> {
+    use std::io::Seek;
+    file.rewind().map_err(|e| Error::io("stage a file again", &e))?;
+    Ok(file)
+}
+
+fn create(dir: BorrowedFd<'_>, path: &str) -> Result<File> {
+    let (parent, name) = fsutil::split_parent(path.as_bytes());
+    let fail = |e| fsutil::error(format_args!("create {} in staging", show(path)), e);
+    let parent = fsutil::open_beneath(dir, parent, fsutil::dir_flags()).map_err(fail)?;
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(&parent, OsStr::from_bytes(name), flags, Mode::RUSR | Mode::WUSR)
+        .map(File::from)
+        .map_err(fail)
+}
+
+/// Makes the state folder and what is missing above it, each with mode 0700.
+fn make_state_dir(state_dir: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(state_dir)
+        .map_err(|e| Error::io(format_args!("make the state folder {}", show(state_dir)), &e))
+}
+
+/// What cofre keeps privately must be its own: another user who can write there could exchange it.
+fn own(dir: &OwnedFd, path: &Path) -> Result<()> {
+    let stat = rustix::fs::fstat(dir).map_err(|e| fsutil::error(format_args!("stat {}", show(path)), e))?;
+    let me = rustix::process::geteuid().as_raw();
+    let problem = if stat.st_uid != me {
+        format!(
+            "belongs to user {}, not to the user that runs cofre ({me})",
+            stat.st_uid
+        )
+    } else if stat.st_mode & 0o022 != 0 {
+        "can be written to by other users".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(
+        Error::new(Code::AccessDenied, format!("the folder {} {problem}", show(path)))
+            .remedy("run `chown` and `chmod 700` on it, or set another state_dir"),
+    )
+}
+
+/// Removes the folders of runs that are dead: their lock is free.
+fn sweep(parent: BorrowedFd<'_>) {
+    let mut stale = Vec::new();
+    let listed = rustix::fs::openat(parent, ".", fsutil::dir_flags(), Mode::empty()).and_then(|fresh| {
+        fsutil::list::<Errno>(fresh.as_fd(), |name| {
+            if name.to_bytes().starts_with(PREFIX.as_bytes()) {
+                stale.push(name.to_owned());
+            }
+            Ok(())
+        })
+    });
+    if let Err(errno) = listed {
+        tracing::warn!("can't look for left-over staging folders: {errno}");
+    }
+    for name in stale {
+        let Ok(dir) = rustix::fs::openat(parent, &*name, fsutil::dir_flags(), Mode::empty()) else {
+            continue;
+        };
+        if rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive).is_ok()
+            && let Err(error) = fsutil::remove_tree(parent, OsStr::from_bytes(name.to_bytes()))
+        {
+            tracing::warn!("a left-over staging folder stays: {error}");
+        }
+    }
+}
+
+fn settle(dir: BorrowedFd<'_>, mtime_ns: i64) -> rustix::io::Result<()> {
+    let times = fsutil::timestamps(mtime_ns);
+    fsutil::list::<Errno>(dir, |name| {
+        if fsutil::file_type(&fsutil::stat_name(dir, name.to_bytes())?) == FileType::Directory {
+            // Staging is the host's own and at most three folders deep.
+            let below = rustix::fs::openat(dir, name, fsutil::dir_flags(), Mode::empty())?;
+            return settle(below.as_fd(), mtime_ns);
+        }
+        rustix::fs::utimensat(dir, name, &times, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
+    })?;
+    rustix::fs::futimens(dir, &times)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+    use super::*;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+    fn mode(path: impl AsRef<Path>) -> u32 {
+        std::fs::metadata(path).unwrap().mode() & 0o7777
+    }
+
+    #[test]
+    fn a_run_has_a_private_folder_that_goes_with_it() {
+        let temp = tempfile::tempdir().unwrap();
+        let state = temp.path().join("new/.cofre");
+        let staging = Staging::new(&state).unwrap();
+        staging
+            .create("observed-static.jsonl")
+            .unwrap()
+            .write_all(b"{}")
+            .unwrap();
+        staging.folder("database/app").unwrap();
+        assert_eq!((mode(&state), mode(staging.path())), (0o700, 0o700));
+        assert_eq!(mode(staging.path().join("database/app")), 0o700);
+        assert_eq!(mode(staging.path().join("observed-static.jsonl")), 0o600);
+        let path = staging.path().to_owned();
+        drop(staging);
+        assert!(!path.exists());
+        assert_eq!(std::fs::read_dir(state.join("staging")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn left_overs_of_dead_runs_are_swept_and_living_ones_stay() {
+        let temp = tempfile::tempdir().unwrap();
+        let state = temp.path().join(".cofre");
+        let living = Staging::new(&state).unwrap();
+        std::fs::create_dir_all(state.join("staging/run-1-0/database")).unwrap();
+        std::fs::write(state.join("staging/run-1-0/database/t.sql"), "x").unwrap();
+        std::fs::write(state.join("staging/of a user"), "x").unwrap();
+        let next = Staging::new(&state).unwrap();
+        assert!(!state.join("staging/run-1-0").exists());
+        assert!(living.path().exists() && next.path().exists());
+        assert!(state.join("staging/of a user").exists());
+    }
+
+    #[test]
+    fn a_staged_file_keeps_content_mode_and_time_and_gives_its_folder_its_time() {
+        let temp = tempfile::tempdir().unwrap();
+        let staging = Staging::new(&temp.path().join(".cofre")).unwrap();
+        for (name, mode, time) in [
+            ("env.example", 0o640, -5_000_000_001),
+            (".gitignore", 0o600, -9_000_000_000),
+        ] {
+            std::fs::write(temp.path().join(name), name).unwrap();
+            std::fs::set_permissions(temp.path().join(name), PermissionsExt::from_mode(mode)).unwrap();
+            let file = File::open(temp.path().join(name)).unwrap();
+            rustix::fs::futimens(&file, &fsutil::timestamps(time)).unwrap();
+            let staged = staging.stage_file("config", &temp.path().join(name)).unwrap();
+            assert_eq!(
+                staged,
+                StagedFile {
+                    path: format!("config/{name}"),
+                    size: name.len() as u64,
+                    changed: false
+                }
+            );
+        }
+        let config = staging.path().join("config");
+        assert_eq!(
+            std::fs::read_to_string(config.join("env.example")).unwrap(),
+            "env.example"
+        );
+        assert_eq!(mode(config.join("env.example")), 0o640);
+        assert_eq!(mode(config.join(".gitignore")), 0o600);
+        let time = |path: &Path| fsutil::mtime_ns(&rustix::fs::stat(path).unwrap());
+        assert_eq!(time(&config.join("env.example")), -5_000_000_001);
+        assert_eq!(time(&config), -5_000_000_001);
+    }
+
+    #[test]
+    fn single_files_are_not_followed_through_links_and_not_mixed_up() {
+        let temp = tempfile::tempdir().unwrap();
+        let staging = Staging::new(&temp.path().join(".cofre")).unwrap();
+        std::fs::create_dir(temp.path().join("other")).unwrap();
+        std::fs::write(temp.path().join("f"), "x").unwrap();
+        std::fs::write(temp.path().join("other/f"), "y").unwrap();
+        symlink("/etc/passwd", temp.path().join("link")).unwrap();
+        staging.stage_file("config", &temp.path().join("f")).unwrap();
+        let twice = staging
+            .stage_file("config", &temp.path().join("other/f"))
+            .unwrap_err();
+        assert_eq!(twice.code, Code::Config);
+        assert_eq!(std::fs::read(staging.path().join("config/f")).unwrap(), b"x");
+        let link = staging
+            .stage_file("config", &temp.path().join("link"))
+            .unwrap_err();
+        assert_eq!(link.code, Code::Sandbox);
+        let gone = staging
+            .stage_file("config", &temp.path().join("gone"))
+            .unwrap_err();
+        assert_eq!(gone.code, Code::SourceMissing);
+    }
+
+    #[test]
+    fn settling_gives_everything_one_time() {
+        let temp = tempfile::tempdir().unwrap();
+        let staging = Staging::new(&temp.path().join(".cofre")).unwrap();
+        staging.folder("database/app").unwrap();
+        staging.create("database/app/t.sql").unwrap();
+        staging.create("database/x.sql").unwrap();
+        staging.settle("database", 1_700_000_000_000_000_005).unwrap();
+        for path in ["database", "database/app", "database/app/t.sql", "database/x.sql"] {
+            let stat = rustix::fs::stat(staging.path().join(path)).unwrap();
+            assert_eq!(fsutil::mtime_ns(&stat), 1_700_000_000_000_000_005, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_state_folder_that_others_may_write_to_or_that_is_a_link_is_refused() {
+        let temp = tempfile::tempdir().unwrap();
+        let open = temp.path().join("open");
+        std::fs::create_dir(&open).unwrap();
+        std::fs::set_permissions(&open, PermissionsExt::from_mode(0o777)).unwrap();
+        assert_eq!(Staging::new(&open).unwrap_err().code, Code::AccessDenied);
+        std::fs::set_permissions(&open, PermissionsExt::from_mode(0o750)).unwrap();
+        Staging::new(&open).unwrap();
+        symlink("open", temp.path().join("link")).unwrap();
+        assert_eq!(
+            Staging::new(&temp.path().join("link")).unwrap_err().code,
+            Code::Sandbox
+        );
+    }
+
+    #[test]
+    fn a_state_folder_of_another_user_is_refused() {
+        crate::testing::as_nobody_after(
+            "staging::tests::a_state_folder_of_another_user_is_refused",
+            |work| std::fs::create_dir(work.join("state")).unwrap(),
+            |work| {
+                // As root this folder is root's, and this runs as somebody else.
+                if std::fs::metadata(work.join("state")).unwrap().uid() == 0 {
+                    let error = Staging::new(&work.join("state")).unwrap_err();
+                    assert_eq!(error.code, Code::AccessDenied, "{error}");
+                    assert!(error.message.contains("belongs to user 0"), "{error}");
+                }
+            },
+        );
+    }
+}

@@ -1,0 +1,96 @@
+//! Text for people: the one place where control characters are escaped, and how sizes and times are written.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+/// Makes a name or message harmless for a terminal and a log: control characters, and those invisible ones
+/// that turn text around, become `\n`, `\x1b` or `\u{202e}`.
+#[must_use]
+pub fn escape(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_hostile) {
+        return Cow::Borrowed(text);
+    }
+    let mut clean = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '\n' => clean.push_str("\\n"),
+            '\r' => clean.push_str("\\r"),
+            '\t' => clean.push_str("\\t"),
+            c if is_hostile(c) && u32::from(c) < 0x100 => clean.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c if is_hostile(c) => clean.push_str(&format!("\\u{{{:x}}}", u32::from(c))),
+            c => clean.push(c),
+        }
+    }
+    Cow::Owned(clean)
+}
+
+fn is_hostile(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// A path as it may be shown.
+#[must_use]
+pub fn shown(path: &Path) -> String {
+    escape(&path.to_string_lossy()).into_owned()
+}
+
+/// `1.5 MiB`.
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    indicatif::BinaryBytes(bytes).to_string()
+}
+
+/// `0.2 s`, `3 min 20 s`, `2 h 5 min`.
+#[must_use]
+pub fn duration(seconds: f64) -> String {
+    if !seconds.is_finite() || seconds < 60.0 {
+        return format!("{seconds:.1} s");
+    }
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "finite and above 60; `as` saturates"
+    )]
+    let whole = seconds.round() as u64;
+    match whole {
+        0..3_600 => format!("{} min {} s", whole / 60, whole % 60),
+        _ => format!("{} h {} min", whole / 3_600, whole % 3_600 / 60),
+    }
+}
+
+/// `2026-11-25 02:00:05` of the catalog's `2026-11-25T02:00:05.123456`.
+#[must_use]
+pub fn time(iso: &str) -> String {
+    let text = iso.split('.').next().unwrap_or(iso);
+    escape(text).replacen('T', " ", 1)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escape_shows_control_characters_and_leaves_other_text() {
+        assert_eq!(escape("a\u{1b}[2Jb\nc\u{7f}\u{9b}"), "a\\x1b[2Jb\\nc\\x7f\\x9b");
+        assert_eq!(escape("relatório ção 日本 \\ '"), "relatório ção 日本 \\ '");
+    }
+
+    #[test]
+    fn escape_shows_characters_that_turn_text_around() {
+        assert_eq!(escape("x\u{202e}gpj.exe"), "x\\u{202e}gpj.exe");
+    }
+
+    #[test]
+    fn durations_are_readable() {
+        assert_eq!(duration(0.25), "0.2 s");
+        assert_eq!(duration(200.0), "3 min 20 s");
+        assert_eq!(duration(7_500.0), "2 h 5 min");
+    }
+
+    #[test]
+    fn catalog_times_lose_their_microseconds() {
+        assert_eq!(time("2025-08-31T21:52:49.123456"), "2025-08-31 21:52:49");
+    }
+}
