@@ -156,8 +156,16 @@ impl RestoreJob {
             };
             return Err(self.corrupt(&opened, format!("{first}{more}")));
         }
+        if archive.is_empty() {
+            return Err(self.corrupt(&opened, "the archive has no entries".to_owned()));
+        }
         if header.is_none() {
             archive.check_foreign()?;
+        }
+        if !opened.is_known() {
+            // No checksum vouches for the headers, so all are looked at before anything is written.
+            let mut places = archive.places();
+            (0..archive.len()).try_for_each(|index| places.check(&archive, index))?;
         }
         let chosen: Vec<usize> = (0..archive.len())
             .filter(|&index| selection.has(archive.entry(index).path))
