@@ -164,7 +164,6 @@ pub(super) fn archives(config: &Config) -> Vec<PathBuf> {
 }
 
 pub(super) fn space(found: &mut Findings, config: &Config) {
-    let area = "space";
     let newest = archives(config)
         .last()
         .and_then(|p| std::fs::metadata(p).ok())
