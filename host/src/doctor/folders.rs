@@ -60,7 +60,7 @@ pub(super) fn permissions(found: &mut Findings, config: &Config) {
             break;
         }
     }
-    if found.is_good(area) {
+    if found.is_good(area) && config.backup_dir.exists() && config.state_dir.exists() {
         found.ok(
             area,
             format!(
