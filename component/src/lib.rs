@@ -11,9 +11,29 @@
 
 pub mod archive;
 pub mod catalog;
+mod checksum;
+pub mod create;
+pub mod delete;
+pub mod diff;
+pub mod entries;
 pub mod error;
 pub mod fs;
+#[cfg(target_os = "wasi")]
+mod guest;
+pub mod job;
 pub mod manifest;
+pub mod pin;
+pub mod prune;
+pub mod record_result;
+pub mod restore;
+pub mod retention;
+pub mod run;
+pub mod scan;
+pub mod status;
 pub mod types;
+pub mod verify;
+
+#[cfg(test)]
+mod testing;
 
 pub use error::{Error, ErrorKind, Result};

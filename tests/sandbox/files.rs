@@ -81,7 +81,7 @@ fn two_dots_do_not_lead_out() {
         "../source/file.txt",
     ] {
         let error = attempt(&mut session, &format!("read-at /sources/s {path}")).unwrap_err();
-        assert!(error.contains("ErrorCode::NotPermitted"), "{path}: {error}");
+        assert!(error.contains("not-permitted"), "{path}: {error}");
     }
 }
 
@@ -102,7 +102,7 @@ fn links_do_not_lead_out() {
         "folder/../up/outside/secret.txt",
     ] {
         let error = attempt(&mut session, &format!("read-at /sources/s {path}")).unwrap_err();
-        assert!(error.contains("ErrorCode::NotPermitted"), "{path}: {error}");
+        assert!(error.contains("not-permitted"), "{path}: {error}");
         attempt(&mut session, &format!("read /sources/s/{path}")).unwrap_err();
     }
 }
@@ -133,7 +133,7 @@ fn a_source_can_not_be_changed_in_any_way() {
         ("create-exclusive", "evil"),
         ("create-for-reading", "evil"),
         ("truncate", "file.txt"),
-        ("mutate-directory", "folder"),
+        ("create-below", "folder"),
         ("write-descriptor", "file.txt"),
         ("set-size", "file.txt"),
         ("set-times", "file.txt"),

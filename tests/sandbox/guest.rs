@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use cofre::engine::{Access, Limits, Mounts, Session};
@@ -17,8 +17,10 @@ pub const SECRET: &str = "the outside secret";
 /// The guest as a component; `features` as for cargo.
 pub fn build(features: &str) -> Vec<u8> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/sandbox/guest/Cargo.toml");
-    // One folder for each variant: two builds would overwrite each other's result.
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("guest-{features}"));
+    // The variants share what they depend on, and overwrite each other's result: one after the other.
+    static BUILDING: Mutex<()> = Mutex::new(());
+    let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guest");
     let output = Command::new(env!("CARGO"))
         .args([
             "build",

@@ -1,31 +1,258 @@
-//! Loading, checking and publishing the catalog.
+//! Loading, checking and publishing the catalog. What the bytes mean is `parse`'s, ids and tombstones `state`'s.
 
-use super::Record;
-use crate::error::Result;
-use crate::fs::Dir;
+use std::collections::{BTreeMap, HashSet};
+
+use chrono::{DateTime, FixedOffset, Offset, Utc};
+
+use super::parse::{self, HISTORY_NAME};
+use super::state::{State, Tombstone};
+use super::{Record, Status, names, time};
+use crate::error::{Error, ErrorKind, Result};
+use crate::fs::{self, Dir, FileKind};
+
+#[cfg(test)]
+mod tests;
 
 /// The rows, the ids that were given out, and which archives are in the folder.
 #[derive(Debug, Clone)]
-pub struct Catalog {}
+pub struct Catalog {
+    rows: Vec<Record>,
+    state: State,
+    /// As it is on the disk; `None` where there is none.
+    stored_state: Option<State>,
+    /// Every name in the folder.
+    files: BTreeMap<String, FileKind>,
+}
 
 impl Catalog {
     /// Loads the catalog of a backups folder; an empty one where there is none yet.
     ///
     /// # Errors
     /// `CatalogInvalid` when it can't be parsed or breaks a rule; nothing is changed.
-    pub fn load(_dir: &Dir) -> Result<Self> {
-        todo!()
+    pub fn load(dir: &Dir) -> Result<Self> {
+        let files = list(dir)?;
+        let rows = load_rows(dir, &files)?;
+        let stored_state = State::load(dir)?;
+        Ok(Self::assemble(rows, stored_state, files))
+    }
+
+    /// A catalog of checked `rows`; `rebuild` and [`Self::load`] come here.
+    pub(super) fn assemble(
+        rows: Vec<Record>,
+        stored_state: Option<State>,
+        files: BTreeMap<String, FileKind>,
+    ) -> Self {
+        let mut state = stored_state.clone().unwrap_or_default();
+        // A row that is still there was not deleted: the state is written first, and the run ended in between.
+        let names: HashSet<&str> = rows.iter().map(|r| r.name.as_str()).collect();
+        state.tombstones.retain(|t| !names.contains(t.name.as_str()));
+        let dead = state.tombstones.iter().map(|t| t.id).max();
+        let live = rows.iter().map(|r| r.id).max();
+        for id in [dead, live].into_iter().flatten() {
+            state.see_id(id);
+        }
+        Self {
+            rows,
+            state,
+            stored_state,
+            files,
+        }
     }
 
     /// The rows, oldest first.
     #[must_use]
     pub fn records(&self) -> &[Record] {
-        todo!()
+        &self.rows
     }
 
     /// Whether the archive of `record` was in the folder when the catalog was loaded.
     #[must_use]
-    pub fn archive_present(&self, _record: &Record) -> bool {
-        todo!()
+    pub fn archive_present(&self, record: &Record) -> bool {
+        self.files.get(&record.archive_name()) == Some(&FileKind::File)
     }
+
+    /// The row with this id.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn get(&self, id: u64) -> Result<&Record> {
+        self.rows.iter().find(|r| r.id == id).ok_or_else(|| missing(id))
+    }
+
+    /// The row with this id, to change it; [`Self::publish`] makes that durable.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn get_mut(&mut self, id: u64) -> Result<&mut Record> {
+        self.rows
+            .iter_mut()
+            .find(|r| r.id == id)
+            .ok_or_else(|| missing(id))
+    }
+
+    /// Archives in the folder that have no row and are not about to be removed, in order of their names.
+    #[must_use]
+    pub fn unknown_archives(&self) -> Vec<String> {
+        let known: HashSet<&str> = self.rows.iter().map(|r| r.name.as_str()).collect();
+        self.archives()
+            .filter(|name| !known.contains(name))
+            .filter(|name| !self.pending().any(|t| t.name == *name))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// Names (without `.zip`) of the archives in the folder.
+    fn archives(&self) -> impl Iterator<Item = &str> {
+        archives_in(&self.files)
+    }
+
+    /// Whether a new run may not have this name.
+    #[must_use]
+    pub fn is_taken(&self, name: &str) -> bool {
+        self.rows.iter().any(|r| r.name == name)
+            || self.state.tombstones.iter().any(|t| t.name == name)
+            || self.files.contains_key(&format!("{name}.zip"))
+            || self.files.contains_key(&format!("{name}.zip.sha256"))
+    }
+
+    /// The offset for rows that know only local time: that of the first row that has one, else UTC.
+    #[must_use]
+    pub fn legacy_offset(&self) -> FixedOffset {
+        self.rows
+            .iter()
+            .filter_map(|r| DateTime::parse_from_rfc3339(r.started_at.as_deref()?).ok())
+            .map(|t| *t.offset())
+            .next()
+            .unwrap_or_else(|| Utc.fix())
+    }
+
+    /// The newest row, by start and then id, of those that `accept` takes.
+    pub fn newest(&self, offset: FixedOffset, accept: impl Fn(&Record) -> bool) -> Option<&Record> {
+        self.rows
+            .iter()
+            .filter(|r| accept(r))
+            .max_by_key(|r| (time::start_of(r, offset), r.id))
+    }
+
+    /// Appends the row that `make` fills, with the next id.
+    pub fn append(&mut self, make: impl FnOnce(u64) -> Record) -> &Record {
+        let row = make(self.state.next_id);
+        self.state.see_id(row.id);
+        self.rows.push(row);
+        &self.rows[self.rows.len() - 1]
+    }
+
+    /// Takes a row out and, unless it never had an archive, leaves a tombstone.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn remove(&mut self, id: u64) -> Result<Record> {
+        let index = self
+            .rows
+            .iter()
+            .position(|r| r.id == id)
+            .ok_or_else(|| missing(id))?;
+        let row = self.rows.remove(index);
+        let never_had_one = matches!(row.status, Status::Failed | Status::Cancelled);
+        if !never_had_one || self.archive_present(&row) {
+            self.state.bury(row.id, &row.name);
+        }
+        Ok(row)
+    }
+
+    /// Tombstones whose files have yet to be removed.
+    pub(crate) fn pending(&self) -> impl Iterator<Item = &Tombstone> {
+        self.state.tombstones.iter().filter(|t| t.pending)
+    }
+
+    /// Notes that the files of a deleted backup are gone.
+    pub fn mark_removed(&mut self, name: &str) {
+        for t in &mut self.state.tombstones {
+            if t.name == name {
+                t.pending = false;
+            }
+        }
+        self.files.remove(&format!("{name}.zip"));
+        self.files.remove(&format!("{name}.zip.sha256"));
+    }
+
+    /// Kind of what has this name in the folder.
+    #[must_use]
+    pub fn file_kind(&self, file_name: &str) -> Option<FileKind> {
+        self.files.get(file_name).copied()
+    }
+
+    /// Names in the folder, with their kinds.
+    pub fn files(&self) -> impl Iterator<Item = (&str, FileKind)> {
+        self.files.iter().map(|(name, kind)| (name.as_str(), *kind))
+    }
+
+    /// Makes the catalog durable: ids and tombstones first (an id that is lost is harmless, one that is given
+    /// twice is not), then the rows.
+    ///
+    /// # Errors
+    /// Whatever writing says; the old rows are still there then.
+    pub fn publish(&mut self, dir: &Dir) -> Result<()> {
+        let bytes = parse::render(&self.rows)?;
+        self.publish_state(dir)?;
+        fs::publish(dir, HISTORY_NAME, &bytes)?;
+        self.files.insert(HISTORY_NAME.to_owned(), FileKind::File);
+        Ok(())
+    }
+
+    /// Makes ids and tombstones durable, where they changed.
+    ///
+    /// # Errors
+    /// Whatever writing says.
+    pub fn publish_state(&mut self, dir: &Dir) -> Result<()> {
+        if self.stored_state.as_ref() != Some(&self.state) {
+            self.state.publish(dir)?;
+            self.stored_state = Some(self.state.clone());
+        }
+        Ok(())
+    }
+}
+
+/// The names in the backups folder, with their kinds.
+pub(super) fn list(dir: &Dir) -> Result<BTreeMap<String, FileKind>> {
+    let entries = dir.list()?.into_iter();
+    Ok(entries
+        .filter(|e| e.problem.is_none())
+        .map(|e| (e.name, e.kind))
+        .collect())
+}
+
+/// Names (without `.zip`) of the archives among `files`, in order.
+pub(super) fn archives_in(files: &BTreeMap<String, FileKind>) -> impl Iterator<Item = &str> {
+    files
+        .iter()
+        .filter(|(_, kind)| **kind == FileKind::File)
+        .filter_map(|(name, _)| names::of_archive(name))
+}
+
+fn load_rows(dir: &Dir, files: &BTreeMap<String, FileKind>) -> Result<Vec<Record>> {
+    match files.get(HISTORY_NAME) {
+        Some(FileKind::File) => match fs::read_all(dir, HISTORY_NAME, parse::LIMIT) {
+            Ok(bytes) => parse::parse(&bytes),
+            Err(e) if e.kind == ErrorKind::Corrupt => Err(parse::invalid(e.message)),
+            Err(e) => Err(e),
+        },
+        Some(_) => Err(parse::invalid("it is not a regular file")),
+        None => match archives_in(files).count() {
+            0 => Ok(Vec::new()),
+            n => Err(parse::invalid(format!(
+                "the catalog is missing although the folder has {n} archives"
+            ))),
+        },
+    }
+}
+
+fn missing(id: u64) -> Error {
+    Error::new(
+        ErrorKind::NotFound,
+        "find backup",
+        "there is no backup with this id",
+    )
+    .about(id.to_string())
+    .remedy("`cofre list` shows those that there are")
 }

@@ -278,4 +278,14 @@ impl File {
     pub fn sync(&self) -> Result<()> {
         self.file.sync_all().map_err(|e| error("sync", &self.name, &e))
     }
+
+    /// Cuts the file (or extends it with zeros) to `size` bytes.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn set_size(&self, size: u64) -> Result<()> {
+        self.file
+            .set_len(size)
+            .map_err(|e| error("set size", &self.name, &e))
+    }
 }

@@ -312,4 +312,14 @@ impl File {
             .sync()
             .map_err(|code| error("sync", &self.name, code))
     }
+
+    /// Cuts the file (or extends it with zeros) to `size` bytes.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn set_size(&self, size: u64) -> Result<()> {
+        self.descriptor
+            .set_size(size)
+            .map_err(|code| error("set size", &self.name, code))
+    }
 }

@@ -98,7 +98,10 @@ fn change_at(root: &Descriptor, how: &str, path: &str) -> Attempt {
         "create-exclusive" => open(OpenFlags::CREATE | OpenFlags::EXCLUSIVE, write),
         "create-for-reading" => open(OpenFlags::CREATE, DescriptorFlags::READ),
         "truncate" => open(OpenFlags::TRUNCATE, DescriptorFlags::READ),
-        "mutate-directory" => open(OpenFlags::DIRECTORY, DescriptorFlags::MUTATE_DIRECTORY),
+        "create-below" => root
+            .open_at(none, path, OpenFlags::DIRECTORY, DescriptorFlags::MUTATE_DIRECTORY)
+            .and_then(|folder| folder.open_at(none, "evil", OpenFlags::CREATE, write))
+            .map(drop),
         "write-descriptor" => root
             .open_at(none, path, OpenFlags::empty(), DescriptorFlags::READ)
             .and_then(|file| file.write(b"evil", 0))

@@ -1,0 +1,277 @@
+//! Writes a ZIP as one stream: entries one after another, then the central directory. What is compressed and
+//! how is `codec`'s business, what goes in and in which order `create`'s.
+//!
+//! An entry whose bytes are known gets a complete local header ([`ZipWriter::add`]); one that is streamed gets
+//! its sizes in a data descriptor behind it ([`ZipWriter::begin`]). A streamed entry can be given up: the file
+//! is then written on from where the entry began. Memory per entry is its record of the central directory.
+
+use sha2::{Digest, Sha256};
+
+use super::codec::Method;
+use crate::error::Result;
+use crate::fs::File;
+
+mod headers;
+
+use headers::{Fixed, Sizes};
+
+/// Bytes that are gathered before they are written.
+const BUFFER: usize = 512 * 1024;
+/// Pieces of the central directory, so that growing it never copies all of it.
+const CHUNK: usize = 256 * 1024;
+/// A size from which on the 32-bit fields are not enough.
+const U32_LIMIT: u64 = 0xFFFF_FFFF;
+
+/// What an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link; its content is the target.
+    Symlink,
+}
+
+/// What is said of an entry in its headers.
+#[derive(Debug, Clone, Copy)]
+pub struct Meta<'a> {
+    /// Path in the archive, without a trailing `/`; at most [`PATH_MAX`] bytes.
+    pub path: &'a str,
+    /// What it is.
+    pub kind: EntryKind,
+    /// Permission bits; unknown ones are written as 0600, 0700 and 0777 (links).
+    pub mode: Option<u32>,
+    /// Modification time in nanoseconds since 1970; an unknown one is written as 1980-01-01.
+    pub mtime_ns: Option<i64>,
+}
+
+/// Longest path that a ZIP header holds, one byte left for a directory's `/`.
+pub const PATH_MAX: usize = u16::MAX as usize - 1;
+
+/// The content of an entry, already in its stored form.
+#[derive(Debug, Clone, Copy)]
+pub struct Content<'a> {
+    /// How it is stored.
+    pub method: Method,
+    /// CRC-32 of the plain content.
+    pub crc32: u32,
+    /// Bytes before compression.
+    pub size: u64,
+    /// The bytes as stored.
+    pub stored: &'a [u8],
+}
+
+/// What the finished archive is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    /// Bytes of the file.
+    pub size: u64,
+    /// SHA-256 of the file in lower-case hexadecimal.
+    pub sha256: String,
+}
+
+/// An archive being written.
+#[derive(Debug)]
+pub struct ZipWriter {
+    file: File,
+    buffer: Vec<u8>,
+    /// Bytes of the archive that are in the file already; the buffer follows.
+    written: u64,
+    /// Most bytes that the file ever had.
+    longest: u64,
+    hash: Sha256,
+    central: Vec<Vec<u8>>,
+    count: u64,
+    open: Option<Open>,
+    zip64_from: u64,
+}
+
+/// The streamed entry that is being written.
+#[derive(Debug)]
+struct Open {
+    fixed: Fixed,
+    path: Box<str>,
+    start: u64,
+    data: u64,
+    zip64: bool,
+    hash_before: Sha256,
+}
+
+impl ZipWriter {
+    /// Begins an archive in an empty file.
+    #[must_use]
+    pub fn new(file: File) -> Self {
+        Self {
+            file,
+            buffer: Vec::with_capacity(BUFFER),
+            written: 0,
+            longest: 0,
+            hash: Sha256::new(),
+            central: Vec::new(),
+            count: 0,
+            open: None,
+            zip64_from: U32_LIMIT,
+        }
+    }
+
+    /// Writes ZIP64 fields for sizes and offsets from `limit` on already: what a test uses to see them without
+    /// gigabytes.
+    #[cfg(test)]
+    pub(crate) fn with_zip64_from(mut self, limit: u64) -> Self {
+        self.zip64_from = limit;
+        self
+    }
+
+    /// Bytes of the archive so far.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.written + self.buffer.len() as u64
+    }
+
+    /// Writes a whole entry.
+    ///
+    /// # Errors
+    /// What writing says.
+    pub fn add(&mut self, meta: &Meta<'_>, content: &Content<'_>) -> Result<()> {
+        let start = self.position();
+        let stored = content.stored.len() as u64;
+        let sizes = Sizes {
+            crc32: content.crc32,
+            size: content.size,
+            stored,
+        };
+        let zip64 = content.size.max(stored) >= self.zip64_from;
+        let fixed = Fixed::new(meta, content.method, false, zip64);
+        fixed.local(meta.path, sizes, &mut self.buffer);
+        self.append(content.stored)?;
+        self.record(&fixed, meta.path, sizes, zip64, start);
+        Ok(())
+    }
+
+    /// Begins an entry whose bytes come through [`Self::append`] and which [`Self::end`] ends. `size_hint` is
+    /// the most bytes that it will have before compression.
+    ///
+    /// # Errors
+    /// What writing says.
+    pub fn begin(&mut self, meta: &Meta<'_>, method: Method, size_hint: u64) -> Result<()> {
+        self.flush()?;
+        let start = self.written;
+        // What does not compress grows a little: 5 bytes for 16 KiB is deflate's worst.
+        let zip64 = size_hint.saturating_add(size_hint / 1000).saturating_add(4096) >= self.zip64_from;
+        let fixed = Fixed::new(meta, method, true, zip64);
+        let hash_before = self.hash.clone();
+        fixed.local(meta.path, Sizes::default(), &mut self.buffer);
+        self.open = Some(Open {
+            fixed,
+            path: meta.path.into(),
+            start,
+            data: self.position(),
+            zip64,
+            hash_before,
+        });
+        Ok(())
+    }
+
+    /// Writes stored bytes of the current entry.
+    ///
+    /// # Errors
+    /// What writing says.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        if self.buffer.len() + bytes.len() > BUFFER {
+            self.flush()?;
+        }
+        if bytes.len() >= BUFFER {
+            self.hash.update(bytes);
+            self.file.write_all_at(bytes, self.written)?;
+            self.written += bytes.len() as u64;
+        } else {
+            self.buffer.extend_from_slice(bytes);
+        }
+        Ok(())
+    }
+
+    /// Ends the entry begun last; `size` and `crc32` are those of its plain content.
+    ///
+    /// # Errors
+    /// What writing says.
+    pub fn end(&mut self, size: u64, crc32: u32) -> Result<()> {
+        let Some(open) = self.open.take() else {
+            return Ok(());
+        };
+        let stored = self.position() - open.data;
+        let sizes = Sizes { crc32, size, stored };
+        let mut descriptor = Vec::with_capacity(24);
+        sizes.descriptor(open.zip64, &mut descriptor);
+        self.append(&descriptor)?;
+        self.record(&open.fixed, &open.path, sizes, open.zip64, open.start);
+        Ok(())
+    }
+
+    /// Gives up the entry begun last: the archive is as it was before.
+    pub fn give_up(&mut self) {
+        if let Some(open) = self.open.take() {
+            self.longest = self.longest.max(self.written);
+            self.buffer.clear();
+            self.written = open.start;
+            self.hash = open.hash_before;
+        }
+    }
+
+    /// Writes the central directory, cuts off what a given-up entry left and makes the file durable.
+    ///
+    /// # Errors
+    /// What writing says.
+    pub fn finish(mut self) -> Result<Finished> {
+        let start = self.position();
+        for chunk in std::mem::take(&mut self.central) {
+            self.append(&chunk)?;
+        }
+        let mut end = Vec::with_capacity(98);
+        let length = self.position() - start;
+        headers::end(self.count, start, length, self.zip64_from, &mut end);
+        self.append(&end)?;
+        self.flush()?;
+        if self.longest > self.written {
+            self.file.set_size(self.written)?;
+        }
+        self.file.sync()?;
+        Ok(Finished {
+            size: self.written,
+            sha256: self
+                .hash
+                .finalize()
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect(),
+        })
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        if !self.buffer.is_empty() {
+            self.hash.update(&self.buffer);
+            self.file.write_all_at(&self.buffer, self.written)?;
+            self.written += self.buffer.len() as u64;
+            self.buffer.clear();
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, fixed: &Fixed, path: &str, sizes: Sizes, zip64: bool, start: u64) {
+        let need = 128 + path.len();
+        if self
+            .central
+            .last()
+            .is_none_or(|chunk| chunk.capacity() - chunk.len() < need)
+        {
+            self.central.push(Vec::with_capacity(CHUNK.max(need)));
+        }
+        if let Some(chunk) = self.central.last_mut() {
+            fixed.central(path, sizes, zip64, start, self.zip64_from, chunk);
+        }
+        self.count += 1;
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

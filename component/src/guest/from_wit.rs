@@ -1,0 +1,171 @@
+//! Requests of the contract as the library's own types.
+
+use super::{api, jobs, wit};
+use crate::job;
+use crate::types::{
+    Check, Compression, CreateRequest, DatabaseInfo, Inventory, Kind, Observation, RestoreRequest,
+    RetentionPolicy, RunRequest, Source, TableInfo,
+};
+
+pub(super) fn run_request(request: api::RunRequest) -> RunRequest {
+    let api::RunRequest {
+        backup_type,
+        plan,
+        started_at,
+        zip_path_prefix,
+    } = request;
+    RunRequest {
+        backup_type,
+        plan,
+        started_at,
+        zip_path_prefix,
+    }
+}
+
+pub(super) fn create_request(request: api::CreateRequest) -> CreateRequest {
+    let api::CreateRequest {
+        run,
+        begun,
+        sources,
+        databases,
+        compression,
+        level,
+        full,
+    } = request;
+    CreateRequest {
+        run: run_request(run),
+        begun,
+        sources: sources.into_iter().map(source).collect(),
+        databases: databases.into_iter().map(database).collect(),
+        compression: match compression {
+            wit::Compression::Deflate => Compression::Deflate,
+            wit::Compression::Zstd => Compression::Zstd,
+            wit::Compression::Store => Compression::Store,
+        },
+        level,
+        full,
+    }
+}
+
+fn source(source: wit::Source) -> Source {
+    let wit::Source {
+        folder,
+        root,
+        inventory,
+        include,
+        exclude,
+        allow_empty,
+    } = source;
+    Source {
+        folder,
+        root,
+        inventory: match inventory {
+            wit::Inventory::Scan => Inventory::Scan,
+            wit::Inventory::Observed(list) => {
+                Inventory::Observed(list.into_iter().map(observation).collect())
+            }
+            wit::Inventory::ObservedFile(path) => Inventory::ObservedFile(path),
+        },
+        include,
+        exclude,
+        allow_empty,
+    }
+}
+
+fn observation(observation: wit::Observation) -> Observation {
+    let wit::Observation {
+        path,
+        kind: what,
+        size,
+        mtime_ns,
+        ctime_ns,
+        inode,
+        mode,
+        uid,
+        gid,
+    } = observation;
+    Observation {
+        path,
+        kind: kind(what),
+        size,
+        mtime_ns,
+        ctime_ns,
+        inode,
+        mode,
+        uid,
+        gid,
+    }
+}
+
+fn kind(kind: wit::Kind) -> Kind {
+    match kind {
+        wit::Kind::File => Kind::File,
+        wit::Kind::Directory => Kind::Directory,
+        wit::Kind::Symlink(target) => Kind::Symlink(target),
+        wit::Kind::Special => Kind::Special,
+        wit::Kind::Unreadable(why) => Kind::Unreadable(why),
+        wit::Kind::LeftOut(why) => Kind::LeftOut(why),
+    }
+}
+
+fn database(database: wit::DatabaseInfo) -> DatabaseInfo {
+    let wit::DatabaseInfo {
+        name,
+        engine,
+        version,
+        folder,
+        tables,
+    } = database;
+    let table = |wit::TableInfo { name, file, rows }| TableInfo { name, file, rows };
+    DatabaseInfo {
+        name,
+        engine,
+        version,
+        folder,
+        tables: tables.into_iter().map(table).collect(),
+    }
+}
+
+pub(super) fn restore_request(request: api::RestoreRequest) -> RestoreRequest {
+    let api::RestoreRequest { id, only } = request;
+    RestoreRequest { id, only }
+}
+
+pub(super) fn policy(policy: api::RetentionPolicy) -> RetentionPolicy {
+    let api::RetentionPolicy {
+        max_backups,
+        keep_daily,
+        keep_weekly,
+        keep_monthly,
+        keep_yearly,
+        keep_within_seconds,
+        keep_partial,
+        keep_failed_seconds,
+    } = policy;
+    RetentionPolicy {
+        max_backups,
+        keep_daily,
+        keep_weekly,
+        keep_monthly,
+        keep_yearly,
+        keep_within_seconds,
+        keep_partial,
+        keep_failed_seconds,
+    }
+}
+
+pub(super) fn check(check: api::Check) -> Check {
+    match check {
+        api::Check::Verify => Check::Verify,
+        api::Check::Drill => Check::Drill,
+        api::Check::Restore => Check::Restore,
+    }
+}
+
+pub(super) fn request(request: jobs::Request) -> job::Request {
+    match request {
+        jobs::Request::Create(request) => job::Request::Create(create_request(request)),
+        jobs::Request::Verify((id, quick)) => job::Request::Verify { id, quick },
+        jobs::Request::Restore(request) => job::Request::Restore(restore_request(request)),
+    }
+}

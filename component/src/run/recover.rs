@@ -1,0 +1,88 @@
+//! What a crashed run left behind: half-written files, an open row, a delete whose files are still there.
+//!
+//! Only the next writing run comes here, under the host's lock, so nothing of a living run is touched.
+
+use super::close;
+use crate::catalog::{Catalog, Facts, HISTORY_NAME, Record, STATE_NAME, Status, checksum, names, sidecar};
+use crate::error::Result;
+use crate::fs::{Dir, FileKind};
+
+/// What the row of an interrupted run says.
+pub(crate) const INTERRUPTED: &str = "interrupted: the run ended without a trace (crash, kill or power cut)";
+
+/// Removes leftovers of ours, closes open rows, and finishes interrupted deletes. The changed catalog is the
+/// caller's to publish.
+pub(super) fn recover(dir: &Dir, catalog: &mut Catalog) -> Result<()> {
+    let leftovers: Vec<String> = catalog
+        .files()
+        .filter(|(name, kind)| matches!(kind, FileKind::File | FileKind::Symlink) && is_leftover(name))
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    for name in leftovers {
+        dir.unlink_if_exists(&name)?;
+    }
+    finish_deletes(dir, catalog);
+    let open: Vec<Record> = catalog
+        .records()
+        .iter()
+        .filter(|r| r.status == Status::InProgress)
+        .cloned()
+        .collect();
+    for row in open {
+        let closed = adopt(dir, catalog, &row).unwrap_or_else(|| close(&row, Status::Failed, INTERRUPTED));
+        *catalog.get_mut(row.id)? = closed;
+    }
+    Ok(())
+}
+
+/// Whether a file is one that a run writes aside before it renames it.
+fn is_leftover(file_name: &str) -> bool {
+    let Some(target) = file_name
+        .strip_prefix('.')
+        .and_then(|n| n.strip_suffix(".partial"))
+    else {
+        return false;
+    };
+    let archive = target.strip_suffix(".sha256").unwrap_or(target);
+    names::of_archive(archive).is_some() || [HISTORY_NAME, STATE_NAME, ".scan.json"].contains(&target)
+}
+
+/// Removes the files of backups whose delete was interrupted. One that can't be removed is tried again by the
+/// next run; it must not stop this one.
+fn finish_deletes(dir: &Dir, catalog: &mut Catalog) {
+    let pending: Vec<String> = catalog.pending().map(|t| t.name.clone()).collect();
+    for name in pending {
+        if remove_files(dir, &name).is_ok() {
+            catalog.mark_removed(&name);
+        }
+    }
+}
+
+/// Removes an archive and its sidecar; that they are gone already is fine.
+pub(crate) fn remove_files(dir: &Dir, name: &str) -> Result<()> {
+    debug_assert!(names::parse(name).is_some(), "only checked names get here");
+    dir.unlink_if_exists(&format!("{name}.zip"))?;
+    dir.unlink_if_exists(&format!("{name}.zip.sha256"))
+}
+
+/// The row of a run that was stopped after its archive had been published; `None` where that is not so.
+///
+/// Whatever is wrong with the archive, the run that comes here goes on: the row then says that it failed.
+pub(super) fn adopt(dir: &Dir, catalog: &Catalog, row: &Record) -> Option<Record> {
+    if !catalog.archive_present(row) {
+        return None;
+    }
+    let facts = Facts::read(dir, &row.name).ok()?;
+    facts
+        .header
+        .as_ref()
+        .filter(|h| h.id == row.id && h.name == row.name)?;
+    let sha256 = checksum(dir, &row.name).ok()?;
+    if sidecar::read(dir, &row.name).ok()?.is_none() {
+        sidecar::publish(dir, &row.name, &sha256).ok()?;
+    }
+    Some(Record {
+        sha256: Some(sha256),
+        ..facts.close(row)
+    })
+}
