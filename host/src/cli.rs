@@ -94,7 +94,8 @@ pub fn main() -> ExitCode {
 fn usage(error: &clap::Error) -> ExitCode {
     let json = std::env::args_os().any(|arg| arg == "--json");
     if error.use_stderr() && json {
-        let message = error.render().to_string();
+        let rendered = error.render().to_string();
+        let message = rendered.strip_prefix("error: ").unwrap_or(&rendered);
         Output { json, quiet: false }.error(&Error::new(Code::Usage, message.trim_end()));
         return ExitCode::from(Code::Usage.row().1);
     }

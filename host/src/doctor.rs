@@ -3,6 +3,8 @@
 
 mod catalog;
 mod folders;
+#[cfg(test)]
+mod tests;
 mod tools;
 
 use std::path::Path;

@@ -41,20 +41,20 @@ pub struct Args {
     /// Configuration file
     #[arg(
         long,
-        global = true,
+        global = true, help_heading = "Options of every command",
         value_name = "FILE",
         env = "COFRE_CONFIG",
         default_value = "cofre.toml"
     )]
     pub config: PathBuf,
     /// Print one JSON document on standard output
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Options of every command")]
     pub json: bool,
     /// Print results and errors only
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, help_heading = "Options of every command", conflicts_with = "verbose")]
     pub quiet: bool,
     /// Log more; up to three times
-    #[arg(short, long, global = true, action = ArgAction::Count)]
+    #[arg(short, long, global = true, help_heading = "Options of every command", action = ArgAction::Count)]
     pub verbose: u8,
     /// What to do.
     #[command(subcommand)]
@@ -67,7 +67,7 @@ pub enum Command {
     /// Look at a folder and write a cofre.toml that works
     #[command(after_help = exits(&[0, 2, 8, 10]))]
     Init(Init),
-    /// Make a backup now
+    /// Make a backup now, also without a configuration: --static DIR --files NAME=DIR --sqlite FILE --to DIR
     #[command(after_help = exits(&[0, 2, 3, 6, 7, 8, 9, 10]))]
     Create(Create),
     /// List the backups
@@ -130,8 +130,6 @@ pub struct Init {
 
 /// `create`.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = "Without a configuration:\n  \
-    cofre create --static DIR --files NAME=DIR --sqlite FILE --to DIR")]
 pub struct Create {
     /// Type in the archive's name: 1 to 32 of a-z, 0-9, _ and - [default: the plan's type, or manual]
     #[arg(long = "type", value_name = "TYPE")]
@@ -145,7 +143,7 @@ pub struct Create {
     /// List what would be in the backup, and write nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Without a configuration: the folder that becomes static/
+    /// The folder that becomes static/
     #[arg(
         long = "static",
         value_name = "DIR",
@@ -153,11 +151,11 @@ pub struct Create {
         help_heading = "Without a configuration"
     )]
     pub static_dir: Option<PathBuf>,
-    /// Without a configuration: a folder that becomes NAME/
+    /// A folder that becomes NAME/
     #[arg(long, value_name = "NAME=DIR", requires = "to", value_parser = named_folder)]
     #[arg(help_heading = "Without a configuration")]
     pub files: Vec<(String, PathBuf)>,
-    /// Without a configuration: an SQLite database
+    /// An SQLite database
     #[arg(
         long,
         value_name = "FILE",
@@ -165,7 +163,7 @@ pub struct Create {
         help_heading = "Without a configuration"
     )]
     pub sqlite: Vec<PathBuf>,
-    /// Without a configuration: the backups folder
+    /// The backups folder
     #[arg(long, value_name = "DIR", help_heading = "Without a configuration")]
     pub to: Option<PathBuf>,
 }

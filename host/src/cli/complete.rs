@@ -31,7 +31,7 @@ pub(super) fn man(args: &Man) -> Result<Ended> {
                 Error::new(Code::Usage, format!("there is no command `{}`", escape(name)))
                     .remedy("`cofre --help` lists them")
             };
-            found.ok_or_else(missing)?.name(format!("cofre-{name}"))
+            found.ok_or_else(missing)?
         }
     };
     let mut text = Vec::new();

@@ -51,7 +51,7 @@ fn render(diagnosis: &Diagnosis) -> String {
     }
     let count = |level| diagnosis.findings.iter().filter(|f| f.level == level).count();
     out.push_str(&format!(
-        "{} problems, {} warnings\n",
+        "problems: {}, warnings: {}\n",
         count("problem"),
         count("warning")
     ));

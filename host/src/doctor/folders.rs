@@ -60,7 +60,7 @@ pub(super) fn permissions(found: &mut Findings, config: &Config) {
             break;
         }
     }
-    if found.is_good(area) {
+    if found.is_good(area) && config.backup_dir.exists() && config.state_dir.exists() {
         found.ok(
             area,
             format!(
@@ -164,7 +164,6 @@ pub(super) fn archives(config: &Config) -> Vec<PathBuf> {
 }
 
 pub(super) fn space(found: &mut Findings, config: &Config) {
-    let area = "space";
     let newest = archives(config)
         .last()
         .and_then(|p| std::fs::metadata(p).ok())
