@@ -349,20 +349,31 @@ impl Config {
     /// # Errors
     /// [`Code::Config`], with every problem that the file has.
     pub fn load(file: &Path) -> Result<Self> {
+        Self::examine(file)?.map_err(|problems| problems.into_error(&crate::text::shown(file)))
+    }
+
+    /// Reads and checks a file, its problems one by one.
+    ///
+    /// # Errors
+    /// [`Code::Config`] when it can't be read at all.
+    pub fn examine(file: &Path) -> Result<std::result::Result<Self, Problems>> {
         let shown = crate::text::shown(file);
         let text = read_text(file, &shown)?;
         let absolute = std::path::absolute(file).map_err(|e| Error::io(format!("resolve {shown}"), &e))?;
         let dir = absolute
             .parent()
             .map_or_else(|| PathBuf::from("/"), Path::to_path_buf);
-        let mut config = Self::parse(&text, &dir).map_err(|problems| problems.into_error(&shown))?;
+        let mut config = match Self::parse(&text, &dir) {
+            Ok(config) => config,
+            Err(problems) => return Ok(Err(problems)),
+        };
         if config.has_inline_secret() && paths::others_can_read(file) {
             config.warnings.push(format!(
                 "{shown} holds a secret and others can read it: run `chmod 600 {shown}`, or use url_file"
             ));
         }
         config.file = Some(absolute);
-        Ok(config)
+        Ok(Ok(config))
     }
 
     /// Checks a text; relative paths are relative to `dir`, which has to be absolute.
@@ -390,6 +401,38 @@ impl Config {
     /// The databases, unless they are switched off.
     pub fn active_databases(&self) -> impl Iterator<Item = &Database> {
         self.databases.iter().filter(|_| self.switches.database)
+    }
+
+    /// What the file asks for and this version does not do yet. Said by `config check` and `doctor`, so that
+    /// nobody relies on it.
+    #[must_use]
+    pub fn not_yet(&self) -> Vec<String> {
+        let asked = [
+            (
+                !self.schedules.is_empty(),
+                "[[schedules]]",
+                "keep the times itself: run `cofre create --plan NAME` from cron",
+            ),
+            (
+                self.verify.is_some(),
+                "[verify]",
+                "verify by itself: run `cofre verify` from cron",
+            ),
+            (self.drill.is_some(), "[drill]", "practise restores"),
+            (self.api.is_some(), "[api]", "serve the API"),
+            (!self.webhooks.is_empty(), "[[webhooks]]", "send webhooks"),
+        ];
+        let asked = asked.iter().filter(|(is, _, _)| *is);
+        let later =
+            asked.map(|(_, key, what)| format!("{key} is accepted, but this version does not {what}"));
+        later.chain(self.later_hooks()).collect()
+    }
+
+    /// The same for hooks, which `create` says too: it would have run them.
+    #[must_use]
+    pub fn later_hooks(&self) -> Option<String> {
+        let any = !self.hooks.before.is_empty() || !self.hooks.after.is_empty();
+        any.then(|| "[hooks] is accepted, but this version does not run hooks".to_owned())
     }
 
     /// What is wrong outside the file: sources and databases that are not there or of the wrong kind.

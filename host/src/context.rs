@@ -2,7 +2,7 @@
 //! which the backups folder is mounted.
 
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
 use chrono::{SecondsFormat, Utc};
@@ -10,6 +10,8 @@ use chrono::{SecondsFormat, Utc};
 use crate::config::Config;
 use crate::engine::{Access, Engine, Limits, Mounts, Session};
 use crate::error::{Code, Error, Result};
+use crate::lock::BackupsLock;
+use crate::share;
 use crate::text::shown;
 
 /// A configuration and the engine that works for it.
@@ -27,7 +29,10 @@ impl Context {
     /// # Errors
     /// See [`Engine::new`].
     pub fn new(config: Config) -> Result<Self> {
-        Ok(Self { config, engine: Engine::new()? })
+        Ok(Self {
+            config,
+            engine: Engine::new()?,
+        })
     }
 
     /// Now, RFC 3339 with the offset of the configured zone and microseconds.
@@ -55,7 +60,8 @@ impl Context {
     /// Whether the first run is still to come: there is no backups folder.
     #[must_use]
     pub fn is_fresh(&self) -> bool {
-        std::fs::symlink_metadata(&self.config.backup_dir).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound)
+        std::fs::symlink_metadata(&self.config.backup_dir)
+            .is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound)
     }
 
     /// A fresh sandbox that may read the backups folder.
@@ -63,22 +69,72 @@ impl Context {
     /// # Errors
     /// As [`Self::backups`] and [`Engine::open`].
     pub fn reader(&self) -> Result<Session> {
-        self.engine.open(self.mounts().backups(self.backups()?, Access::ReadOnly))
+        self.engine
+            .open(self.mounts().backups(self.backups()?, Access::ReadOnly))
     }
 
-    /// A fresh sandbox that may write in the backups folder. The caller holds the lock.
+    /// The backups folder for this process alone, to write in.
     ///
     /// # Errors
-    /// As [`Self::backups`] and [`Engine::open`].
+    /// As [`Self::backups`] and [`BackupsLock::acquire`].
+    pub fn exclusive(&self) -> Result<Exclusive<'_>> {
+        let backups = self.backups()?;
+        let lock = BackupsLock::acquire(&backups)?;
+        Ok(Exclusive {
+            context: self,
+            backups,
+            _lock: lock,
+        })
+    }
+}
+
+/// The backups folder, locked: what every writing operation holds. When it is dropped, the configured group may
+/// read what was written of the catalog.
+#[derive(Debug)]
+pub struct Exclusive<'a> {
+    context: &'a Context,
+    backups: OwnedFd,
+    _lock: BackupsLock,
+}
+
+impl Exclusive<'_> {
+    /// A fresh sandbox that may write in the backups folder.
+    ///
+    /// # Errors
+    /// See [`Engine::open`].
     pub fn writer(&self) -> Result<Session> {
-        self.engine.open(self.mounts().backups(self.backups()?, Access::ReadWrite))
+        self.context.engine.open(self.mounts()?)
+    }
+
+    /// Mounts with the backups folder to write in.
+    ///
+    /// # Errors
+    /// When the handle can't be duplicated.
+    pub fn mounts(&self) -> Result<Mounts> {
+        let backups = self
+            .backups
+            .try_clone()
+            .map_err(|e| Error::io("duplicate a handle", &e))?;
+        Ok(self.context.mounts().backups(backups, Access::ReadWrite))
+    }
+}
+
+impl Drop for Exclusive<'_> {
+    fn drop(&mut self) {
+        if let Some(group) = &self.context.config.group
+            && let Err(error) = share::catalog(self.backups.as_fd(), group)
+        {
+            tracing::warn!("the group can't read the catalog: {error}");
+        }
     }
 }
 
 /// Now in the configuration's zone, RFC 3339 with microseconds.
 #[must_use]
 pub fn now(config: &Config) -> String {
-    Utc::now().with_timezone(&config.time_zone).to_rfc3339_opts(SecondsFormat::Micros, false)
+    Utc::now()
+        .with_timezone(&config.time_zone)
+        .to_rfc3339_opts(SecondsFormat::Micros, false)
 }
 
 fn open_folder(path: &Path) -> Result<OwnedFd> {
@@ -86,13 +142,17 @@ fn open_folder(path: &Path) -> Result<OwnedFd> {
     let handle = File::open(path).map_err(|e| {
         let error = Error::io(&what, &e);
         match error.code {
-            Code::NotFound => error.remedy("`cofre create` makes it; if it was there before, is the disk mounted?"),
+            Code::NotFound => {
+                error.remedy("`cofre create` makes it; if it was there before, is the disk mounted?")
+            }
             _ => error,
         }
     })?;
     match handle.metadata() {
         Ok(meta) if meta.is_dir() => Ok(handle.into()),
-        Ok(_) => Err(Error::new(Code::Config, format!("{what}: it is not a folder")).remedy("set backup_dir")),
+        Ok(_) => {
+            Err(Error::new(Code::Config, format!("{what}: it is not a folder")).remedy("set backup_dir"))
+        }
         Err(e) => Err(Error::io(what, &e)),
     }
 }

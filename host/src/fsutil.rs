@@ -15,6 +15,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, Stat, Ti
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
+use crate::text;
 
 /// Longest path that the kernel takes in one call, without its NUL.
 pub const PATH_LIMIT: usize = 4095;
@@ -32,41 +33,7 @@ pub fn show(path: impl AsRef<Path>) -> String {
 /// A name for a message, as [`show`].
 #[must_use]
 pub fn show_bytes(name: &[u8]) -> String {
-    match std::str::from_utf8(name) {
-        Ok(text) => text
-            .chars()
-            .flat_map(|c| {
-                if is_plain(c) {
-                    Escaped::Plain(Some(c))
-                } else {
-                    Escaped::Escape(c.escape_default())
-                }
-            })
-            .collect(),
-        Err(_) => escape_name(name),
-    }
-}
-
-/// Whether a character may reach a terminal as it is: no control characters, no changes of direction.
-fn is_plain(c: char) -> bool {
-    !c.is_control()
-        && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-}
-
-enum Escaped {
-    Plain(Option<char>),
-    Escape(std::char::EscapeDefault),
-}
-
-impl Iterator for Escaped {
-    type Item = char;
-
-    fn next(&mut self) -> Option<char> {
-        match self {
-            Self::Plain(c) => c.take(),
-            Self::Escape(escape) => escape.next(),
-        }
-    }
+    std::str::from_utf8(name).map_or_else(|_| escape_name(name), |text| text::escape(text).into_owned())
 }
 
 /// A name that is not UTF-8, written with `\xNN`; the component's own scan writes it the same way.

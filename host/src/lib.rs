@@ -3,24 +3,28 @@
 
 pub mod api;
 pub mod backup;
+pub mod cli;
 pub mod config;
 pub mod context;
+pub mod doctor;
 pub mod dump;
 pub mod engine;
 pub mod error;
 pub mod fsutil;
+pub mod init;
 pub mod lock;
 pub mod logging;
 pub mod observe;
 pub mod output;
 pub mod restore;
 pub mod restore_target;
+pub mod share;
 pub mod signals;
 pub mod source;
 pub mod staging;
-pub mod text;
 #[cfg(test)]
 mod testing;
+pub mod text;
 
 pub use config::Config;
 pub use context::Context;

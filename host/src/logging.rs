@@ -15,9 +15,10 @@ pub fn start(quiet: bool, verbose: u8) {
         (false, 2) => LevelFilter::DEBUG,
         (false, _) => LevelFilter::TRACE,
     };
-    let default = EnvFilter::default()
-        .add_directive(LevelFilter::WARN.min(level).into());
-    let own = format!("cofre={level}").parse().map(|directive| default.clone().add_directive(directive));
+    let default = EnvFilter::default().add_directive(LevelFilter::WARN.min(level).into());
+    let own = format!("cofre={level}")
+        .parse()
+        .map(|directive| default.clone().add_directive(directive));
     let filter = std::env::var("COFRE_LOG").ok().and_then(|text| text.parse().ok());
     let filter = filter.unwrap_or_else(|| own.unwrap_or(default));
     // Fails only when a log exists already, in tests.

@@ -121,6 +121,13 @@ impl RestoreTarget {
         Ok(())
     }
 
+    /// Whether there is something at an item's place. A restore of a part has not extracted every entry.
+    #[must_use]
+    pub fn holds(&self, item: &Item) -> bool {
+        self.place(item)
+            .is_ok_and(|(dir, name)| fsutil::stat_name(dir.as_fd(), name.as_bytes()).is_ok())
+    }
+
     /// Finishes: absolute links, directories from the deepest up, everything to the disk, and the rename.
     ///
     /// # Errors

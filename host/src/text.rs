@@ -1,6 +1,7 @@
 //! Text for people: the one place where control characters are escaped, and how sizes and times are written.
 
 use std::borrow::Cow;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 /// Makes a name or message harmless for a terminal and a log: control characters, and those invisible ones
@@ -29,10 +30,13 @@ fn is_hostile(c: char) -> bool {
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
-/// A path as it may be shown.
+/// A path for a message, bytes that are not UTF-8 as `\xNN`.
 #[must_use]
 pub fn shown(path: &Path) -> String {
-    escape(&path.to_string_lossy()).into_owned()
+    match path.to_str() {
+        Some(text) => escape(text).into_owned(),
+        None => path.as_os_str().as_bytes().escape_ascii().to_string(),
+    }
 }
 
 /// `1.5 MiB`.
@@ -80,6 +84,12 @@ mod tests {
     #[test]
     fn escape_shows_characters_that_turn_text_around() {
         assert_eq!(escape("x\u{202e}gpj.exe"), "x\\u{202e}gpj.exe");
+    }
+
+    #[test]
+    fn a_path_that_is_not_utf8_is_shown_byte_by_byte() {
+        let path = Path::new(std::ffi::OsStr::from_bytes(b"/a/c\xf3pia"));
+        assert_eq!(shown(path), "/a/c\\xf3pia");
     }
 
     #[test]

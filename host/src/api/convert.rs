@@ -121,7 +121,16 @@ fn mebibytes(bytes: u64) -> f64 {
 
 impl From<w::Entry> for types::Entry {
     fn from(entry: w::Entry) -> Self {
-        let w::Entry { path, kind, size, compressed_size, mtime_ns, mode, crc32, changed } = entry;
+        let w::Entry {
+            path,
+            kind,
+            size,
+            compressed_size,
+            mtime_ns,
+            mode,
+            crc32,
+            changed,
+        } = entry;
         let (kind, target) = match kind {
             w::Kind::File => ("file", None),
             w::Kind::Directory => ("directory", None),
@@ -151,15 +160,35 @@ fn utc(ns: i64) -> String {
 
 impl From<w::Skip> for types::Skip {
     fn from(skip: w::Skip) -> Self {
-        let w::Skip { path, reason, missing } = skip;
-        Self { path, reason, missing }
+        let w::Skip {
+            path,
+            reason,
+            missing,
+        } = skip;
+        Self {
+            path,
+            reason,
+            missing,
+        }
     }
 }
 
 impl From<w::DatabaseInfo> for types::Database {
     fn from(info: w::DatabaseInfo) -> Self {
-        let w::DatabaseInfo { name, engine, version, folder, tables } = info;
-        Self { name, engine, version, folder, tables: tables.into_iter().map(Into::into).collect() }
+        let w::DatabaseInfo {
+            name,
+            engine,
+            version,
+            folder,
+            tables,
+        } = info;
+        Self {
+            name,
+            engine,
+            version,
+            folder,
+            tables: tables.into_iter().map(Into::into).collect(),
+        }
     }
 }
 
@@ -174,7 +203,12 @@ impl types::Details {
     /// A backup's details and, where they could be read, its entries.
     #[must_use]
     pub fn new(details: e::BackupDetails, entries: Option<Vec<types::Entry>>) -> Self {
-        let e::BackupDetails { backup, skips, databases, component_version } = details;
+        let e::BackupDetails {
+            backup,
+            skips,
+            databases,
+            component_version,
+        } = details;
         Self {
             backup: backup.into(),
             component_version,
@@ -187,13 +221,28 @@ impl types::Details {
 
 impl From<e::VerifyReport> for types::Verification {
     fn from(report: e::VerifyReport) -> Self {
-        let e::VerifyReport { backup, entries, bytes, manifest, checksum, problems } = report;
+        let e::VerifyReport {
+            backup,
+            entries,
+            bytes,
+            manifest,
+            checksum,
+            problems,
+        } = report;
         let status = match (problems.is_empty(), manifest) {
             (false, _) => "failed",
             (true, true) => "verified",
             (true, false) => "verified (no manifest)",
         };
-        Self { backup: backup.into(), status, entries, bytes, manifest, checksum, problems }
+        Self {
+            backup: backup.into(),
+            status,
+            entries,
+            bytes,
+            manifest,
+            checksum,
+            problems,
+        }
     }
 }
 
@@ -215,21 +264,41 @@ impl types::Pruned {
     #[must_use]
     pub fn new(verdicts: Vec<e::Verdict>, dry_run: bool) -> Self {
         let removed = verdicts.iter().filter(|v| !v.keep).map(|v| v.backup.id).collect();
-        Self { dry_run, removed, verdicts: verdicts.into_iter().map(Into::into).collect() }
+        Self {
+            dry_run,
+            removed,
+            verdicts: verdicts.into_iter().map(Into::into).collect(),
+        }
     }
 }
 
 impl From<e::Verdict> for types::Verdict {
     fn from(verdict: e::Verdict) -> Self {
-        let e::Verdict { backup, keep, reasons } = verdict;
-        Self { backup: backup.into(), keep, reasons }
+        let e::Verdict {
+            backup,
+            keep,
+            reasons,
+        } = verdict;
+        Self {
+            backup: backup.into(),
+            keep,
+            reasons,
+        }
     }
 }
 
 impl From<e::RebuildReport> for types::Rebuilt {
     fn from(report: e::RebuildReport) -> Self {
-        let e::RebuildReport { backups, kept_aside, problems } = report;
-        Self { backups: backups.into_iter().map(Into::into).collect(), kept_aside, problems }
+        let e::RebuildReport {
+            backups,
+            kept_aside,
+            problems,
+        } = report;
+        Self {
+            backups: backups.into_iter().map(Into::into).collect(),
+            kept_aside,
+            problems,
+        }
     }
 }
 

@@ -17,7 +17,10 @@ pub struct Failure {
 
 /// One backup: the catalog's row, and whether its archive is there.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[allow(missing_docs, reason = "documented once, in the WIT record of the same fields")]
+#[allow(
+    missing_docs,
+    reason = "documented once, in the WIT record of the same fields"
+)]
 pub struct Backup {
     pub id: u64,
     pub name: String,

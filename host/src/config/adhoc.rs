@@ -106,3 +106,56 @@ fn state_dir(backups: &Path) -> Result<PathBuf> {
     let short: String = digest.iter().take(8).map(|b| format!("{b:02x}")).collect();
     Ok(home.join("cofre").join(short))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::{AdHoc, Config};
+    use crate::config::DatabaseEngine;
+    use crate::error::Code;
+
+    fn options() -> AdHoc {
+        AdHoc {
+            static_dir: Some("static".into()),
+            files: vec![("up \"x\"".into(), "/srv/up".into())],
+            sqlite: vec!["data/app.db".into()],
+            to: "/mnt/backups".into(),
+        }
+    }
+
+    #[test]
+    fn options_amount_to_a_configuration() {
+        let config = Config::adhoc(&options()).unwrap();
+        let names: Vec<_> = config.sources.iter().map(|s| s.folder.as_str()).collect();
+        assert_eq!(names, ["static", "up \"x\""]);
+        assert_eq!(config.databases[0].name, "app");
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(
+            config.databases[0].engine,
+            DatabaseEngine::Sqlite(here.join("data/app.db"))
+        );
+        assert!(!config.state_dir.starts_with(&config.backup_dir));
+    }
+
+    #[test]
+    fn two_sources_of_one_name_are_refused() {
+        let mut options = options();
+        options.files.push(("static".into(), "/srv/other".into()));
+        let error = Config::adhoc(&options).unwrap_err();
+        assert!(
+            error.code == Code::Usage && error.message.contains("`static`"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_source_inside_the_target_is_refused_without_a_line_number() {
+        let mut options = options();
+        options.files[0].1 = "/mnt/backups/x".into();
+        let error = Config::adhoc(&options).unwrap_err();
+        assert!(
+            error.message.contains("inside it") && !error.message.contains("line "),
+            "{error}"
+        );
+    }
+}

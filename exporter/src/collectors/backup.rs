@@ -1,0 +1,67 @@
+//! Each plan's runs.
+
+use prometheus::proto::MetricFamily;
+
+use super::Look;
+use crate::facts::{LastStatus, PlanFacts};
+use crate::family::{family, flag, number};
+use crate::names::{
+    CONSECUTIVE_FAILURES, LAST_ATTEMPT, LAST_DURATION, LAST_FILES, LAST_SIZE, LAST_SKIPPED, LAST_SOURCE,
+    LAST_STATUS, LAST_SUCCESS, LAST_SUCCESS_AGE, Metric, PLAN_INFO, RUN_START,
+};
+
+pub(super) const METRICS: &[Metric] = &[
+    PLAN_INFO,
+    LAST_SUCCESS,
+    LAST_SUCCESS_AGE,
+    LAST_ATTEMPT,
+    RUN_START,
+    LAST_STATUS,
+    CONSECUTIVE_FAILURES,
+    LAST_DURATION,
+    LAST_SIZE,
+    LAST_SOURCE,
+    LAST_FILES,
+    LAST_SKIPPED,
+];
+
+pub(super) fn collect(look: &Look) -> Vec<MetricFamily> {
+    let of = |metric: &Metric, value: fn(&PlanFacts) -> f64| {
+        family(metric, plans(look).map(|(labels, facts)| (labels, value(facts))))
+    };
+    vec![
+        of(&PLAN_INFO, |_| 1.0),
+        of(&LAST_SUCCESS, |p| p.last_success),
+        age(look),
+        of(&LAST_ATTEMPT, |p| p.last_attempt),
+        of(&RUN_START, |p| p.running_since),
+        status(look),
+        of(&CONSECUTIVE_FAILURES, |p| number(p.consecutive_failures)),
+        of(&LAST_DURATION, |p| p.duration),
+        of(&LAST_SIZE, |p| number(p.size)),
+        of(&LAST_SOURCE, |p| number(p.source_bytes)),
+        of(&LAST_FILES, |p| number(p.files)),
+        of(&LAST_SKIPPED, |p| number(p.skipped)),
+    ]
+}
+
+/// An age stands still in a stored result, so it is left out there; the timestamp says the same.
+fn age(look: &Look) -> MetricFamily {
+    let ages = plans(look).map(|(labels, facts)| (labels, look.now - facts.last_success));
+    family(&LAST_SUCCESS_AGE, ages.filter(|_| !look.stored))
+}
+
+fn status(look: &Look) -> MetricFamily {
+    let states = plans(look).flat_map(|([repository, plan], facts)| {
+        LastStatus::ALL.map(|(status, label)| ([repository, plan, label], flag(status == facts.status)))
+    });
+    family(&LAST_STATUS, states)
+}
+
+/// Every plan of every repository whose catalog is or was known.
+fn plans(look: &Look) -> impl Iterator<Item = ([&str; 2], &PlanFacts)> {
+    look.repositories.iter().flat_map(|(alias, snapshot)| {
+        let plans = snapshot.facts.iter().flat_map(|facts| &facts.plans);
+        plans.map(move |(plan, facts)| ([alias.as_str(), plan.as_str()], facts))
+    })
+}

@@ -1,0 +1,199 @@
+//! What the catalog's rows come down to: a handful of numbers for each plan.
+//!
+//! Pure: no clock, no file system. The rows are in the order in which the runs were begun, and that order counts,
+//! not their times: a row with a wrong time from the future then hides nothing once a newer run ended.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Local, NaiveDateTime, TimeZone};
+use cofre_component::catalog::{Record, Status};
+
+/// The plan of runs that no schedule asked for, and of rows of the original system.
+pub const MANUAL: &str = "manual";
+
+/// How the newest ended run of a plan ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LastStatus {
+    /// No run has ended yet.
+    #[default]
+    Never,
+    /// Completed.
+    Success,
+    /// Published, but something is missing in it.
+    Partial,
+    /// No archive.
+    Failed,
+    /// Stopped on request.
+    Cancelled,
+}
+
+impl LastStatus {
+    /// Every status with its label value.
+    pub const ALL: [(Self, &'static str); 5] = [
+        (Self::Success, "success"),
+        (Self::Partial, "partial"),
+        (Self::Failed, "failed"),
+        (Self::Cancelled, "cancelled"),
+        (Self::Never, "never"),
+    ];
+}
+
+/// What is known of one plan. Times are Unix times in seconds, 0 meaning never.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct PlanFacts {
+    /// End of the newest completed run.
+    pub last_success: f64,
+    /// Start of the newest run.
+    pub last_attempt: f64,
+    /// Start of the run that is going on.
+    pub running_since: f64,
+    /// How the newest ended run ended.
+    pub status: LastStatus,
+    /// Failed runs since the newest published backup.
+    pub consecutive_failures: u64,
+    /// Of the newest published backup: seconds.
+    pub duration: f64,
+    /// Of the newest published backup: bytes of its archive.
+    pub size: u64,
+    /// Of the newest published backup: bytes before compression.
+    pub source_bytes: u64,
+    /// Of the newest published backup: files in it.
+    pub files: u64,
+    /// Of the newest published backup: files that are not in it.
+    pub skipped: u64,
+}
+
+/// What is known of a whole catalog.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CatalogFacts {
+    /// The plans by name; [`MANUAL`] is always among them.
+    pub plans: BTreeMap<String, PlanFacts>,
+    /// Published backups whose archive is there.
+    pub backups: u64,
+    /// Published backups whose archive is not there.
+    pub missing: u64,
+    /// Newest verification that found an archive sound; 0 where there is none.
+    pub last_verified: f64,
+}
+
+impl CatalogFacts {
+    /// Reads the rows once. `present` says whether a row's archive is in the folder.
+    pub fn of(records: &[Record], present: impl Fn(&Record) -> bool) -> Self {
+        let mut facts = Self {
+            plans: BTreeMap::from([(MANUAL.to_owned(), PlanFacts::default())]),
+            backups: 0,
+            missing: 0,
+            last_verified: 0.0,
+        };
+        for record in records {
+            facts.count(record, &present);
+            let plan = record.plan.as_deref().unwrap_or(MANUAL);
+            match facts.plans.get_mut(plan) {
+                Some(known) => known.add(record),
+                None => facts.plans.entry(plan.to_owned()).or_default().add(record),
+            }
+        }
+        facts
+    }
+
+    fn count(&mut self, record: &Record, present: impl Fn(&Record) -> bool) {
+        if matches!(record.status, Status::Completed | Status::Partial) {
+            if present(record) {
+                self.backups += 1;
+            } else {
+                self.missing += 1;
+            }
+        }
+        let sound = record
+            .verify_status
+            .as_deref()
+            .is_some_and(|s| s.starts_with("verified"));
+        if let Some(at) = record.verified_at.as_deref().filter(|_| sound).and_then(instant) {
+            self.last_verified = self.last_verified.max(at);
+        }
+    }
+}
+
+impl PlanFacts {
+    /// Takes in the next row of this plan.
+    fn add(&mut self, record: &Record) {
+        self.last_attempt = started(record);
+        // Only the newest row can be going on: one before it was interrupted.
+        self.running_since = 0.0;
+        match record.status {
+            Status::InProgress => self.running_since = self.last_attempt,
+            Status::Completed => {
+                self.status = LastStatus::Success;
+                self.last_success = ended(record);
+                self.publish(record);
+            }
+            Status::Partial => {
+                self.status = LastStatus::Partial;
+                self.publish(record);
+            }
+            Status::Failed => {
+                self.status = LastStatus::Failed;
+                self.consecutive_failures += 1;
+            }
+            Status::Cancelled => self.status = LastStatus::Cancelled,
+        }
+    }
+
+    fn publish(&mut self, record: &Record) {
+        self.consecutive_failures = 0;
+        self.duration = record.duration_seconds.unwrap_or(0.0).max(0.0);
+        self.size = record.size;
+        self.source_bytes = record.source_bytes.unwrap_or(0);
+        self.files = record.file_count.unwrap_or(0);
+        self.skipped = record.skipped.unwrap_or(0);
+    }
+}
+
+fn started(record: &Record) -> f64 {
+    record
+        .started_at
+        .as_deref()
+        .and_then(instant)
+        .or_else(|| instant(&record.timestamp))
+        .unwrap_or(0.0)
+}
+
+fn ended(record: &Record) -> f64 {
+    record
+        .finished_at
+        .as_deref()
+        .and_then(instant)
+        .unwrap_or_else(|| {
+            let start = started(record);
+            if start > 0.0 {
+                start + record.duration_seconds.unwrap_or(0.0).max(0.0)
+            } else {
+                0.0
+            }
+        })
+}
+
+/// The Unix time of an RFC 3339 text, or of a local one without offset: rows of the original system have only
+/// that, and it is taken to be in this system's zone.
+fn instant(text: &str) -> Option<f64> {
+    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+        return Some(seconds(&time));
+    }
+    let naive: NaiveDateTime = text.parse().ok()?;
+    Local
+        .from_local_datetime(&naive)
+        .earliest()
+        .map(|time| seconds(&time))
+}
+
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "microseconds since 1970 fit 2^53 until the year 2255"
+)]
+fn seconds<Z: TimeZone>(time: &DateTime<Z>) -> f64 {
+    time.timestamp_micros() as f64 / 1e6
+}
+
+#[cfg(test)]
+#[path = "facts_tests.rs"]
+mod tests;

@@ -1,0 +1,111 @@
+//! Every metric: its name, its labels and its help text. The README's table is checked against this list.
+//!
+//! Conventions: all timestamps are Unix times in seconds, 0 meaning never; the label values are aliases and plan
+//! names, never an id, path, hash or URL. Renaming one is a breaking change.
+
+/// A metric's definition. All of them are gauges: facts of now, read anew at each scrape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metric {
+    /// Full name.
+    pub name: &'static str,
+    /// One sentence for `# HELP`.
+    pub help: &'static str,
+    /// Label names, in the order in which values are given.
+    pub labels: &'static [&'static str],
+}
+
+const GLOBAL: &[&str] = &[];
+const REPOSITORY: &[&str] = &["repository"];
+const PLAN: &[&str] = &["repository", "plan"];
+
+macro_rules! metrics {
+    ($($id:ident = $name:literal, $labels:expr, $help:literal;)*) => {
+        $(
+            #[doc = $help]
+            pub const $id: Metric = Metric { name: $name, help: $help, labels: $labels };
+        )*
+        /// All of the above, in the order of the README's table.
+        pub const ALL: &[Metric] = &[$($id),*];
+    };
+}
+
+metrics! {
+    BUILD_INFO = "cofre_build_info", &["version"],
+        "Constant 1, labelled with the exporter's version.";
+    UP = "cofre_up", GLOBAL,
+        "Whether every repository could be read and has a valid catalog (1) or not (0).";
+    TIME = "cofre_time_seconds", GLOBAL,
+        "The exporter's clock as Unix time in seconds, to detect a wrong clock.";
+    COLLECTOR_SUCCESS = "cofre_exporter_collector_success", &["repository", "collector"],
+        "Whether this part of the repository could be read at this scrape (1) or not (0).";
+    COLLECTOR_DURATION = "cofre_exporter_collector_duration_seconds", &["repository", "collector"],
+        "How long reading this part of the repository took, in seconds.";
+
+    PLAN_INFO = "cofre_plan_info", PLAN,
+        "Constant 1 for each plan that the catalog names; manual is always among them.";
+
+    LAST_SUCCESS = "cofre_backup_last_success_timestamp_seconds", PLAN,
+        "When the newest completed backup of this plan ended; 0 where there is none. A partial one doesn't count.";
+    LAST_SUCCESS_AGE = "cofre_backup_last_success_age_seconds", PLAN,
+        "Seconds since the newest completed backup of this plan ended; since 1970 where there is none.";
+    LAST_ATTEMPT = "cofre_backup_last_attempt_timestamp_seconds", PLAN,
+        "When the newest run of this plan started, however it ended; 0 where there is none.";
+    RUN_START = "cofre_backup_start_timestamp_seconds", PLAN,
+        "When the run of this plan that is going on started; 0 while none is.";
+    LAST_STATUS = "cofre_backup_last_status", &["repository", "plan", "status"],
+        "How the newest ended run of this plan ended: 1 for that status, 0 for all others.";
+    CONSECUTIVE_FAILURES = "cofre_backup_consecutive_failures", PLAN,
+        "Failed runs of this plan since its newest published backup; cancelled runs neither count nor end the row.";
+    LAST_DURATION = "cofre_backup_last_duration_seconds", PLAN,
+        "How long the newest published (completed or partial) backup of this plan took; 0 where there is none.";
+    LAST_SIZE = "cofre_backup_last_size_bytes", PLAN,
+        "Size of the archive of this plan's newest published backup in bytes; 0 where there is none.";
+    LAST_SOURCE = "cofre_backup_last_source_bytes", PLAN,
+        "Bytes of the files in this plan's newest published backup before compression; 0 where there is none.";
+    LAST_FILES = "cofre_backup_last_files", PLAN,
+        "Files in this plan's newest published backup; 0 where there is none.";
+    LAST_SKIPPED = "cofre_backup_last_skipped_files", PLAN,
+        "Files that this plan's newest published backup had to skip; 0 where there is none.";
+
+    REPOSITORY_UP = "cofre_repository_up", REPOSITORY,
+        "Whether the backups folder and its catalog could be read in time (1) or not (0).";
+    CATALOG_VALID = "cofre_repository_catalog_valid", REPOSITORY,
+        "Whether there is a catalog that was read and is valid (1) or not (0); if 0, what it said before stands.";
+    REPOSITORY_SIZE = "cofre_repository_size_bytes", REPOSITORY,
+        "Bytes of all backup archives in the folder.";
+    BACKUPS = "cofre_repository_backups", REPOSITORY,
+        "Completed and partial backups whose archive is in the folder.";
+    ARCHIVES_MISSING = "cofre_repository_archives_missing", REPOSITORY,
+        "Completed and partial backups in the catalog whose archive is not in the folder.";
+    ARCHIVES_UNKNOWN = "cofre_repository_archives_unknown", REPOSITORY,
+        "Backup archives in the folder that the catalog doesn't know.";
+    FREE = "cofre_repository_free_bytes", REPOSITORY,
+        "Bytes free for backups on the folder's file system.";
+    CAPACITY = "cofre_repository_capacity_bytes", REPOSITORY,
+        "Size of the folder's file system in bytes.";
+    LOCK_HELD = "cofre_repository_lock_held", REPOSITORY,
+        "Whether a writing run on this machine holds the backups folder's lock (1) or not (0).";
+
+    VERIFY_LAST_SUCCESS = "cofre_verify_last_success_timestamp_seconds", REPOSITORY,
+        "When an archive was last verified and found sound; 0 where none was.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_prefixed_and_described() {
+        let mut seen = std::collections::BTreeSet::new();
+        for metric in ALL {
+            assert!(seen.insert(metric.name), "{} is defined twice", metric.name);
+            assert!(metric.name.starts_with("cofre_"), "{}", metric.name);
+            assert!(metric.help.ends_with('.'), "{}: help is no sentence", metric.name);
+            assert!(
+                !metric.name.ends_with("_total"),
+                "{}: a gauge is no total",
+                metric.name
+            );
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! One backup run: lock, row in the catalog, dumps and single files into staging, observations, the sandboxed job,
+//! retention. The only place where the host's parts meet; what goes into the archive is the component's decision.
+
+mod inputs;
+
+use std::os::fd::OwnedFd;
+
+use rustix::fs::Mode;
+use rustix::io::Errno;
+
+use crate::api::convert::retention_policy;
+use crate::context::{Context, Exclusive};
+use crate::engine::{Control, wit};
+use crate::error::{Code, Error, Result};
+use crate::{fsutil, source};
+use inputs::Inputs;
+
+/// What is to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateOptions {
+    /// Type in the archive's name.
+    pub backup_type: String,
+    /// The schedule's name, or `manual`.
+    pub plan: String,
+    /// Read every byte again.
+    pub full: bool,
+    /// Only say what would be in it.
+    pub dry_run: bool,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CreateOutcome {
+    /// A backup, complete or partial.
+    Created {
+        /// The component's report.
+        report: wit::engine::CreateReport,
+        /// What retention removed after it.
+        pruned: Vec<wit::types::Backup>,
+    },
+    /// What would be in one.
+    Planned {
+        /// Its entries.
+        entries: Vec<wit::types::Entry>,
+        /// What would not be in it.
+        skips: Vec<wit::types::Skip>,
+    },
+}
+
+/// Makes a backup.
+///
+/// # Errors
+/// Whatever stopped the run, which is recorded as failed. `Busy` while another run holds the backups folder: that
+/// one is not recorded, since only the holder of the lock may write.
+pub fn create(context: &Context, options: &CreateOptions, control: &mut Control) -> Result<CreateOutcome> {
+    if options.dry_run {
+        return plan(context, options, control);
+    }
+    make_backups_folder(context)?;
+    let exclusive = context.exclusive()?;
+    let run = run_request(context, options);
+    let begun = exclusive.writer()?.begin_run(run.clone())?;
+    tracing::info!(id = begun.id, name = %begun.name, "backup begins");
+    let result = pack(context, &exclusive, options, run, begun.id, control);
+    let report = match result {
+        Ok(report) => report,
+        Err(error) => {
+            record_failure(context, &exclusive, begun.id, &error);
+            return Err(error);
+        }
+    };
+    let pruned = prune(context, &exclusive);
+    Ok(CreateOutcome::Created { report, pruned })
+}
+
+fn plan(context: &Context, options: &CreateOptions, control: &Control) -> Result<CreateOutcome> {
+    let run = run_request(context, options);
+    let inputs = Inputs::gather(context, &run.started_at, &control.cancel)?;
+    let mounts = inputs.mount(context.mounts())?;
+    let request = request(context, options, run, None, inputs.describe());
+    let (entries, skips) = context.engine.open(mounts)?.plan(request)?;
+    Ok(CreateOutcome::Planned { entries, skips })
+}
+
+fn run_request(context: &Context, options: &CreateOptions) -> wit::engine::RunRequest {
+    wit::engine::RunRequest {
+        backup_type: options.backup_type.clone(),
+        plan: options.plan.clone(),
+        started_at: context.now(),
+        zip_path_prefix: context.config.zip_path_prefix.clone(),
+    }
+}
+
+/// Makes the folder of the first run, for the owner alone. An existing one is left as it is.
+fn make_backups_folder(context: &Context) -> Result<()> {
+    let path = &context.config.backup_dir;
+    let parent: OwnedFd = source::open_parent(path)?;
+    let Some(name) = path.file_name() else {
+        return Err(
+            Error::new(Code::Config, "backup_dir: `/` can't be the backups folder")
+                .remedy("name a folder of its own"),
+        );
+    };
+    match rustix::fs::mkdirat(&parent, name, Mode::RWXU) {
+        Ok(()) | Err(Errno::EXIST) => Ok(()),
+        // A read-only file system refuses even where the folder exists.
+        Err(Errno::ROFS) if !context.is_fresh() => Ok(()),
+        Err(errno) => Err(fsutil::error(
+            format_args!("make the backups folder {}", fsutil::show(path)),
+            errno,
+        )),
+    }
+}
+
+fn pack(
+    context: &Context,
+    exclusive: &Exclusive<'_>,
+    options: &CreateOptions,
+    run: wit::engine::RunRequest,
+    id: u64,
+    control: &mut Control,
+) -> Result<wit::engine::CreateReport> {
+    let inputs = Inputs::gather(context, &run.started_at, &control.cancel)?;
+    let mounts = inputs.mount(exclusive.mounts()?)?;
+    let request = request(context, options, run, Some(id), inputs.describe());
+    let outcome = context
+        .engine
+        .open(mounts)?
+        .run(wit::jobs::Request::Create(request), control)?;
+    match outcome {
+        wit::jobs::Outcome::Created(report) => Ok(report),
+        wit::jobs::Outcome::Verified(_) | wit::jobs::Outcome::Restored(_) => Err(Error::new(
+            Code::Internal,
+            "create: the component gave the outcome of another operation",
+        )),
+    }
+}
+
+fn request(
+    context: &Context,
+    options: &CreateOptions,
+    run: wit::engine::RunRequest,
+    begun: Option<u64>,
+    (sources, databases): (Vec<wit::types::Source>, Vec<wit::types::DatabaseInfo>),
+) -> wit::engine::CreateRequest {
+    use crate::config::Compression;
+    let archive = &context.config.archive;
+    wit::engine::CreateRequest {
+        run,
+        begun,
+        sources,
+        databases,
+        compression: match archive.compression {
+            Compression::Deflate => wit::types::Compression::Deflate,
+            Compression::Zstd => wit::types::Compression::Zstd,
+            Compression::Store => wit::types::Compression::Store,
+        },
+        level: archive.level,
+        full: options.full,
+    }
+}
+
+/// Closes the row of a run that ended with `error`. The job itself does so for its own failures (then this changes
+/// nothing); a trapped or stuck sandbox and a failed dump leave it to the host.
+fn record_failure(context: &Context, exclusive: &Exclusive<'_>, id: u64, error: &Error) {
+    let cancelled = error.code == Code::Cancelled;
+    let recorded = exclusive
+        .writer()
+        .and_then(|mut session| session.fail_run(id, error.message.clone(), cancelled, context.now()));
+    if let Err(second) = recorded {
+        tracing::error!("the failed run {id} could not be recorded (the next run does it): {second}");
+    }
+}
+
+/// Applies retention. A failure here does not fail the backup, which is good and on disk.
+fn prune(context: &Context, exclusive: &Exclusive<'_>) -> Vec<wit::types::Backup> {
+    let policy = retention_policy(&context.config);
+    let verdicts = exclusive
+        .writer()
+        .and_then(|mut session| session.prune(policy, context.now(), false));
+    match verdicts {
+        Ok(verdicts) => verdicts
+            .into_iter()
+            .filter(|v| !v.keep)
+            .map(|v| {
+                tracing::info!(id = v.backup.id, name = %v.backup.name, why = v.reasons.join(", "), "pruned");
+                v.backup
+            })
+            .collect(),
+        Err(error) => {
+            tracing::error!("retention did not run after the backup: {error}");
+            Vec::new()
+        }
+    }
+}

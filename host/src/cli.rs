@@ -1,0 +1,176 @@
+//! The command line: what was typed becomes a call, the result is printed, the error becomes an exit code. One
+//! file for each command in `cli/`; their definition, from which help, completions and man pages come, is in
+//! `cli/args.rs`.
+
+pub mod args;
+mod checks;
+mod complete;
+mod component;
+mod config;
+mod create;
+mod diff;
+mod doctor;
+mod init;
+mod list;
+mod maintain;
+mod restore;
+mod show;
+mod status;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use clap::Parser as _;
+
+use args::{Args, Command};
+
+use crate::config::Config;
+use crate::context::{self, Context};
+use crate::engine::Control;
+use crate::error::{Code, Error, Result};
+use crate::output::{Bar, Output};
+use crate::{logging, signals};
+
+/// How a command ended when nothing failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Done.
+    Done,
+    /// Done, but a backup is partial.
+    Partial,
+    /// What was looked at is not good; the command has said what.
+    Bad(Code),
+}
+
+impl Ended {
+    /// The exit code.
+    #[must_use]
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Partial => 3,
+            Self::Bad(code) => code.row().1,
+        }
+    }
+}
+
+/// Parses the arguments of this process, runs the command, and gives the exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return usage(&error),
+    };
+    let output = Output {
+        json: args.json,
+        quiet: args.quiet,
+    };
+    logging::start(args.quiet, args.verbose);
+    // Whatever is written is for the owner; the engine writes with this mask too.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let result = signals::cancel_flag().and_then(|cancel| {
+        let app = App {
+            file: args.config,
+            output,
+            cancel,
+        };
+        run(&app, args.command)
+    });
+    match result {
+        Ok(ended) => ExitCode::from(ended.exit_code()),
+        Err(error) => {
+            output.error(&error);
+            ExitCode::from(error.code.row().1)
+        }
+    }
+}
+
+/// Help and version go to standard output, mistakes to standard error with code 2.
+fn usage(error: &clap::Error) -> ExitCode {
+    let json = std::env::args_os().any(|arg| arg == "--json");
+    if error.use_stderr() && json {
+        let rendered = error.render().to_string();
+        let message = rendered.strip_prefix("error: ").unwrap_or(&rendered);
+        Output { json, quiet: false }.error(&Error::new(Code::Usage, message.trim_end()));
+        return ExitCode::from(Code::Usage.row().1);
+    }
+    // Nothing is left to be done when it can't be printed.
+    let _ = error.print();
+    ExitCode::from(if error.use_stderr() {
+        Code::Usage.row().1
+    } else {
+        0
+    })
+}
+
+fn run(app: &App, command: Command) -> Result<Ended> {
+    match command {
+        Command::Init(args) => init::run(app, &args),
+        Command::Create(args) => create::run(app, args),
+        Command::List => list::run(app),
+        Command::Show(args) => show::run(app, &args),
+        Command::Status => status::run(app),
+        Command::Diff(args) => diff::run(app, &args),
+        Command::Verify(args) => verify::run(app, &args),
+        Command::Restore(args) => restore::run(app, args),
+        Command::Pin(args) => maintain::pin(app, &args, true),
+        Command::Unpin(args) => maintain::pin(app, &args, false),
+        Command::Delete(args) => maintain::delete(app, &args),
+        Command::Prune(args) => maintain::prune(app, &args),
+        Command::Rebuild => maintain::rebuild(app),
+        Command::Doctor => doctor::run(app),
+        Command::Config(args) => config::run(app, &args),
+        Command::Component(args) => component::run(app, &args),
+        Command::Completions(args) => complete::completions(&args),
+        Command::Man(args) => complete::man(&args),
+    }
+}
+
+/// What every command gets.
+#[derive(Debug)]
+pub(crate) struct App {
+    /// `--config`.
+    pub(crate) file: PathBuf,
+    /// How results are printed.
+    pub(crate) output: Output,
+    /// Set by the first ctrl-C.
+    pub(crate) cancel: Arc<AtomicBool>,
+}
+
+impl App {
+    /// Loads the configuration and says what should be looked at.
+    pub(crate) fn config(&self) -> Result<Config> {
+        let config = Config::load(&self.file)?;
+        config
+            .warnings
+            .iter()
+            .for_each(|warning| self.output.note(warning));
+        Ok(config)
+    }
+
+    /// Configuration and engine.
+    pub(crate) fn context(&self) -> Result<Context> {
+        Context::new(self.config()?)
+    }
+
+    /// Cancellation by signal, the bar, and the configured zone's time, for a long operation.
+    pub(crate) fn control(&self, config: &Config, bar: &Bar) -> Control {
+        let (bar, config) = (bar.clone(), config.clone());
+        Control {
+            cancel: Arc::clone(&self.cancel),
+            on_progress: Box::new(move |p| {
+                bar.update(
+                    (p.bytes_done, p.bytes_total),
+                    (p.files_done, p.files_total),
+                    p.current.as_deref(),
+                );
+            }),
+            now: Box::new(move || context::now(&config)),
+        }
+    }
+}

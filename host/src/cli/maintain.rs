@@ -1,0 +1,112 @@
+//! `cofre pin`, `unpin`, `delete`, `prune` and `rebuild`: what changes the catalog, under the lock.
+
+use super::args::{Delete, OneId, Prune};
+use super::{App, Ended};
+use crate::api::convert::retention_policy;
+use crate::api::types::{Backup, Pruned, Rebuilt};
+use crate::error::{Code, Result};
+use crate::output::Table;
+use crate::text::{self, escape};
+
+pub(super) fn pin(app: &App, args: &OneId, pinned: bool) -> Result<Ended> {
+    let ctx = app.context()?;
+    let exclusive = ctx.exclusive()?;
+    let mut session = exclusive.writer()?;
+    let id = session.find(args.id.clone())?.id;
+    let row = Backup::from(session.pin(id, pinned)?);
+    let word = if pinned { "pinned" } else { "no longer pinned" };
+    app.output
+        .print(&row, || format!("{} (id {id}) is {word}\n", escape(&row.name)))?;
+    Ok(Ended::Done)
+}
+
+pub(super) fn delete(app: &App, args: &Delete) -> Result<Ended> {
+    let ctx = app.context()?;
+    let exclusive = ctx.exclusive()?;
+    let mut session = exclusive.writer()?;
+    let id = session.find(args.id.clone())?.id;
+    let row = Backup::from(session.delete(id, args.force, ctx.now())?);
+    app.output.print(&row, || {
+        format!(
+            "deleted {} (id {id}, {})\n",
+            escape(&row.name),
+            text::size(row.size)
+        )
+    })?;
+    Ok(Ended::Done)
+}
+
+pub(super) fn prune(app: &App, args: &Prune) -> Result<Ended> {
+    let ctx = app.context()?;
+    if ctx.is_fresh() {
+        let nothing = Pruned::new(Vec::new(), args.dry_run);
+        app.output.print(&nothing, || "no backups\n".to_owned())?;
+        return Ok(Ended::Done);
+    }
+    let policy = retention_policy(&ctx.config);
+    let verdicts = if args.dry_run {
+        ctx.reader()?.prune(policy, ctx.now(), true)?
+    } else {
+        ctx.exclusive()?.writer()?.prune(policy, ctx.now(), false)?
+    };
+    let pruned = Pruned::new(verdicts, args.dry_run);
+    app.output.print(&pruned, || verdict_table(&pruned))?;
+    Ok(Ended::Done)
+}
+
+fn verdict_table(pruned: &Pruned) -> String {
+    let mut table = Table::new(&["VERDICT", ">ID", "NAME", "STATUS", ">SIZE", "WHY"]);
+    let mut freed = 0;
+    for verdict in &pruned.verdicts {
+        let row = &verdict.backup;
+        let word = match (verdict.keep, pruned.dry_run) {
+            (true, _) => "keep",
+            (false, true) => "remove",
+            (false, false) => "removed",
+        };
+        if !verdict.keep {
+            freed += row.size;
+        }
+        table.row(&[
+            word.to_owned(),
+            row.id.to_string(),
+            row.name.clone(),
+            row.status.to_owned(),
+            text::size(row.size),
+            verdict.reasons.join(", "),
+        ]);
+    }
+    let would = if pruned.dry_run { "would remove" } else { "removed" };
+    format!(
+        "{}{would} {} ({})\n",
+        table.render(),
+        pruned.removed.len(),
+        text::size(freed)
+    )
+}
+
+pub(super) fn rebuild(app: &App) -> Result<Ended> {
+    let ctx = app.context()?;
+    let exclusive = ctx.exclusive()?;
+    let report = exclusive
+        .writer()?
+        .rebuild(ctx.now(), ctx.config.zip_path_prefix.clone())?;
+    let rebuilt = Rebuilt::from(report);
+    app.output.print(&rebuilt, || render(&rebuilt))?;
+    Ok(if rebuilt.problems.is_empty() {
+        Ended::Done
+    } else {
+        Ended::Bad(Code::Corrupt)
+    })
+}
+
+fn render(rebuilt: &Rebuilt) -> String {
+    let mut out = format!("the catalog has {} backups\n", rebuilt.backups.len());
+    if let Some(name) = &rebuilt.kept_aside {
+        out.push_str(&format!("the old catalog is kept as {}\n", escape(name)));
+    }
+    for problem in &rebuilt.problems {
+        out.push_str(&format!("not taken in: {}\n", escape(problem)));
+    }
+    out
+}

@@ -1,0 +1,93 @@
+//! `cofre status`: the totals.
+
+use std::fmt::Write as _;
+
+use super::{App, Ended, checks};
+use crate::api::types::{Backup, Status};
+use crate::engine::wit::engine::Summary;
+use crate::error::Result;
+use crate::text::{self, escape};
+
+pub(super) fn run(app: &App) -> Result<Ended> {
+    let ctx = app.context()?;
+    let summary = match checks::reader(app, &ctx)? {
+        Some(mut session) => session.status(ctx.now())?,
+        None => empty(),
+    };
+    let status = Status::new(summary, &ctx.config);
+    app.output.print(&status, || render(&status))?;
+    Ok(Ended::Done)
+}
+
+/// The totals of a folder that does not exist yet.
+fn empty() -> Summary {
+    Summary {
+        total_backups: 0,
+        completed_backups: 0,
+        failed_backups: 0,
+        partial_backups: 0,
+        total_size_bytes: 0,
+        last_backup: None,
+        last_success: None,
+        archives_missing: Vec::new(),
+        archives_unknown: Vec::new(),
+        future: Vec::new(),
+    }
+}
+
+fn render(status: &Status) -> String {
+    let last = |row: &Option<Backup>| match row {
+        Some(row) => format!(
+            "{} (id {}, {}, {})",
+            row.name,
+            row.id,
+            text::time(&row.timestamp),
+            row.status
+        ),
+        None => "none".to_owned(),
+    };
+    let mut lines = vec![
+        (
+            "backups",
+            format!(
+                "{} ({} completed, {} partial, {} failed)",
+                status.total_backups, status.completed_backups, status.partial_backups, status.failed_backups
+            ),
+        ),
+        ("size", text::size(status.total_size_bytes)),
+        ("folder", status.backup_dir.clone()),
+        ("keeps", format!("{} newest", status.max_backups)),
+        ("last", last(&status.last_backup)),
+        ("last good", last(&status.last_success)),
+    ];
+    let ids = |ids: &[u64]| ids.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+    if !status.archives_missing.is_empty() {
+        lines.push((
+            "missing",
+            format!("the archive of id {}", ids(&status.archives_missing)),
+        ));
+    }
+    if !status.archives_unknown.is_empty() {
+        lines.push((
+            "unknown",
+            format!(
+                "{} (`cofre rebuild` takes them in)",
+                status.archives_unknown.join(", ")
+            ),
+        ));
+    }
+    if !status.future.is_empty() {
+        lines.push((
+            "future",
+            format!(
+                "id {} lies in the future; is the clock right?",
+                ids(&status.future)
+            ),
+        ));
+    }
+    lines.iter().fold(String::new(), |mut out, (name, value)| {
+        // Writing to a string can't fail.
+        let _ = writeln!(out, "{name:<12}{}", escape(value));
+        out
+    })
+}

@@ -1,0 +1,131 @@
+//! `cofre verify`: archives against their checksum and manifest, each in a sandbox of its own.
+
+use std::sync::atomic::Ordering;
+
+use super::args::Verify;
+use super::show::is_about_archive;
+use super::{App, Ended, checks};
+use crate::api::types::{Verification, Verified};
+use crate::context::Context;
+use crate::engine::wit::engine::Check;
+use crate::engine::wit::jobs::{Outcome, Request};
+use crate::engine::wit::types::{Backup, Status};
+use crate::error::{Code, Error, Result};
+use crate::output::Bar;
+use crate::text::{self, escape};
+
+pub(super) fn run(app: &App, args: &Verify) -> Result<Ended> {
+    let ctx = app.context()?;
+    let backups = selected(app, &ctx, args)?;
+    let mut results = Vec::new();
+    for backup in backups {
+        if app.cancel.load(Ordering::SeqCst) {
+            return Err(Error::new(Code::Cancelled, "stopped on request"));
+        }
+        results.push(one(app, &ctx, backup, args.quick)?);
+    }
+    let success = results.iter().all(|r| r.status != "failed");
+    let verified = Verified { success, results };
+    app.output.print(&verified, || render(&verified))?;
+    Ok(if success {
+        Ended::Done
+    } else {
+        Ended::Bad(Code::VerifyFailed)
+    })
+}
+
+fn selected(app: &App, ctx: &Context, args: &Verify) -> Result<Vec<Backup>> {
+    if !args.all {
+        let mut session = ctx.reader()?;
+        let latest = ["latest".to_owned()];
+        let ids = if args.ids.is_empty() {
+            &latest[..]
+        } else {
+            &args.ids
+        };
+        return ids.iter().map(|id| session.find(id.clone())).collect();
+    }
+    let Some(mut session) = checks::reader(app, ctx)? else {
+        return Ok(Vec::new());
+    };
+    let mut backups = session.list()?;
+    backups.retain(|b| matches!(b.status, Status::Completed | Status::Partial));
+    Ok(backups)
+}
+
+/// Verifies one and records the result. A damaged or missing archive is a result, not the end.
+fn one(app: &App, ctx: &Context, backup: Backup, quick: bool) -> Result<Verification> {
+    if !matches!(backup.status, Status::Completed | Status::Partial) {
+        let message = format!(
+            "{} has no archive: its run ended `{}`",
+            backup.name,
+            word(&backup)
+        );
+        return Err(Error::new(Code::NotFound, message));
+    }
+    let bar = Bar::new(app.output, "verify");
+    let mut control = app.control(&ctx.config, &bar);
+    let outcome = ctx
+        .reader()?
+        .run(Request::Verify((backup.id, quick)), &mut control);
+    bar.finish();
+    let mut result = match outcome {
+        Ok(Outcome::Verified(report)) => Verification::from(report),
+        Ok(_) => {
+            return Err(Error::new(
+                Code::Internal,
+                "the component answered another request",
+            ));
+        }
+        Err(error) if is_about_archive(error.code) => failed(backup, &error),
+        Err(error) => return Err(error),
+    };
+    // A quick look proves damage, but not that all is well.
+    if !quick || result.status == "failed" {
+        let id = result.backup.id;
+        if let Some(backup) = checks::record(app, ctx, id, Check::Verify, result.status) {
+            result.backup = backup.into();
+        }
+    }
+    Ok(result)
+}
+
+fn word(backup: &Backup) -> &'static str {
+    crate::api::convert::status_word(backup.status)
+}
+
+fn failed(backup: Backup, error: &Error) -> Verification {
+    Verification {
+        backup: backup.into(),
+        status: "failed",
+        entries: 0,
+        bytes: 0,
+        manifest: false,
+        checksum: false,
+        problems: vec![error.to_string()],
+    }
+}
+
+fn render(verified: &Verified) -> String {
+    let mut out = String::new();
+    for result in &verified.results {
+        let name = escape(&result.backup.name);
+        let id = result.backup.id;
+        out.push_str(&format!("{name} (id {id}): {}", result.status));
+        if result.status != "failed" {
+            out.push_str(&format!(
+                ", {} entries, {}",
+                result.entries,
+                text::size(result.bytes)
+            ));
+        }
+        out.push('\n');
+        for problem in &result.problems {
+            out.push_str(&format!("  {}\n", escape(problem)));
+        }
+    }
+    if verified.results.is_empty() {
+        out.push_str("no archives\n");
+    }
+    out
+}

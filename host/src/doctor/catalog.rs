@@ -1,0 +1,251 @@
+//! The catalog, the archives, and how old the last good backup is.
+
+use chrono::{DateTime, Utc};
+
+use super::{Findings, folders};
+use crate::config::Config;
+use crate::context::Context;
+use crate::engine::wit::engine::Summary;
+use crate::engine::wit::types::{Backup, Status};
+use crate::error::{Code, Result};
+use crate::lock::BackupsLock;
+use crate::text::{escape, shown};
+
+/// Slack of a schedule in hours: a run may take its time.
+const SLACK_HOURS: i64 = 6;
+
+pub(super) fn examine(found: &mut Findings, ctx: &Context) {
+    if ctx.is_fresh() {
+        // The original manual's first trouble: "the backups folder is empty".
+        return found.warn("catalog", "there is no backup yet", "run `cofre create`");
+    }
+    match totals(ctx) {
+        Ok((rows, summary)) => {
+            catalog(found, ctx, &rows, &summary);
+            runs(found, ctx, &rows, &summary);
+            archives(found, ctx, &rows);
+        }
+        Err(error) => found.error("catalog", error),
+    }
+}
+
+fn totals(ctx: &Context) -> Result<(Vec<Backup>, Summary)> {
+    let mut session = ctx.reader()?;
+    Ok((session.list()?, session.status(ctx.now())?))
+}
+
+fn catalog(found: &mut Findings, ctx: &Context, rows: &[Backup], summary: &Summary) {
+    let area = "catalog";
+    if !summary.archives_missing.is_empty() {
+        let ids: Vec<_> = summary.archives_missing.iter().map(u64::to_string).collect();
+        let message = format!("the archive of id {} is gone", ids.join(", "));
+        found.problem(
+            area,
+            Code::Corrupt,
+            message,
+            "bring the file back, or `cofre delete` the rows",
+        );
+    }
+    if !summary.archives_unknown.is_empty() {
+        let names: Vec<_> = summary
+            .archives_unknown
+            .iter()
+            .take(5)
+            .map(|n| escape(n))
+            .collect();
+        let message = format!(
+            "{} archives are not in the catalog, such as {}",
+            summary.archives_unknown.len(),
+            names.join(", ")
+        );
+        found.warn(
+            area,
+            message,
+            "run `cofre rebuild` to take them in, or move them away",
+        );
+    }
+    if !summary.future.is_empty() {
+        let message = format!("{} backups lie in the future", summary.future.len());
+        found.warn(
+            area,
+            message,
+            "check the clock and time_zone; retention leaves them alone",
+        );
+    }
+    let unlocked = ctx
+        .backups()
+        .is_ok_and(|folder| BackupsLock::acquire(folder).is_ok());
+    if unlocked && rows.iter().any(|r| r.status == Status::InProgress) {
+        found.warn(
+            area,
+            "a run was interrupted",
+            "the next `cofre create` cleans up after it",
+        );
+    }
+    if found.is_good(area) {
+        found.ok(
+            area,
+            format!(
+                "{} backups, {} of them completed",
+                summary.total_backups, summary.completed_backups
+            ),
+        );
+    }
+}
+
+fn runs(found: &mut Findings, ctx: &Context, rows: &[Backup], summary: &Summary) {
+    let area = "runs";
+    let Some(last) = &summary.last_backup else {
+        return found.warn(area, "there is no backup yet", "run `cofre create`");
+    };
+    match last.status {
+        Status::Failed => {
+            let why = last.error.as_deref().unwrap_or("no reason is known");
+            let message = format!("the last run failed: {}", escape(why));
+            found.problem(
+                area,
+                Code::Io,
+                message,
+                "mend what the message names, then run `cofre create`",
+            );
+        }
+        Status::Partial => {
+            let why = last.error.as_deref().unwrap_or_default();
+            let message = format!("the last backup is partial: {}", escape(why));
+            found.warn(
+                area,
+                message,
+                "`cofre show latest` names what is missing; make it readable",
+            );
+        }
+        Status::InProgress | Status::Completed | Status::Cancelled => {}
+    }
+    age(found, &ctx.config, summary);
+    let overdue = rows
+        .iter()
+        .filter(|r| is_live(r) && r.verified_at.is_none())
+        .count();
+    if overdue > 0 && rows.iter().filter(|r| is_live(r)).count() == overdue {
+        found.warn(area, "no backup was ever verified", "run `cofre verify`");
+    }
+    if found.is_good(area) {
+        found.ok(
+            area,
+            format!(
+                "the last run, {}, {}",
+                escape(&last.name),
+                crate::api::convert::status_word(last.status)
+            ),
+        );
+    }
+}
+
+fn is_live(row: &Backup) -> bool {
+    matches!(row.status, Status::Completed | Status::Partial) && row.archive_present
+}
+
+/// How old the last good backup may be, by the densest schedule.
+fn age(found: &mut Findings, config: &Config, summary: &Summary) {
+    let area = "runs";
+    let Some(good) = &summary.last_success else {
+        let message = "there is no completed backup";
+        return found.problem(
+            area,
+            Code::NotFound,
+            message,
+            "run `cofre create` and look at what it says",
+        );
+    };
+    let longest = config
+        .schedules
+        .iter()
+        .map(|s| if s.at.days.is_empty() { 24 } else { 7 * 24 })
+        .min();
+    let (Some(hours), Some(started)) = (longest, started(good, config)) else {
+        return;
+    };
+    let age = Utc::now().signed_duration_since(started).num_hours();
+    if age > hours + SLACK_HOURS {
+        let message = format!("the last completed backup is {age} hours old, and one is due every {hours}");
+        let remedy = "is `cofre serve` running, or the timer enabled? `cofre create` makes one now";
+        found.problem(area, Code::Io, message, remedy);
+    }
+}
+
+/// When a backup began; rows of the original system have only local time.
+fn started(row: &Backup, config: &Config) -> Option<DateTime<Utc>> {
+    if let Some(at) = row
+        .started_at
+        .as_deref()
+        .and_then(|at| DateTime::parse_from_rfc3339(at).ok())
+    {
+        return Some(at.to_utc());
+    }
+    let local: chrono::NaiveDateTime = row.timestamp.parse().ok()?;
+    local
+        .and_local_timezone(config.time_zone)
+        .earliest()
+        .map(|at| at.to_utc())
+}
+
+fn archives(found: &mut Findings, ctx: &Context, rows: &[Backup]) {
+    let area = "archives";
+    for row in rows.iter().filter(|r| is_live(r)) {
+        let file = ctx.config.backup_dir.join(format!("{}.zip", row.name));
+        let size = std::fs::symlink_metadata(&file)
+            .map(|m| m.len())
+            .unwrap_or(row.size);
+        if size != row.size {
+            let message = format!(
+                "{} has {size} bytes, and the catalog says {}",
+                shown(&file),
+                row.size
+            );
+            found.problem(
+                area,
+                Code::Corrupt,
+                message,
+                "it was changed or cut short: `cofre verify` it, restore from another",
+            );
+        }
+        if row.verify_status.as_deref() == Some("failed") {
+            let message = format!("{} (id {}) did not verify", escape(&row.name), row.id);
+            found.problem(
+                area,
+                Code::VerifyFailed,
+                message,
+                "`cofre verify` says why; make a new backup and delete it",
+            );
+        }
+    }
+    newest(found, ctx, rows);
+    let all = folders::archives(&ctx.config).len();
+    if found.is_good(area) {
+        found.ok(
+            area,
+            format!("{all} archives; the newest has its checksum and structure"),
+        );
+    }
+}
+
+/// A quick look at the newest: checksum and structure.
+fn newest(found: &mut Findings, ctx: &Context, rows: &[Backup]) {
+    let area = "archives";
+    let Some(row) = rows.iter().rev().find(|r| is_live(r)) else {
+        return;
+    };
+    match ctx.reader().and_then(|mut session| session.verify(row.id, true)) {
+        Ok(report) => {
+            for problem in report.problems.iter().take(5) {
+                let message = format!("{}: {}", escape(&row.name), escape(problem));
+                found.problem(
+                    area,
+                    Code::Corrupt,
+                    message,
+                    "make a new backup with `cofre create`",
+                );
+            }
+        }
+        Err(error) => found.error(area, error),
+    }
+}

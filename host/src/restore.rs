@@ -1,0 +1,149 @@
+//! One restore: the sandbox extracts into a folder aside and compares it with the manifest, the host gives modes and
+//! times back and renames it. Complete or not at all, and never over anything that exists.
+
+use std::path::{Path, PathBuf};
+
+use crate::context::Context;
+use crate::engine::{Access, Control, wit};
+use crate::error::{Code, Error, Result};
+use crate::restore_target::{Item, ItemKind, RestoreTarget};
+
+/// Entries fetched from the sandbox at a time.
+const PAGE: u32 = 4096;
+
+/// What is to be restored, and where to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoreOptions {
+    /// Id, name or `latest`.
+    pub selector: String,
+    /// The new folder; none means `restore_NAME` in the backups folder.
+    pub to: Option<PathBuf>,
+    /// Globs of paths in the archive; empty means everything.
+    pub only: Vec<String>,
+    /// Recreate absolute links too.
+    pub absolute_links: bool,
+}
+
+/// What was restored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RestoreOutcome {
+    /// The component's report.
+    pub report: wit::engine::RestoreReport,
+    /// Where it is.
+    pub path: PathBuf,
+}
+
+/// Restores a backup into a new folder.
+///
+/// # Errors
+/// Whatever stopped it; the folder does not exist then.
+pub fn restore(context: &Context, options: &RestoreOptions, control: &mut Control) -> Result<RestoreOutcome> {
+    let backup = context.reader()?.find(options.selector.clone())?;
+    let path = match &options.to {
+        Some(path) => absolute(path)?,
+        None => context.config.backup_dir.join(format!("restore_{}", backup.name)),
+    };
+    let mut target = RestoreTarget::prepare(&path)?;
+    let report = extract(context, options, backup.id, &target, control)?;
+    give_back(context, options, &report, &mut target)?;
+    target.commit()?;
+    record(context, backup.id);
+    Ok(RestoreOutcome { report, path })
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|e| Error::io(format!("resolve {}", crate::fsutil::show(path)), &e))
+}
+
+fn extract(
+    context: &Context,
+    options: &RestoreOptions,
+    id: u64,
+    target: &RestoreTarget,
+    control: &mut Control,
+) -> Result<wit::engine::RestoreReport> {
+    let mounts = context
+        .mounts()
+        .backups(context.backups()?, Access::ReadOnly)
+        .target(target.open()?);
+    let request = wit::engine::RestoreRequest {
+        id,
+        only: options.only.clone(),
+    };
+    match context
+        .engine
+        .open(mounts)?
+        .run(wit::jobs::Request::Restore(request), control)?
+    {
+        wit::jobs::Outcome::Restored(report) => Ok(report),
+        wit::jobs::Outcome::Created(_) | wit::jobs::Outcome::Verified(_) => Err(Error::new(
+            Code::Internal,
+            "restore: the component gave the outcome of another operation",
+        )),
+    }
+}
+
+/// Modes, times and, where asked for, absolute links: what the sandbox can't restore.
+fn give_back(
+    context: &Context,
+    options: &RestoreOptions,
+    report: &wit::engine::RestoreReport,
+    target: &mut RestoreTarget,
+) -> Result<()> {
+    let mut session = context.reader()?;
+    let mut after = None;
+    loop {
+        let page = session.entries(report.backup.id, after, PAGE)?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.path.clone());
+        let mut items: Vec<Item> = page.iter().filter_map(|entry| item(entry, false)).collect();
+        if !options.only.is_empty() {
+            items.retain(|item| target.holds(item));
+        }
+        target.apply(&items)?;
+    }
+    if options.absolute_links {
+        let links: Vec<Item> = report
+            .links_left_out
+            .iter()
+            .filter_map(|entry| item(entry, true))
+            .collect();
+        target.apply(&links)?;
+    }
+    Ok(())
+}
+
+/// What of an entry the host gives back; nothing for what only the manifest records.
+fn item(entry: &wit::types::Entry, absolute: bool) -> Option<Item> {
+    let kind = match &entry.kind {
+        wit::types::Kind::File => ItemKind::File,
+        wit::types::Kind::Directory => ItemKind::Directory,
+        wit::types::Kind::Symlink(target) if absolute => ItemKind::AbsoluteSymlink(target.clone()),
+        wit::types::Kind::Symlink(target) if !target.starts_with('/') => ItemKind::Symlink,
+        wit::types::Kind::Symlink(_)
+        | wit::types::Kind::Special
+        | wit::types::Kind::Unreadable(_)
+        | wit::types::Kind::LeftOut(_) => return None,
+    };
+    Some(Item {
+        path: entry.path.clone(),
+        kind,
+        mode: entry.mode,
+        mtime_ns: entry.mtime_ns,
+    })
+}
+
+/// Notes the restore in the catalog. The restore is done and good, so that a busy or read-only catalog is only said.
+fn record(context: &Context, id: u64) {
+    let noted = context.exclusive().and_then(|exclusive| {
+        exclusive.writer()?.record_result(
+            id,
+            wit::engine::Check::Restore,
+            "restored".to_owned(),
+            context.now(),
+        )
+    });
+    if let Err(error) = noted {
+        tracing::warn!("the restore is done, but not noted in the catalog: {error}");
+    }
+}

@@ -1,0 +1,67 @@
+//! What the configured `group` may see: the folders and the catalog, never an archive.
+//!
+//! The exporter runs as a user of its own in that group. Everything is made for the owner alone (umask 077) and
+//! opened up afterwards, so that a crash in between leaves too little access rather than too much.
+
+use std::os::fd::BorrowedFd;
+
+use rustix::fs::{AtFlags, Gid, Mode};
+use rustix::io::Errno;
+
+use crate::error::{Code, Error, Result};
+use crate::fsutil;
+
+/// The files of the backups folder that the group may read.
+const CATALOG_FILES: [&str; 2] = ["backup_history.json", ".catalog.json"];
+
+/// Opens folder and catalog to `group`: 0750 and 0640.
+///
+/// # Errors
+/// `Config` when there is no such group; what the system says.
+pub fn catalog(backups: BorrowedFd<'_>, group: &str) -> Result<()> {
+    let gid = group_id(group)?;
+    folder(backups, gid)?;
+    for name in CATALOG_FILES {
+        let fail = |errno| fsutil::error(format_args!("let the group `{group}` read {name}"), errno);
+        let file = match rustix::fs::openat(backups, name, fsutil::file_flags(), Mode::empty()) {
+            Ok(file) => file,
+            Err(Errno::NOENT) => continue,
+            Err(errno) => return Err(fail(errno)),
+        };
+        rustix::fs::fchown(&file, None, Some(gid)).map_err(fail)?;
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(0o640)).map_err(fail)?;
+    }
+    Ok(())
+}
+
+/// Opens one folder to the group: 0750.
+fn folder(dir: BorrowedFd<'_>, gid: Gid) -> Result<()> {
+    let fail = |errno| fsutil::error(format_args!("open {} to the group", fsutil::fd_path(dir)), errno);
+    rustix::fs::chownat(dir, "", None, Some(gid), AtFlags::EMPTY_PATH).map_err(fail)?;
+    rustix::fs::fchmod(dir, Mode::from_raw_mode(0o750)).map_err(fail)
+}
+
+/// The number of a group: from a number, or from `/etc/group`.
+fn group_id(group: &str) -> Result<Gid> {
+    if let Ok(number) = group.parse() {
+        return Ok(Gid::from_raw(number));
+    }
+    let table = std::fs::read_to_string("/etc/group").map_err(|e| Error::io("read /etc/group", &e))?;
+    table
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.split(':');
+            (fields.next() == Some(group))
+                .then(|| fields.nth(1)?.parse().ok())
+                .flatten()
+        })
+        .next()
+        .map(Gid::from_raw)
+        .ok_or_else(|| {
+            Error::new(
+                Code::Config,
+                format!("group: there is no group `{}`", group.escape_debug()),
+            )
+            .remedy("make it with `groupadd --system`, or name another")
+        })
+}

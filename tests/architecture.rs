@@ -1,0 +1,244 @@
+//! The direction of the dependencies: `component` knows no other crate of ours, `exporter` knows the component,
+//! `host` knows the exporter (and through it the catalog's types), and nothing in the sandbox can reach a network.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that can't go on has failed"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn metadata(extra: &[&str]) -> Value {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked"])
+        .args(extra)
+        .current_dir(root())
+        .output()
+        .expect("run cargo metadata");
+    assert!(
+        output.status.success(),
+        "cargo metadata: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    serde_json::from_slice(&output.stdout).expect("cargo metadata prints JSON")
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().expect("a string")
+}
+
+/// Each workspace crate with the workspace crates that it depends on, in any way (also for tests and builds).
+fn ours() -> BTreeMap<String, BTreeSet<String>> {
+    let metadata = metadata(&["--no-deps"]);
+    let packages = metadata["packages"].as_array().expect("packages");
+    let names: BTreeSet<_> = packages
+        .iter()
+        .map(|package| text(&package["name"]).to_owned())
+        .collect();
+    let dependencies = |package: &Value| {
+        let all = package["dependencies"].as_array().expect("dependencies");
+        all.iter()
+            .map(|d| text(&d["name"]).to_owned())
+            .filter(|name| names.contains(name))
+            .collect()
+    };
+    packages
+        .iter()
+        .map(|package| (text(&package["name"]).to_owned(), dependencies(package)))
+        .collect()
+}
+
+#[test]
+fn dependencies_go_in_one_direction() {
+    let ours = ours();
+    let of = |name: &str| -> Vec<&str> {
+        ours.get(name)
+            .unwrap_or_else(|| panic!("no crate {name}"))
+            .iter()
+            .map(String::as_str)
+            .collect()
+    };
+    assert_eq!(
+        of("cofre-component"),
+        Vec::<&str>::new(),
+        "the component knows no other crate of ours"
+    );
+    assert_eq!(of("cofre-exporter"), ["cofre-component"]);
+    assert_eq!(
+        of("cofre"),
+        ["cofre-exporter"],
+        "the host sees the component's types by way of the exporter"
+    );
+    assert_eq!(
+        ours.len(),
+        3,
+        "a new crate has to be given its place here: {ours:?}"
+    );
+}
+
+#[test]
+fn the_component_depends_on_nothing_that_reaches_out() {
+    let metadata = metadata(&["--filter-platform", "wasm32-wasip2"]);
+    let nodes = metadata["resolve"]["nodes"].as_array().expect("nodes");
+    let name_of: BTreeMap<_, _> = metadata["packages"]
+        .as_array()
+        .expect("packages")
+        .iter()
+        .map(|package| (text(&package["id"]), text(&package["name"])))
+        .collect();
+    // The normal dependencies only: tools of the build and of tests stay outside.
+    let normal = |node: &Value| -> Vec<String> {
+        let kinds = |dep: &Value| {
+            dep["dep_kinds"]
+                .as_array()
+                .expect("kinds")
+                .iter()
+                .any(|kind| kind["kind"].is_null())
+        };
+        let deps = node["deps"]
+            .as_array()
+            .expect("deps")
+            .iter()
+            .filter(|dep| kinds(dep));
+        deps.map(|dep| text(&dep["pkg"]).to_owned()).collect()
+    };
+    let edges: BTreeMap<_, _> = nodes
+        .iter()
+        .map(|node| (text(&node["id"]), normal(node)))
+        .collect();
+    let start = name_of
+        .iter()
+        .find(|(_, name)| **name == "cofre-component")
+        .expect("the component")
+        .0;
+    let mut reached = BTreeSet::new();
+    let mut waiting = vec![(*start).to_owned()];
+    while let Some(id) = waiting.pop() {
+        waiting.extend(
+            edges[id.as_str()]
+                .iter()
+                .filter(|next| !reached.contains(*next))
+                .cloned(),
+        );
+        reached.insert(id);
+    }
+    let names: BTreeSet<_> = reached.iter().map(|id| name_of[id.as_str()]).collect();
+    assert!(
+        names.contains("serde_json"),
+        "the walk found the dependencies: {names:?}"
+    );
+    for outside in [
+        "tokio",
+        "hyper",
+        "rusqlite",
+        "wasmtime",
+        "chrono-tz",
+        "rustix",
+        "reqwest",
+        "socket2",
+        "mio",
+    ] {
+        assert!(
+            !names.contains(outside),
+            "{outside} has no business in the sandbox"
+        );
+    }
+}
+
+/// Every `.rs` file below a folder.
+fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display())) {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// Asserts that no file below `dir`, but for tests and those in `except`, has one of the words in its code.
+fn never_in(dir: &str, except: &[&str], words: &[&str]) {
+    let mut files = Vec::new();
+    sources(&root().join(dir), &mut files);
+    assert!(!files.is_empty(), "no sources below {dir}");
+    for file in files {
+        let shown = file
+            .strip_prefix(root())
+            .expect("below the root")
+            .display()
+            .to_string();
+        let test = ["tests.rs", "testing.rs"]
+            .iter()
+            .any(|name| shown.ends_with(name));
+        if test || except.iter().any(|allowed| shown.ends_with(allowed)) {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{shown}: {error}"));
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for (number, line) in code.lines().enumerate() {
+            let line = line.split("//").next().unwrap_or_default();
+            for word in words {
+                assert!(
+                    !line.contains(word),
+                    "{shown}:{}: `{word}` has its place elsewhere",
+                    number + 1
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_component_reads_no_clock_and_has_one_seam_to_the_file_system() {
+    never_in(
+        "component/src",
+        &[],
+        &[
+            "SystemTime::now",
+            "Instant::now",
+            "Utc::now",
+            "Local::now",
+            "std::env",
+            "std::net",
+        ],
+    );
+    never_in(
+        "component/src",
+        &["fs.rs", "fs/native.rs", "fs/wasi.rs"],
+        &["std::fs", "wasip2::filesystem"],
+    );
+}
+
+#[test]
+fn lower_modules_of_the_host_do_not_know_the_command_line() {
+    let known = ["main.rs", "lib.rs"];
+    let mut files = Vec::new();
+    let src = root().join("host/src");
+    sources(&src, &mut files);
+    for file in files {
+        let relative = file
+            .strip_prefix(&src)
+            .expect("below host/src")
+            .display()
+            .to_string();
+        if known.contains(&relative.as_str()) || relative.starts_with("cli") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file).expect("a source");
+        assert!(
+            !text.contains("crate::cli") && !text.contains("clap::"),
+            "{relative} knows the command line"
+        );
+    }
+}

@@ -1,0 +1,122 @@
+//! Pins, deletes, prune, diff, show and doctor.
+
+use crate::support::App;
+
+#[test]
+fn prune_keeps_the_newest_and_the_pinned_and_says_why() {
+    let app = App::small();
+    let rows: Vec<_> = (0..5).map(|_| app.create()).collect();
+    app.cofre(&["pin", "1"]).exits(0);
+    app.keys("max_backups = 2");
+    let dry = app.cofre(&["prune", "--dry-run"]).exits(0).says("pinned");
+    assert!(dry.stdout.contains(rows[1]["name"].as_str().unwrap()), "{dry}");
+    assert_eq!(app.archives().len(), 5, "a dry run removes nothing");
+    app.cofre(&["prune"]).exits(0);
+    let ids: Vec<_> = app
+        .history()
+        .iter()
+        .map(|row| row["id"].as_u64().unwrap())
+        .collect();
+    assert_eq!(ids, [1, 4, 5]);
+    assert_eq!(app.archives().len(), 3);
+    app.cofre(&["unpin", "1"]).exits(0);
+    app.cofre(&["prune"]).exits(0);
+    assert_eq!(app.archives().len(), 2);
+}
+
+#[test]
+fn create_prunes_by_itself() {
+    let app = App::small();
+    app.keys("max_backups = 2");
+    for _ in 0..4 {
+        app.create();
+    }
+    assert_eq!(app.archives().len(), 2);
+}
+
+#[test]
+fn the_last_good_backup_is_deleted_by_force_only() {
+    let app = App::small();
+    let record = app.create();
+    app.cofre(&["delete", "1"]).exits(10).says("--force");
+    assert!(app.archive(&record).exists());
+    app.cofre(&["delete", "1", "--force"]).exits(0);
+    assert!(app.history().is_empty() && app.archives().is_empty());
+    assert_eq!(app.create()["id"], 2, "an id is never used again");
+}
+
+#[test]
+fn a_pinned_backup_is_not_deleted() {
+    let app = App::small();
+    app.create();
+    app.create();
+    app.cofre(&["pin", "1"]).exits(0);
+    app.cofre(&["delete", "1"]).exits(10).says("pin");
+    assert_eq!(app.archives().len(), 2);
+}
+
+#[test]
+fn diff_names_what_changed_between_two_backups() {
+    let app = App::small();
+    app.create();
+    app.write("static/app.js", b"'changed';\n");
+    app.write("static/novo.js", b"new\n");
+    std::fs::remove_file(app.path("static/css/style.css")).unwrap();
+    app.create();
+    let rows = app.json(&["diff", "1", "2"]);
+    let text = rows.to_string();
+    for name in ["static/app.js", "static/novo.js", "static/css/style.css"] {
+        assert!(text.contains(name), "{text}");
+    }
+    app.cofre(&["diff", "1", "2"]).exits(0).says("static/novo.js");
+    app.cofre(&["diff", "1", "99"]).exits(4);
+}
+
+#[test]
+fn an_unknown_selector_exits_with_4() {
+    let app = App::small();
+    for args in [["show", "latest"], ["verify", "latest"], ["restore", "latest"]] {
+        app.cofre(&args).exits(4);
+    }
+    app.create();
+    for args in [
+        ["show", "99"],
+        ["verify", "99"],
+        ["restore", "backup_20200101_000000_manual"],
+        ["delete", "99"],
+    ] {
+        app.cofre(&args).exits(4).says(args[1]);
+    }
+    for hostile in [
+        "../../etc/passwd",
+        "backup_20200101_000000_manual/../x",
+        "",
+        "\u{1b}[31m",
+    ] {
+        let run = app.cofre(&["show", hostile]).never_says("\u{1b}[31m");
+        assert!(matches!(run.code, Some(2 | 4)), "{run}");
+    }
+}
+
+#[test]
+fn selectors_are_an_id_a_name_with_or_without_zip_or_latest() {
+    let app = App::small();
+    app.create();
+    let record = app.create();
+    let name = record["name"].as_str().unwrap();
+    for selector in ["2", name, &format!("{name}.zip"), "latest"] {
+        assert_eq!(app.json(&["show", selector])["backup"]["id"], 2, "{selector}");
+    }
+}
+
+#[test]
+fn doctor_finds_nothing_wrong_with_a_good_setup_and_names_what_is() {
+    let app = App::sample();
+    app.create();
+    app.cofre(&["doctor"]).exits(0);
+    std::fs::remove_file(&app.archives()[0]).unwrap();
+    let name = app.history()[0]["name"].as_str().unwrap().to_owned();
+    app.cofre(&["doctor"]).says(&name);
+    std::fs::remove_dir_all(app.path("logs")).unwrap();
+    app.cofre(&["doctor"]).says("logs");
+}

@@ -1,0 +1,13 @@
+//! The exporter as its users meet it: the real binary, real requests, Prometheus's own checker.
+//!
+//! Needs the Debian packages `prometheus` (promtool), `strace` (to make a folder hang) and `gzip`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod backups;
+mod hang;
+mod http;
+mod metrics;
+mod once;
+mod process;
+mod server;
+mod states;
