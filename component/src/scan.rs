@@ -3,20 +3,21 @@
 //!
 //! An item takes about 60 bytes and its path, so that 200,000 files fit a sandbox's memory several times.
 
+mod collect;
 mod filter;
 mod observed;
 mod walk;
 
 use std::collections::BTreeSet;
 
+use collect::Collector;
 pub use filter::Filter;
 
 use crate::archive::entry_path;
-use crate::archive::writer::PATH_MAX;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{Dir, FileKind, Roots};
 use crate::manifest::MANIFEST_NAME;
-use crate::types::{Inventory, Kind, Observation, Skip, Source};
+use crate::types::{Inventory, Skip, Source};
 
 /// What an item is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -259,170 +260,6 @@ fn check_tree(items: &[Item]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Takes what was seen in one source, filters it and puts it into the table.
-struct Collector<'a> {
-    folder: &'a str,
-    source: u16,
-    filter: Filter,
-    dir: &'a Dir,
-    first: usize,
-    has_root: bool,
-    has_content: bool,
-    items: &'a mut Vec<Item>,
-    skips: &'a mut Vec<Skip>,
-}
-
-impl Collector<'_> {
-    fn full_path(&self, path: &str) -> String {
-        if path.is_empty() {
-            self.folder.to_owned()
-        } else {
-            format!("{}/{path}", self.folder)
-        }
-    }
-
-    fn skip(&mut self, path: String, reason: impl Into<String>, missing: bool) {
-        self.skips.push(Skip {
-            path,
-            reason: reason.into(),
-            missing,
-        });
-    }
-
-    /// Takes one observation, in any order.
-    fn add(&mut self, seen: Observation) -> Result<()> {
-        if self.filter.excluded(&seen.path) {
-            return Ok(());
-        }
-        let full = self.full_path(&seen.path);
-        if full.len() > PATH_MAX {
-            let shown: String = full.chars().take(200).collect();
-            self.has_content = true;
-            self.skip(format!("{shown}…"), "the path is too long for a ZIP", true);
-            return Ok(());
-        }
-        entry_path::check(&full)?;
-        let included = seen.path.is_empty() || self.filter.included(&seen.path);
-        let (kind, target) = match seen.kind {
-            Kind::File => (ItemKind::File, None),
-            Kind::Directory => (ItemKind::Directory, None),
-            Kind::Symlink(target) if target.starts_with('/') => (ItemKind::AbsoluteSymlink, Some(target)),
-            Kind::Symlink(target) => (ItemKind::Symlink, Some(target)),
-            Kind::LeftOut(reason) => {
-                self.skip(full, reason, false);
-                return Ok(());
-            }
-            Kind::Special => {
-                if included {
-                    self.skip(full, "a FIFO, socket or device", false);
-                }
-                return Ok(());
-            }
-            Kind::Unreadable(reason) => {
-                if included || self.may_hold_included(&seen.path) {
-                    self.has_content = true;
-                    self.skip(full, reason, true);
-                }
-                return Ok(());
-            }
-        };
-        if seen.path.is_empty() {
-            if kind != ItemKind::Directory {
-                return Err(invalid(self.folder, "the source's root is not a directory"));
-            }
-            self.has_root = true;
-        }
-        if kind != ItemKind::Directory {
-            if !included {
-                return Ok(());
-            }
-            self.has_content = true;
-        }
-        let size = match kind {
-            ItemKind::File => seen.size,
-            ItemKind::Directory => 0,
-            _ => target.as_ref().map_or(0, |t| t.len() as u64),
-        };
-        self.push(full, kind, target, size, seen.mtime_ns, seen.mode);
-        Ok(())
-    }
-
-    fn push(
-        &mut self,
-        path: String,
-        kind: ItemKind,
-        target: Option<String>,
-        size: u64,
-        mtime_ns: Option<i64>,
-        mode: Option<u32>,
-    ) {
-        self.items.push(Item {
-            path: path.into_boxed_str(),
-            target: target.map(String::into_boxed_str),
-            size,
-            mtime_ns: mtime_ns.unwrap_or(NO_TIME),
-            crc32: 0,
-            mode: mode.map_or(NO_MODE, |m| (m & 0o7777) as u16),
-            source: self.source,
-            kind,
-            changed: false,
-            dropped: false,
-        });
-    }
-
-    /// Whether something unreadable that no include glob matches could hide what one would match: a directory,
-    /// or something that can't even be looked at.
-    fn may_hold_included(&self, path: &str) -> bool {
-        match self.dir.stat(path) {
-            Ok(Some(stat)) => stat.kind == FileKind::Directory,
-            Ok(None) => false,
-            Err(_) => true,
-        }
-    }
-
-    /// Ends the source: its own folder is an item, directories that only led to what is not included go, and
-    /// an empty one is an error.
-    fn close(self, allow_empty: bool) -> Result<()> {
-        let mut this = self;
-        if !this.has_content && !allow_empty {
-            return Err(invalid(this.folder, "the source has not a single file to back up")
-                .remedy("is its disk mounted, and do its globs match? If it may be empty, set `allow_empty = true`"));
-        }
-        if !this.has_root {
-            this.push(this.folder.to_owned(), ItemKind::Directory, None, 0, None, None);
-        }
-        if this.filter.selects() {
-            this.drop_bare_directories();
-        }
-        Ok(())
-    }
-
-    fn drop_bare_directories(&mut self) {
-        let mut mine = self.items.split_off(self.first);
-        let mut used: BTreeSet<Box<str>> = BTreeSet::new();
-        for item in &mine {
-            if item.kind == ItemKind::Directory && !self.filter.included(self.relative(&item.path)) {
-                continue;
-            }
-            let mut folder = filter::parent(&item.path);
-            while !folder.is_empty() && used.insert(folder.into()) {
-                folder = filter::parent(folder);
-            }
-        }
-        mine.retain(|item| {
-            item.kind != ItemKind::Directory
-                || &*item.path == self.folder
-                || used.contains(&item.path)
-                || self.filter.included(self.relative(&item.path))
-        });
-        self.items.append(&mut mine);
-    }
-
-    fn relative<'p>(&self, path: &'p str) -> &'p str {
-        path.get(self.folder.len() + 1..).unwrap_or("")
-    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use rustix::fs::Mode;
 use rustix::io::Errno;
 
+use crate::api::convert::retention_policy;
 use crate::context::{Context, Exclusive};
 use crate::engine::{Control, wit};
 use crate::error::{Code, Error, Result};
@@ -53,7 +54,7 @@ pub enum CreateOutcome {
 /// one is not recorded, since only the holder of the lock may write.
 pub fn create(context: &Context, options: &CreateOptions, control: &mut Control) -> Result<CreateOutcome> {
     if options.dry_run {
-        return plan(context, options);
+        return plan(context, options, control);
     }
     make_backups_folder(context)?;
     let exclusive = context.exclusive()?;
@@ -72,9 +73,9 @@ pub fn create(context: &Context, options: &CreateOptions, control: &mut Control)
     Ok(CreateOutcome::Created { report, pruned })
 }
 
-fn plan(context: &Context, options: &CreateOptions) -> Result<CreateOutcome> {
+fn plan(context: &Context, options: &CreateOptions, control: &Control) -> Result<CreateOutcome> {
     let run = run_request(context, options);
-    let inputs = Inputs::gather(context)?;
+    let inputs = Inputs::gather(context, &run.started_at, &control.cancel)?;
     let mounts = inputs.mount(context.mounts())?;
     let request = request(context, options, run, None, inputs.describe());
     let (entries, skips) = context.engine.open(mounts)?.plan(request)?;
@@ -95,14 +96,19 @@ fn make_backups_folder(context: &Context) -> Result<()> {
     let path = &context.config.backup_dir;
     let parent: OwnedFd = source::open_parent(path)?;
     let Some(name) = path.file_name() else {
-        return Err(Error::new(Code::Config, "backup_dir: `/` can't be the backups folder")
-            .remedy("name a folder of its own"));
+        return Err(
+            Error::new(Code::Config, "backup_dir: `/` can't be the backups folder")
+                .remedy("name a folder of its own"),
+        );
     };
     match rustix::fs::mkdirat(&parent, name, Mode::RWXU) {
         Ok(()) | Err(Errno::EXIST) => Ok(()),
         // A read-only file system refuses even where the folder exists.
         Err(Errno::ROFS) if !context.is_fresh() => Ok(()),
-        Err(errno) => Err(fsutil::error(format_args!("make the backups folder {}", fsutil::show(path)), errno)),
+        Err(errno) => Err(fsutil::error(
+            format_args!("make the backups folder {}", fsutil::show(path)),
+            errno,
+        )),
     }
 }
 
@@ -114,15 +120,19 @@ fn pack(
     id: u64,
     control: &mut Control,
 ) -> Result<wit::engine::CreateReport> {
-    let inputs = Inputs::gather(context)?;
+    let inputs = Inputs::gather(context, &run.started_at, &control.cancel)?;
     let mounts = inputs.mount(exclusive.mounts()?)?;
     let request = request(context, options, run, Some(id), inputs.describe());
-    let outcome = context.engine.open(mounts)?.run(wit::jobs::Request::Create(request), control)?;
+    let outcome = context
+        .engine
+        .open(mounts)?
+        .run(wit::jobs::Request::Create(request), control)?;
     match outcome {
         wit::jobs::Outcome::Created(report) => Ok(report),
-        wit::jobs::Outcome::Verified(_) | wit::jobs::Outcome::Restored(_) => {
-            Err(Error::new(Code::Internal, "create: the component gave the outcome of another operation"))
-        }
+        wit::jobs::Outcome::Verified(_) | wit::jobs::Outcome::Restored(_) => Err(Error::new(
+            Code::Internal,
+            "create: the component gave the outcome of another operation",
+        )),
     }
 }
 
@@ -164,8 +174,10 @@ fn record_failure(context: &Context, exclusive: &Exclusive<'_>, id: u64, error: 
 
 /// Applies retention. A failure here does not fail the backup, which is good and on disk.
 fn prune(context: &Context, exclusive: &Exclusive<'_>) -> Vec<wit::types::Backup> {
-    let policy = context.config.retention.to_policy();
-    let verdicts = exclusive.writer().and_then(|mut session| session.prune(policy, context.now(), false));
+    let policy = retention_policy(&context.config);
+    let verdicts = exclusive
+        .writer()
+        .and_then(|mut session| session.prune(policy, context.now(), false));
     match verdicts {
         Ok(verdicts) => verdicts
             .into_iter()

@@ -62,13 +62,24 @@ fn extract(
     target: &RestoreTarget,
     control: &mut Control,
 ) -> Result<wit::engine::RestoreReport> {
-    let mounts = context.mounts().backups(context.backups()?, Access::ReadOnly).target(target.open()?);
-    let request = wit::engine::RestoreRequest { id, only: options.only.clone() };
-    match context.engine.open(mounts)?.run(wit::jobs::Request::Restore(request), control)? {
+    let mounts = context
+        .mounts()
+        .backups(context.backups()?, Access::ReadOnly)
+        .target(target.open()?);
+    let request = wit::engine::RestoreRequest {
+        id,
+        only: options.only.clone(),
+    };
+    match context
+        .engine
+        .open(mounts)?
+        .run(wit::jobs::Request::Restore(request), control)?
+    {
         wit::jobs::Outcome::Restored(report) => Ok(report),
-        wit::jobs::Outcome::Created(_) | wit::jobs::Outcome::Verified(_) => {
-            Err(Error::new(Code::Internal, "restore: the component gave the outcome of another operation"))
-        }
+        wit::jobs::Outcome::Created(_) | wit::jobs::Outcome::Verified(_) => Err(Error::new(
+            Code::Internal,
+            "restore: the component gave the outcome of another operation",
+        )),
     }
 }
 
@@ -92,7 +103,11 @@ fn give_back(
         target.apply(&items)?;
     }
     if options.absolute_links {
-        let links: Vec<Item> = report.links_left_out.iter().filter_map(|entry| item(entry, true)).collect();
+        let links: Vec<Item> = report
+            .links_left_out
+            .iter()
+            .filter_map(|entry| item(entry, true))
+            .collect();
         target.apply(&links)?;
     }
     Ok(())
@@ -110,13 +125,23 @@ fn item(entry: &wit::types::Entry, absolute: bool) -> Option<Item> {
         | wit::types::Kind::Unreadable(_)
         | wit::types::Kind::LeftOut(_) => return None,
     };
-    Some(Item { path: entry.path.clone(), kind, mode: entry.mode, mtime_ns: entry.mtime_ns })
+    Some(Item {
+        path: entry.path.clone(),
+        kind,
+        mode: entry.mode,
+        mtime_ns: entry.mtime_ns,
+    })
 }
 
 /// Notes the restore in the catalog. The restore is done and good, so that a busy or read-only catalog is only said.
 fn record(context: &Context, id: u64) {
     let noted = context.exclusive().and_then(|exclusive| {
-        exclusive.writer()?.record_result(id, wit::engine::Check::Restore, "restored".to_owned(), context.now())
+        exclusive.writer()?.record_result(
+            id,
+            wit::engine::Check::Restore,
+            "restored".to_owned(),
+            context.now(),
+        )
     });
     if let Err(error) = noted {
         tracing::warn!("the restore is done, but not noted in the catalog: {error}");

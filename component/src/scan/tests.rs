@@ -5,6 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use super::*;
+use crate::types::{Kind, Observation};
 
 fn source(folder: &str, inventory: Inventory) -> Source {
     Source {

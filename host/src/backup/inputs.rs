@@ -4,6 +4,10 @@
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use cofre_exporter::component::types::DatabaseInfo;
 
 use crate::config::{Config, DatabaseEngine, Origin, SingleFile, Source};
 use crate::context::Context;
@@ -29,7 +33,7 @@ impl Inputs {
     ///
     /// # Errors
     /// `SourceMissing` for a source that is not there, `DumpFailed` for a database, `Config` when all is switched off.
-    pub(super) fn gather(context: &Context) -> Result<Self> {
+    pub(super) fn gather(context: &Context, started_at: &str, cancel: &Arc<AtomicBool>) -> Result<Self> {
         let config = &context.config;
         let mut inputs = Self {
             staging: Staging::new(&config.state_dir)?,
@@ -37,21 +41,32 @@ impl Inputs {
             sources: Vec::new(),
             databases: Vec::new(),
         };
-        inputs.dump_all(config)?;
+        let started_ns = chrono::DateTime::parse_from_rfc3339(started_at)
+            .ok()
+            .and_then(|time| time.timestamp_nanos_opt())
+            .ok_or_else(|| Error::new(Code::Internal, format!("`{started_at}` is not a time")))?;
+        inputs.dump_all(config, started_ns, cancel)?;
         let left_out = left_out(config);
         for source in config.active_sources() {
             match &source.origin {
                 Origin::Folder(path) => {
                     let handle = source::open_dir_nofollow(path).map_err(|e| named(e, &source.folder))?;
-                    inputs.observe(source, format!("/sources/{}", source.folder), handle.as_fd(), &left_out)?;
+                    inputs.observe(
+                        source,
+                        format!("/sources/{}", source.folder),
+                        handle.as_fd(),
+                        &left_out,
+                    )?;
                     inputs.folders.push((source.folder.clone(), handle));
                 }
                 Origin::Files(files) => inputs.stage_files(source, files)?,
             }
         }
         if inputs.sources.is_empty() {
-            return Err(Error::new(Code::Config, "every source and database is switched off")
-                .remedy("switch one on in [backup]"));
+            return Err(
+                Error::new(Code::Config, "every source and database is switched off")
+                    .remedy("switch one on in [backup]"),
+            );
         }
         Ok(inputs)
     }
@@ -62,7 +77,9 @@ impl Inputs {
     /// When a handle can't be opened again.
     pub(super) fn mount(&self, mut mounts: Mounts) -> Result<Mounts> {
         for (folder, handle) in &self.folders {
-            let handle = handle.try_clone().map_err(|e| Error::io("duplicate a handle", &e))?;
+            let handle = handle
+                .try_clone()
+                .map_err(|e| Error::io("duplicate a handle", &e))?;
             mounts = mounts.source(folder, handle);
         }
         Ok(mounts.staging(self.staging.open()?))
@@ -73,11 +90,14 @@ impl Inputs {
         (self.sources.clone(), self.databases.clone())
     }
 
-    fn dump_all(&mut self, config: &Config) -> Result<()> {
+    fn dump_all(&mut self, config: &Config, started_ns: i64, cancel: &Arc<AtomicBool>) -> Result<()> {
         let single = config.active_databases().count() == 1;
-        let mut newest = 0;
         for database in config.active_databases() {
-            let folder = if single { DATABASE.to_owned() } else { format!("{DATABASE}/{}", database.name) };
+            let folder = if single {
+                DATABASE.to_owned()
+            } else {
+                format!("{DATABASE}/{}", database.name)
+            };
             let out = self.staging.folder(&folder)?;
             let path = match &database.engine {
                 DatabaseEngine::Sqlite(path) => path,
@@ -89,14 +109,19 @@ impl Inputs {
                     .remedy("dump it into a source folder by other means until then, and remove it here"));
                 }
             };
-            let dumped = dump::dump_sqlite(path, &out, &database.name)?;
-            newest = newest.max(dumped.mtime_ns);
-            self.databases.push(dump::to_wit(dumped.info, folder));
+            let request = dump::Request {
+                name: &database.name,
+                folder: &folder,
+                out: &out,
+                cancel,
+            };
+            self.databases.push(to_wit(dump::sqlite::dump(path, &request)?));
         }
         if self.databases.is_empty() {
             return Ok(());
         }
-        self.staging.settle(DATABASE, newest)?;
+        // A dump is as old as its run, so that the same run gives the same archive.
+        self.staging.settle(DATABASE, started_ns)?;
         let handle = self.staging.open_folder(DATABASE)?;
         let source = Source {
             folder: DATABASE.to_owned(),
@@ -106,7 +131,12 @@ impl Inputs {
             allow_empty: false,
             switch: crate::config::Switch::Files,
         };
-        self.observe(&source, format!("/staging/{DATABASE}"), handle.as_fd(), &LeftOut::default())
+        self.observe(
+            &source,
+            format!("/staging/{DATABASE}"),
+            handle.as_fd(),
+            &LeftOut::default(),
+        )
     }
 
     /// Copies single files into staging, so that the sandbox sees them and nothing beside them.
@@ -114,7 +144,10 @@ impl Inputs {
         let folder = format!("files/{}", source.folder);
         self.staging.folder(&folder)?;
         for file in files {
-            let below = file.name.rsplit_once('/').map_or(String::new(), |(parent, _)| format!("/{parent}"));
+            let below = file
+                .name
+                .rsplit_once('/')
+                .map_or(String::new(), |(parent, _)| format!("/{parent}"));
             let staged = self
                 .staging
                 .stage_file(&format!("{folder}{below}"), &file.path)
@@ -124,7 +157,12 @@ impl Inputs {
             }
         }
         let handle = self.staging.open_folder(&folder)?;
-        self.observe(source, format!("/staging/{folder}"), handle.as_fd(), &LeftOut::default())
+        self.observe(
+            source,
+            format!("/staging/{folder}"),
+            handle.as_fd(),
+            &LeftOut::default(),
+        )
     }
 
     /// Writes the observations of one folder into staging and describes the source.
@@ -173,4 +211,29 @@ fn left_out(config: &Config) -> LeftOut {
         left_out.add_database(path, &reason);
     }
     left_out
+}
+
+fn to_wit(info: DatabaseInfo) -> wit::types::DatabaseInfo {
+    let DatabaseInfo {
+        name,
+        engine,
+        version,
+        folder,
+        tables,
+    } = info;
+    let tables = tables
+        .into_iter()
+        .map(|table| wit::types::TableInfo {
+            name: table.name,
+            file: table.file,
+            rows: table.rows,
+        })
+        .collect();
+    wit::types::DatabaseInfo {
+        name,
+        engine,
+        version,
+        folder,
+        tables,
+    }
 }

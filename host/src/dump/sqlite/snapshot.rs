@@ -92,12 +92,12 @@ pub(super) fn take(path: &Path, to: &Path, request: &Request<'_>) -> Result<Orig
         let [has_wal, has_shm, has_journal] = look.beside.map(|m| m.is_some_and(|m| m.size > 0 || !wal));
         let quiet = wal && !(has_wal && has_shm);
         let done = if quiet {
-            database.copy(&look, to)?
+            database.copy(to)?
         } else {
             match database.back_up(&look, to, request) {
-                Ok(()) => true,
+                Ok(done) => done,
                 // Needs recovery, or files that a read-only connection may not make.
-                Err(Refused::ReadOnly(_)) if has_journal || has_wal || wal => database.copy(&look, to)?,
+                Err(Refused::ReadOnly(_)) if has_journal || has_wal || wal => database.copy(to)?,
                 Err(Refused::ReadOnly(error) | Refused::Other(error)) => return Err(error),
             }
         };
@@ -179,9 +179,13 @@ impl Database<'_> {
     }
 
     /// Copies the files; false if anything moved meanwhile.
-    fn copy(&self, look: &Look, to: &Path) -> Result<bool> {
+    fn copy(&self, to: &Path) -> Result<bool> {
         clear(to);
-        self.copy_file("", look.main, to)?;
+        // Looked at anew: an attempt to open them has perhaps set their owner again, to what it was.
+        let look = self.look()?;
+        if !self.copy_file("", look.main, to)? {
+            return Ok(false);
+        }
         // -shm is only an index of -wal; the copy makes its own.
         for (suffix, mark) in [(BESIDE[0], look.beside[0]), (BESIDE[2], look.beside[2])] {
             if let Some(mark) = mark
@@ -190,7 +194,7 @@ impl Database<'_> {
                 return Ok(false);
             }
         }
-        Ok(self.look()? == *look)
+        Ok(self.look()? == look)
     }
 
     fn copy_file(&self, suffix: &str, mark: Mark, to: &Path) -> Result<bool> {
@@ -212,8 +216,8 @@ impl Database<'_> {
         Ok(true)
     }
 
-    /// SQLite's online backup.
-    fn back_up(&self, look: &Look, to: &Path, request: &Request<'_>) -> std::result::Result<(), Refused> {
+    /// SQLite's online backup; false if SQLite opened other files than those that were looked at.
+    fn back_up(&self, look: &Look, to: &Path, request: &Request<'_>) -> std::result::Result<bool, Refused> {
         let refused = |error: rusqlite::Error| {
             let read_only = matches!(
                 error.sqlite_error_code(),
@@ -235,11 +239,15 @@ impl Database<'_> {
         // The first read opens the files.
         from.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema;")
             .map_err(refused)?;
-        self.check_identity(look.main.id).map_err(Refused::Other)?;
         let wal: String = from
             .query_row("PRAGMA journal_mode", [], |row| row.get(0))
             .map_err(refused)?;
         let steady = wal == "wal";
+        let mut opened = vec![look.main.id];
+        opened.extend(look.beside[0].filter(|_| steady).map(|mark| mark.id));
+        if !all_open(&opened).map_err(Refused::Other)? {
+            return Ok(false);
+        }
         if !steady {
             from.execute_batch("COMMIT").map_err(refused)?;
         }
@@ -248,36 +256,34 @@ impl Database<'_> {
         copy.execute_batch("PRAGMA synchronous = OFF; PRAGMA journal_mode = OFF;")
             .map_err(refused)?;
         let backup = Backup::new(&from, &mut copy).map_err(refused)?;
-        run(&backup, &from, steady, request).map_err(|stop| match stop {
-            Stop::Sql(error) => refused(error),
-            Stop::Other(error) => Refused::Other(error),
-        })
+        run(&backup, &from, steady, request)
+            .map(|()| true)
+            .map_err(|stop| match stop {
+                Stop::Sql(error) => refused(error),
+                Stop::Other(error) => Refused::Other(error),
+            })
     }
+}
 
-    /// Whether SQLite opened the very file that was looked at: the path may have been swapped for a link.
-    ///
-    /// Opening the file once more to compare would, on closing, drop SQLite's locks in this process.
-    fn check_identity(&self, id: Identity) -> Result<()> {
-        let fail = |e: std::io::Error| Error::io("look at the open files in /proc/self/fd", &e);
-        for entry in std::fs::read_dir("/proc/self/fd").map_err(fail)? {
-            let path = entry.map_err(fail)?.path();
-            if std::fs::metadata(&path).is_ok_and(|m| {
-                Identity {
-                    dev: m.dev(),
-                    ino: m.ino(),
-                } == id
-            }) {
-                return Ok(());
-            }
+/// Whether this process has all these files open: the path may have been swapped for a link between the look and
+/// SQLite's opening.
+///
+/// Opening the files once more to compare would, on closing, drop SQLite's locks in this process.
+fn all_open(files: &[Identity]) -> Result<bool> {
+    let fail = |e: std::io::Error| Error::io("look at the open files in /proc/self/fd", &e);
+    let mut missing: Vec<_> = files.to_vec();
+    for entry in std::fs::read_dir("/proc/self/fd").map_err(fail)? {
+        let path = entry.map_err(fail)?.path();
+        if let Ok(meta) = std::fs::metadata(&path) {
+            missing.retain(|id| {
+                *id != Identity {
+                    dev: meta.dev(),
+                    ino: meta.ino(),
+                }
+            });
         }
-        Err(Error::new(
-            Code::Sandbox,
-            format!(
-                "the database {} was exchanged while it was opened",
-                show(self.path)
-            ),
-        ))
     }
+    Ok(missing.is_empty())
 }
 
 enum Stop {

@@ -25,6 +25,7 @@ impl Case {
             temp: tempfile::tempdir().unwrap(),
         };
         let db = Connection::open(case.db()).unwrap();
+        db.execute_batch("PRAGMA synchronous=OFF").unwrap();
         db.execute_batch(sql).unwrap();
         case
     }
