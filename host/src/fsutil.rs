@@ -326,7 +326,7 @@ mod tests {
 
     #[test]
     fn names_in_messages_have_no_control_characters() {
-        assert_eq!(show("a\x1b[31m\nb"), "a\\u{1b}[31m\\nb");
+        assert_eq!(show("a\x1b[31m\nb"), "a\\x1b[31m\\nb");
         assert_eq!(show("relatório final.txt"), "relatório final.txt");
         assert_eq!(show("a\u{202e}txt"), "a\\u{202e}txt");
         assert_eq!(show(OsStr::from_bytes(b"m_\xf3.txt")), "m_\\xf3.txt");
