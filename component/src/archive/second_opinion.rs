@@ -1,0 +1,43 @@
+//! A second, independent reading of the central directory by the `zip` library.
+//!
+//! cofre writes and reads its archives with code of its own, which is strict but might share a mistake in both
+//! directions. Verification therefore also asks a reader that others wrote: what it lists has to be the same
+//! entries, or other tools would not see what cofre sees. Content is not read again.
+
+use std::io::{Read, Seek};
+
+use zip::read::Config;
+use zip::unstable::read::ZipIterable;
+
+use super::reader::{ArchiveReader, shown};
+
+/// What the other reader sees differently, in one sentence; `None` when both agree.
+pub(crate) fn differs(archive: &ArchiveReader, bytes: impl Read + Seek) -> Option<String> {
+    compare(archive, bytes)
+        .err()
+        .map(|why| format!("another ZIP reader disagrees: {why}"))
+}
+
+fn compare(archive: &ArchiveReader, bytes: impl Read + Seek) -> Result<(), String> {
+    let mut other = ZipIterable::try_new(bytes, Config::default()).map_err(|e| e.to_string())?;
+    if other.len() != archive.len() {
+        return Err(format!(
+            "it counts {} entries instead of {}",
+            other.len(),
+            archive.len()
+        ));
+    }
+    let files = other.files().map_err(|e| e.to_string())?;
+    for theirs in files {
+        let theirs = theirs.map_err(|e| e.to_string())?;
+        let name = String::from_utf8_lossy(theirs.name_raw());
+        let path = shown(&name);
+        let index = archive.find(name.strip_suffix('/').unwrap_or(&name));
+        let ours = archive.entry(index.ok_or_else(|| format!("it sees an entry {path}"))?);
+        let ours = (ours.size, ours.compressed_size, ours.crc32);
+        if ours != (theirs.size(), theirs.compressed_size(), theirs.crc32()) {
+            return Err(format!("it reads another size or CRC-32 of {path}"));
+        }
+    }
+    Ok(())
+}
