@@ -41,3 +41,52 @@ fn compare(archive: &ArchiveReader, bytes: impl Read + Seek) -> Result<(), Strin
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::io::Cursor;
+
+    use super::*;
+    use crate::archive::testing::{build, item};
+    use crate::fs::Roots;
+
+    fn opinion(ours: &[u8], theirs: &[u8]) -> Option<String> {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a.zip"), ours).unwrap();
+        let archive = ArchiveReader::open(&Roots::new().with("/b", dir.path()).open("/b").unwrap(), "a.zip");
+        differs(&archive.unwrap(), Cursor::new(theirs))
+    }
+
+    #[test]
+    fn readers_that_see_the_same_entries_agree() {
+        let bytes = build(&[
+            item("a/", ""),
+            item("a/b\u{e7}.txt", "one"),
+            item("c", "two").deflated(),
+        ])
+        .bytes;
+        assert_eq!(opinion(&bytes, &bytes), None);
+    }
+
+    #[test]
+    fn an_entry_that_only_one_reader_sees_is_told() {
+        let ours = build(&[item("a", "one"), item("b", "two")]).bytes;
+        for (theirs, part) in [
+            (build(&[item("a", "one")]).bytes, "counts 1 entries instead of 2"),
+            (
+                build(&[item("a", "one"), item("x", "two")]).bytes,
+                "sees an entry x",
+            ),
+            (
+                build(&[item("a", "one"), item("b", "six")]).bytes,
+                "another size or CRC-32 of b",
+            ),
+            (b"no archive".to_vec(), "disagrees"),
+        ] {
+            let said = opinion(&ours, &theirs).unwrap();
+            assert!(said.contains(part), "{said}");
+        }
+    }
+}
