@@ -30,8 +30,12 @@ fn attempt(command: &str) -> Attempt {
     let mut word = || words.next().unwrap_or_default();
     match word() {
         "read" => fs::read_to_string(word()).map_err(text),
-        "write" => fs::write(word(), "evil").map(|()| "written".to_owned()).map_err(text),
-        "list" => fs::read_dir(word()).map(|entries| entries.count().to_string()).map_err(text),
+        "write" => fs::write(word(), "evil")
+            .map(|()| "written".to_owned())
+            .map_err(text),
+        "list" => fs::read_dir(word())
+            .map(|entries| entries.count().to_string())
+            .map_err(text),
         "read-at" => read_at(&root(word())?, word()),
         "change-at" => change_at(&root(word())?, word(), word()),
         "read-through" => read_through(&root(word())?, word()),
@@ -60,7 +64,9 @@ fn attempt(command: &str) -> Attempt {
             Ok("shouted".to_owned())
         }
         #[cfg(feature = "sockets")]
-        "connect" => std::net::TcpStream::connect(word()).map(|_| "connected".to_owned()).map_err(text),
+        "connect" => std::net::TcpStream::connect(word())
+            .map(|_| "connected".to_owned())
+            .map_err(text),
         other => Err(format!("no such command: {other}")),
     }
 }
@@ -79,11 +85,19 @@ fn root(name: &str) -> Result<Descriptor, String> {
 /// Reads below a mount by the raw call, following links.
 fn read_at(root: &Descriptor, path: &str) -> Attempt {
     let file = root
-        .open_at(PathFlags::SYMLINK_FOLLOW, path, OpenFlags::empty(), DescriptorFlags::READ)
+        .open_at(
+            PathFlags::SYMLINK_FOLLOW,
+            path,
+            OpenFlags::empty(),
+            DescriptorFlags::READ,
+        )
         .map_err(text)?;
     match file.read(4096, 0) {
         Ok((bytes, _)) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
-        Err(_) => file.read_directory().map(|_| "a directory".to_owned()).map_err(text),
+        Err(_) => file
+            .read_directory()
+            .map(|_| "a directory".to_owned())
+            .map_err(text),
     }
 }
 
@@ -99,7 +113,12 @@ fn change_at(root: &Descriptor, how: &str, path: &str) -> Attempt {
         "create-for-reading" => open(OpenFlags::CREATE, DescriptorFlags::READ),
         "truncate" => open(OpenFlags::TRUNCATE, DescriptorFlags::READ),
         "create-below" => root
-            .open_at(none, path, OpenFlags::DIRECTORY, DescriptorFlags::MUTATE_DIRECTORY)
+            .open_at(
+                none,
+                path,
+                OpenFlags::DIRECTORY,
+                DescriptorFlags::MUTATE_DIRECTORY,
+            )
             .and_then(|folder| folder.open_at(none, "evil", OpenFlags::CREATE, write))
             .map(drop),
         "write-descriptor" => root
@@ -167,7 +186,9 @@ fn detail(message: String) -> ErrorDetail {
 
 /// The answer of every function that the tests don't call.
 fn nothing<T>() -> Result<T, Error> {
-    Err(Error::Unsupported(detail("this guest makes no backups".to_owned())))
+    Err(Error::Unsupported(detail(
+        "this guest makes no backups".to_owned(),
+    )))
 }
 
 fn backup(name: String) -> Backup {
@@ -202,7 +223,9 @@ fn backup(name: String) -> Backup {
 
 impl Guest for Hostile {
     fn find(selector: String) -> Result<Backup, Error> {
-        attempt(&selector).map(backup).map_err(|why| Error::Refused(detail(why)))
+        attempt(&selector)
+            .map(backup)
+            .map_err(|why| Error::Refused(detail(why)))
     }
 
     fn list() -> Result<Vec<Backup>, Error> {
