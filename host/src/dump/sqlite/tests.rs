@@ -1,7 +1,9 @@
 //! Dumps of odd databases, loaded again by the system's own `sqlite3` and compared value by value.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod bad;
 mod live;
+mod loading;
 mod odd;
 
 use std::collections::BTreeMap;
