@@ -41,7 +41,8 @@ pub struct Args {
     /// Configuration file
     #[arg(
         long,
-        global = true, help_heading = "Options of every command",
+        global = true,
+        help_heading = "Options of every command",
         value_name = "FILE",
         env = "COFRE_CONFIG",
         default_value = "cofre.toml"
@@ -51,7 +52,13 @@ pub struct Args {
     #[arg(long, global = true, help_heading = "Options of every command")]
     pub json: bool,
     /// Print results and errors only
-    #[arg(short, long, global = true, help_heading = "Options of every command", conflicts_with = "verbose")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        help_heading = "Options of every command",
+        conflicts_with = "verbose"
+    )]
     pub quiet: bool,
     /// Log more; up to three times
     #[arg(short, long, global = true, help_heading = "Options of every command", action = ArgAction::Count)]
