@@ -8,6 +8,7 @@ mod entry_reader;
 mod fields;
 mod local;
 pub mod reader;
+pub(crate) mod second_opinion;
 #[cfg(test)]
 pub(crate) mod testing;
 mod window;

@@ -10,6 +10,8 @@ use std::fmt;
 pub enum ErrorKind {
     /// The request itself is wrong.
     InvalidInput,
+    /// A source is missing or empty.
+    SourceMissing,
     /// No such backup, entry or preopened directory.
     NotFound,
     /// Something would have to be overwritten.

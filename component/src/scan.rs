@@ -116,6 +116,11 @@ pub fn scan(roots: &Roots, sources: Vec<Source>) -> Result<Selection> {
     scanner.finish()
 }
 
+/// A source that is most likely on a disk that is not mounted.
+fn missing(subject: &str, message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::SourceMissing, "read source", message).about(subject)
+}
+
 fn invalid(subject: &str, message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidInput, "read source", message).about(subject)
 }
@@ -224,7 +229,7 @@ impl Scanner {
 /// Opens a source's root. One that is not there is the likeliest sign of a disk that is not mounted.
 fn open_root(roots: &Roots, source: &Source) -> Result<Dir> {
     let missing = || {
-        invalid(&source.folder, format!("the source {} is not there", source.root))
+        missing(&source.folder, format!("the source {} is not there", source.root))
             .remedy("is its disk mounted? Otherwise take it out of the configuration")
     };
     match roots.open(&source.root) {

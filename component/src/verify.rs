@@ -4,10 +4,10 @@
 //! it from looking (no such backup, no permission).
 
 use crate::archive::reader::Places;
-use crate::archive::{ArchiveReader, EntryReader};
+use crate::archive::{ArchiveReader, EntryReader, second_opinion};
 use crate::checksum::Opened;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{BACKUPS, Roots};
+use crate::fs::{BACKUPS, Reader, Roots};
 use crate::manifest::{Finding, compare};
 use crate::types::{Progress, REPORT_LIMIT, VerifyReport};
 
@@ -151,6 +151,9 @@ impl VerifyJob {
                 return Some(self.report(opened));
             }
         };
+        if let Some(problem) = second_opinion::differs(&archive, Reader::new(&opened.file, opened.size)) {
+            self.problem(problem);
+        }
         if archive.is_empty() {
             self.problem("the archive has no entries".to_owned());
         }

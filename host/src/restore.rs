@@ -9,7 +9,7 @@ use crate::error::{Code, Error, Result};
 use crate::restore_target::{Item, ItemKind, RestoreTarget};
 
 /// Entries fetched from the sandbox at a time.
-const PAGE: u32 = 4096;
+const PAGE: u32 = 32_768;
 
 /// What is to be restored, and where to.
 #[derive(Debug, Clone, PartialEq, Eq)]

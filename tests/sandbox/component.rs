@@ -129,7 +129,11 @@ fn fill(source: &Path) {
     // Hosts of WASI have panicked on times before 1970.
     for (name, year) in [("before 1970", -5), ("before 1980", 5)] {
         let seconds = Duration::from_secs(i64::unsigned_abs(year) * 365 * 86_400);
-        let time = if year < 0 { UNIX_EPOCH - seconds } else { UNIX_EPOCH + seconds };
+        let time = if year < 0 {
+            UNIX_EPOCH - seconds
+        } else {
+            UNIX_EPOCH + seconds
+        };
         let file = fs::File::create(source.join(name)).unwrap();
         file.set_modified(time).unwrap();
     }

@@ -470,7 +470,7 @@ fn times_of_any_year_are_kept_by_the_manifest_and_accepted_by_readers() {
 fn a_run_that_cannot_start_is_recorded_as_failed() {
     let place = Place::new(); // with an empty source
     let e = create(&place.roots, request()).unwrap_err();
-    assert_eq!(e.kind, ErrorKind::InvalidInput);
+    assert_eq!(e.kind, ErrorKind::SourceMissing);
     let rows = place.rows();
     assert_eq!(rows[0].status, Status::Failed);
     assert!(rows[0].error.as_ref().unwrap().contains("allow_empty"));

@@ -29,6 +29,7 @@ pub(super) fn error(e: Error) -> wit::Error {
     };
     match kind {
         ErrorKind::InvalidInput => wit::Error::InvalidInput(detail),
+        ErrorKind::SourceMissing => wit::Error::SourceMissing(detail),
         ErrorKind::NotFound => wit::Error::NotFound(detail),
         ErrorKind::AlreadyExists => wit::Error::AlreadyExists(detail),
         ErrorKind::Refused => wit::Error::Refused(detail),

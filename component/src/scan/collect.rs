@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::filter::{self, Filter};
-use super::{Item, ItemKind, NO_MODE, NO_TIME, invalid};
+use super::{Item, ItemKind, NO_MODE, NO_TIME, invalid, missing};
 use crate::archive::entry_path;
 use crate::archive::writer::PATH_MAX;
 use crate::error::Result;
@@ -137,7 +137,7 @@ impl Collector<'_> {
     pub(super) fn close(self, allow_empty: bool) -> Result<()> {
         let mut this = self;
         if !this.has_content && !allow_empty {
-            return Err(invalid(this.folder, "the source has not a single file to back up")
+            return Err(missing(this.folder, "the source has not a single file to back up")
                 .remedy("is its disk mounted, and do its globs match? If it may be empty, set `allow_empty = true`"));
         }
         if !this.has_root {

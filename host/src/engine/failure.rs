@@ -11,6 +11,7 @@ pub(super) fn reported(error: wit::Error) -> Error {
     use wit::Error as E;
     let (code, detail) = match error {
         E::InvalidInput(d) => (Code::Usage, d),
+        E::SourceMissing(d) => (Code::SourceMissing, d),
         E::NotFound(d) => (Code::NotFound, d),
         E::AlreadyExists(d) => (Code::AlreadyExists, d),
         E::Refused(d) => (Code::Refused, d),
