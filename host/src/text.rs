@@ -45,9 +45,12 @@ pub fn size(bytes: u64) -> String {
     indicatif::BinaryBytes(bytes).to_string()
 }
 
-/// `0.2 s`, `3 min 20 s`, `2 h 5 min`.
+/// `48 ms`, `1.5 s`, `3 min 20 s`, `2 h 5 min`.
 #[must_use]
 pub fn duration(seconds: f64) -> String {
+    if seconds.is_finite() && (0.0..1.0).contains(&seconds) {
+        return format!("{:.0} ms", seconds * 1000.0);
+    }
     if !seconds.is_finite() || seconds < 60.0 {
         return format!("{seconds:.1} s");
     }
@@ -94,7 +97,8 @@ mod tests {
 
     #[test]
     fn durations_are_readable() {
-        assert_eq!(duration(0.25), "0.2 s");
+        assert_eq!(duration(0.048), "48 ms");
+        assert_eq!(duration(9.96), "10.0 s");
         assert_eq!(duration(200.0), "3 min 20 s");
         assert_eq!(duration(7_500.0), "2 h 5 min");
     }

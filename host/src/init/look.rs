@@ -149,7 +149,7 @@ pub(super) fn look(dir: &Path) -> Result<Found> {
         ));
     }
     if found.folders.is_empty() && found.databases.is_empty() {
-        found.whole = names.iter().any(|e| is_content(e));
+        found.whole = names.iter().any(is_content);
     }
     Ok(found)
 }

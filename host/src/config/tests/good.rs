@@ -202,3 +202,29 @@ fn the_table_of_keys_is_what_the_code_reads() {
     let listed: BTreeSet<String> = keys::KEYS.iter().map(|k| k.key.to_owned()).collect();
     assert_eq!(doc.asked(), listed);
 }
+
+#[test]
+fn the_readme_has_the_table_of_keys() {
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
+    let text = std::fs::read_to_string(readme).unwrap();
+    let table = keys::markdown();
+    assert!(
+        text.contains(&table),
+        "README.md has to contain this table:\n{table}"
+    );
+}
+
+#[test]
+fn what_this_version_does_not_do_yet_is_said() {
+    let said = full().not_yet().join("\n");
+    for key in [
+        "[[schedules]]",
+        "[verify]",
+        "[drill]",
+        "[api]",
+        "[[webhooks]]",
+        "[hooks]",
+    ] {
+        assert!(said.contains(key), "{key}: {said}");
+    }
+}
