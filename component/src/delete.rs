@@ -24,7 +24,7 @@ pub fn delete(roots: &Roots, id: u64, force: bool, now: &str) -> Result<Backup> 
     }
     let future = |r: &Record| time::start_of(r, *now.offset()) > now;
     if !force && let Some(why) = protection(&catalog, row, future) {
-        return Err(refused(row, why).remedy("keep it, or use force"));
+        return Err(refused(row, why).remedy("keep it, or force its removal (`--force`)"));
     }
     let row = catalog.remove(id)?;
     catalog.publish(&dir)?;

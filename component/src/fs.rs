@@ -98,13 +98,22 @@ pub struct DirEntry {
 /// Whatever the file system says; the old content is still there then.
 pub fn publish(dir: &Dir, name: &str, bytes: &[u8]) -> Result<()> {
     let temp = format!(".{name}.partial");
-    dir.unlink_if_exists(&temp)?;
-    let file = dir.create(&temp)?;
-    file.write_all_at(bytes, 0)?;
-    file.sync()?;
-    drop(file);
-    dir.rename(&temp, name)?;
-    dir.sync()
+    let written = dir.unlink_if_exists(&temp).and_then(|()| {
+        let file = dir.create(&temp)?;
+        file.write_all_at(bytes, 0)?;
+        file.sync()?;
+        drop(file);
+        dir.rename(&temp, name)
+    });
+    match written {
+        Ok(()) => dir.sync(),
+        Err(mut error) => {
+            // The first error is the one to tell, and it is about the file that was to be written.
+            let _ = dir.unlink_if_exists(&temp);
+            error.subject = error.subject.map(|subject| subject.replace(&temp, name));
+            Err(error)
+        }
+    }
 }
 
 /// Reads a whole file of at most `limit` bytes.

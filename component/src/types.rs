@@ -362,6 +362,8 @@ pub struct RebuildReport {
     pub kept_aside: Option<String>,
     /// Archives that could not be read.
     pub problems: Vec<String>,
+    /// Archives of deleted backups.
+    pub left_out: Vec<String>,
 }
 
 /// What a check result is about.

@@ -34,7 +34,7 @@ pub enum CreateOutcome {
     /// A backup, complete or partial.
     Created {
         /// The component's report.
-        report: wit::engine::CreateReport,
+        report: Box<wit::engine::CreateReport>,
         /// What retention removed after it.
         pruned: Vec<wit::types::Backup>,
     },
@@ -70,7 +70,10 @@ pub fn create(context: &Context, options: &CreateOptions, control: &mut Control)
         }
     };
     let pruned = prune(context, &exclusive);
-    Ok(CreateOutcome::Created { report, pruned })
+    Ok(CreateOutcome::Created {
+        report: Box::new(report),
+        pruned,
+    })
 }
 
 fn plan(context: &Context, options: &CreateOptions, control: &Control) -> Result<CreateOutcome> {

@@ -6,6 +6,8 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
 use chrono::{SecondsFormat, Utc};
+use rustix::fs::AtFlags;
+use rustix::io::Errno;
 
 use crate::config::Config;
 use crate::engine::{Access, Engine, Limits, Mounts, Session};
@@ -79,6 +81,7 @@ impl Context {
     /// As [`Self::backups`] and [`BackupsLock::acquire`].
     pub fn exclusive(&self) -> Result<Exclusive<'_>> {
         let backups = self.backups()?;
+        check_writable(&backups, &self.config.backup_dir)?;
         let lock = BackupsLock::acquire(&backups)?;
         Ok(Exclusive {
             context: self,
@@ -155,4 +158,23 @@ fn open_folder(path: &Path) -> Result<OwnedFd> {
         }
         Err(e) => Err(Error::io(what, &e)),
     }
+}
+
+/// Asked before anything is begun: WASI reports a read-only file system as a failing disk.
+fn check_writable(backups: &OwnedFd, path: &Path) -> Result<()> {
+    rustix::fs::accessat(
+        backups,
+        ".",
+        rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK,
+        AtFlags::EACCESS,
+    )
+    .map_err(|errno| {
+        let what = format!("write in the backups folder {}: {errno}", shown(path));
+        match errno {
+            Errno::ROFS | Errno::ACCESS | Errno::PERM => {
+                Error::new(Code::AccessDenied, what).remedy("check its owner, its mode and how it is mounted")
+            }
+            _ => Error::new(Code::Io, what),
+        }
+    })
 }

@@ -36,7 +36,7 @@ fn a_full_disk_exits_with_7_and_leaves_no_half_archive() {
     )
     .exits(0)
     .says("code=7")
-    .never_says(".partial")
+    .never_says("\n.backup_")
     .says("\"failed\"")
     .says("\"completed\"");
     assert!(run.stderr.contains("space"), "{run}");

@@ -59,9 +59,20 @@ fn the_sample_comes_back_as_it_was() {
         same_tree(&app.path(folder), &restored.join(folder));
     }
     for file in ["requirements.txt", "env.example", ".gitignore"] {
-        same_tree(&app.path(file), &restored.join("config").join(file));
+        same_file(&app.path(file), &restored.join("config").join(file));
     }
     same_database(&app.path("app.db"), &restored.join("database"));
+}
+
+/// Content, mode and modification time of one file.
+fn same_file(original: &Path, restored: &Path) {
+    use std::os::unix::fs::MetadataExt as _;
+    assert_eq!(std::fs::read(original).unwrap(), std::fs::read(restored).unwrap());
+    let facts = |path: &Path| {
+        let meta = path.symlink_metadata().unwrap();
+        (meta.mode(), meta.mtime(), meta.mtime_nsec())
+    };
+    assert_eq!(facts(original), facts(restored), "{}", restored.display());
 }
 
 /// Loads a restored dump as the manual says, and compares schema and rows with the original.

@@ -36,6 +36,7 @@ pub fn rebuild(roots: &Roots, now: &str, zip_path_prefix: &str) -> Result<Rebuil
         prefix: zip_path_prefix,
         candidates: Vec::new(),
         problems: old.problems.clone(),
+        left_out: Vec::new(),
     };
     work.collect(&old, &files);
     let rows = number(work.candidates, &old.state, *now.offset());
@@ -62,6 +63,7 @@ pub fn rebuild(roots: &Roots, now: &str, zip_path_prefix: &str) -> Result<Rebuil
             .collect(),
         kept_aside,
         problems: work.problems,
+        left_out: work.left_out,
     })
 }
 
@@ -132,6 +134,7 @@ struct Work<'a> {
     prefix: &'a str,
     candidates: Vec<Candidate>,
     problems: Vec<String>,
+    left_out: Vec<String>,
 }
 
 impl Work<'_> {
@@ -153,8 +156,9 @@ impl Work<'_> {
                 continue;
             }
             if deleted(name) {
-                let problem = format!("{name}: was deleted, so it is left out; rename it to have it back");
-                self.problems.push(problem);
+                self.left_out.push(format!(
+                    "{name}: was deleted, so it is left out; rename it to have it back"
+                ));
                 continue;
             }
             self.unknown(name);

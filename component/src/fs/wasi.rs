@@ -29,10 +29,10 @@ impl Roots {
         for (name, root) in &self.0 {
             // "." has to be opened: the Node shim refuses to list the preopen itself.
             if path == name {
-                return open_dir(root, ".");
+                return open_dir(root, name, ".");
             }
             if let Some(rest) = path.strip_prefix(name.as_str()).and_then(|r| r.strip_prefix('/')) {
-                return open_dir(root, rest);
+                return open_dir(root, name, rest);
             }
         }
         Err(super::missing_preopen(path))
@@ -47,7 +47,11 @@ impl Default for Roots {
 
 /// An open directory.
 #[derive(Debug)]
-pub struct Dir(Descriptor);
+pub struct Dir {
+    descriptor: Descriptor,
+    // Preopen and path below it, for messages only.
+    path: String,
+}
 
 /// An open file.
 #[derive(Debug)]
@@ -90,7 +94,15 @@ fn stat_of(stat: &DescriptorStat) -> Stat {
     }
 }
 
-fn open_dir(root: &Descriptor, path: &str) -> Result<Dir> {
+/// A path below a directory as messages show it.
+fn below(dir: &str, path: &str) -> String {
+    match path {
+        "." => dir.to_owned(),
+        _ => format!("{dir}/{path}"),
+    }
+}
+
+fn open_dir(root: &Descriptor, shown: &str, path: &str) -> Result<Dir> {
     // MUTATE_DIRECTORY is what creating and renaming below it need; a read-only preopen refuses it, so it is
     // asked for first and done without when refused.
     let flags = DescriptorFlags::READ | DescriptorFlags::MUTATE_DIRECTORY;
@@ -103,8 +115,11 @@ fn open_dir(root: &Descriptor, path: &str) -> Result<Dir> {
                 DescriptorFlags::READ,
             )
         })
-        .map(Dir)
-        .map_err(|code| error("open", path, code))
+        .map(|descriptor| Dir {
+            descriptor,
+            path: below(shown, path),
+        })
+        .map_err(|code| error("open", &below(shown, path), code))
 }
 
 impl Dir {
@@ -113,7 +128,7 @@ impl Dir {
     /// # Errors
     /// What the file system says.
     pub fn open_dir(&self, path: &str) -> Result<Self> {
-        open_dir(&self.0, path)
+        open_dir(&self.descriptor, &self.path, path)
     }
 
     /// Opens a regular file for reading, without following a link in its last component.
@@ -122,17 +137,17 @@ impl Dir {
     /// What the file system says; `Io` for what is not a regular file.
     pub fn open(&self, path: &str) -> Result<File> {
         let descriptor = self
-            .0
+            .descriptor
             .open_at(
                 PathFlags::empty(),
                 path,
                 OpenFlags::empty(),
                 DescriptorFlags::READ,
             )
-            .map_err(|code| error("open", path, code))?;
+            .map_err(|code| error("open", &below(&self.path, path), code))?;
         Ok(File {
             descriptor,
-            name: path.to_owned(),
+            name: below(&self.path, path),
         })
     }
 
@@ -142,7 +157,7 @@ impl Dir {
     /// `AlreadyExists`, or what the file system says.
     pub fn create(&self, path: &str) -> Result<File> {
         let flags = DescriptorFlags::READ | DescriptorFlags::WRITE;
-        self.0
+        self.descriptor
             .open_at(
                 PathFlags::empty(),
                 path,
@@ -151,9 +166,9 @@ impl Dir {
             )
             .map(|descriptor| File {
                 descriptor,
-                name: path.to_owned(),
+                name: below(&self.path, path),
             })
-            .map_err(|code| error("create", path, code))
+            .map_err(|code| error("create", &below(&self.path, path), code))
     }
 
     /// What a path is, without following a link; `None` when there is nothing.
@@ -161,10 +176,10 @@ impl Dir {
     /// # Errors
     /// What the file system says, apart from "not found".
     pub fn stat(&self, path: &str) -> Result<Option<Stat>> {
-        match self.0.stat_at(PathFlags::empty(), path) {
+        match self.descriptor.stat_at(PathFlags::empty(), path) {
             Ok(stat) => Ok(Some(stat_of(&stat))),
             Err(ErrorCode::NoEntry) => Ok(None),
-            Err(code) => Err(error("stat", path, code)),
+            Err(code) => Err(error("stat", &below(&self.path, path), code)),
         }
     }
 
@@ -173,7 +188,10 @@ impl Dir {
     /// # Errors
     /// What the file system says of the directory itself.
     pub fn list(&self) -> Result<Vec<DirEntry>> {
-        let stream = self.0.read_directory().map_err(|code| error("list", ".", code))?;
+        let stream = self
+            .descriptor
+            .read_directory()
+            .map_err(|code| error("list", &below(&self.path, "."), code))?;
         let mut out = Vec::new();
         let mut odd = 0usize;
         loop {
@@ -193,7 +211,7 @@ impl Dir {
                         problem: Some(super::NOT_UTF8.to_owned()),
                     });
                 }
-                Err(code) => return Err(error("list", ".", code)),
+                Err(code) => return Err(error("list", &below(&self.path, "."), code)),
             }
         }
     }
@@ -203,9 +221,9 @@ impl Dir {
     /// # Errors
     /// What the file system says (absolute targets can't be read through WASI).
     pub fn read_link(&self, path: &str) -> Result<String> {
-        self.0
+        self.descriptor
             .readlink_at(path)
-            .map_err(|code| error("read link", path, code))
+            .map_err(|code| error("read link", &below(&self.path, path), code))
     }
 
     /// Creates a directory that must not exist.
@@ -213,9 +231,9 @@ impl Dir {
     /// # Errors
     /// `AlreadyExists`, or what the file system says.
     pub fn make_dir(&self, path: &str) -> Result<()> {
-        self.0
+        self.descriptor
             .create_directory_at(path)
-            .map_err(|code| error("create directory", path, code))
+            .map_err(|code| error("create directory", &below(&self.path, path), code))
     }
 
     /// Creates a symbolic link with a relative target.
@@ -223,9 +241,9 @@ impl Dir {
     /// # Errors
     /// `AlreadyExists`, or what the file system says.
     pub fn symlink(&self, target: &str, path: &str) -> Result<()> {
-        self.0
+        self.descriptor
             .symlink_at(target, path)
-            .map_err(|code| error("create link", path, code))
+            .map_err(|code| error("create link", &below(&self.path, path), code))
     }
 
     /// Renames within this directory; an existing `to` is replaced, as by POSIX `rename`.
@@ -233,9 +251,9 @@ impl Dir {
     /// # Errors
     /// What the file system says.
     pub fn rename(&self, from: &str, to: &str) -> Result<()> {
-        self.0
-            .rename_at(from, &self.0, to)
-            .map_err(|code| error("rename", from, code))
+        self.descriptor
+            .rename_at(from, &self.descriptor, to)
+            .map_err(|code| error("rename", &below(&self.path, from), code))
     }
 
     /// Removes a file.
@@ -243,9 +261,9 @@ impl Dir {
     /// # Errors
     /// What the file system says.
     pub fn unlink(&self, path: &str) -> Result<()> {
-        self.0
+        self.descriptor
             .unlink_file_at(path)
-            .map_err(|code| error("remove", path, code))
+            .map_err(|code| error("remove", &below(&self.path, path), code))
     }
 
     /// Makes the directory's own entries durable.
@@ -253,7 +271,9 @@ impl Dir {
     /// # Errors
     /// What the file system says.
     pub fn sync(&self) -> Result<()> {
-        self.0.sync().map_err(|code| error("sync", ".", code))
+        self.descriptor
+            .sync()
+            .map_err(|code| error("sync", &below(&self.path, "."), code))
     }
 }
 

@@ -294,11 +294,13 @@ pub(super) fn rebuild_report(report: RebuildReport) -> api::RebuildReport {
         backups,
         kept_aside,
         problems,
+        left_out,
     } = report;
     api::RebuildReport {
         backups: list(backups, backup),
         kept_aside,
         problems,
+        left_out,
     }
 }
 

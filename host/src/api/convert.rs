@@ -293,11 +293,13 @@ impl From<e::RebuildReport> for types::Rebuilt {
             backups,
             kept_aside,
             problems,
+            left_out,
         } = report;
         Self {
             backups: backups.into_iter().map(Into::into).collect(),
             kept_aside,
             problems,
+            left_out,
         }
     }
 }

@@ -260,6 +260,8 @@ pub struct Rebuilt {
     pub kept_aside: Option<String>,
     /// Archives that could not be read.
     pub problems: Vec<String>,
+    /// Archives of deleted backups, which were not taken in again.
+    pub left_out: Vec<String>,
 }
 
 /// `component`.

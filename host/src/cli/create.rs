@@ -29,7 +29,7 @@ pub(super) fn run(app: &App, args: Create) -> Result<Ended> {
     let outcome = backup::create(&ctx, &options, &mut control);
     bar.finish();
     match outcome? {
-        CreateOutcome::Created { report, pruned } => created(app, report, &pruned),
+        CreateOutcome::Created { report, pruned } => created(app, *report, &pruned),
         CreateOutcome::Planned { entries, skips } => {
             let entries = entries.into_iter().map(Into::into).collect();
             let plan = Plan {

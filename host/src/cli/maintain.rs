@@ -105,7 +105,7 @@ fn render(rebuilt: &Rebuilt) -> String {
     if let Some(name) = &rebuilt.kept_aside {
         out.push_str(&format!("the old catalog is kept as {}\n", escape(name)));
     }
-    for problem in &rebuilt.problems {
+    for problem in rebuilt.problems.iter().chain(&rebuilt.left_out) {
         out.push_str(&format!("not taken in: {}\n", escape(problem)));
     }
     out

@@ -63,7 +63,14 @@ impl<'a> Document<'a> {
         for error in errors {
             let line = error.span().map(|span| doc.line(span.start));
             // The parser's messages may span lines; the first says what is wrong.
-            let message = error.message().replace('\n', ", ");
+            let mut message = error.message().replace('\n', ", ");
+            // "duplicate key" alone does not say which one.
+            if let Some(what) = error.span().and_then(|span| text.get(span))
+                && !what.is_empty()
+                && what.len() < 100
+            {
+                message = format!("`{}`: {message}", what.escape_debug());
+            }
             doc.push(Problem {
                 key: String::new(),
                 line,

@@ -2,12 +2,12 @@
 
 use wasmtime::Trap;
 
-use super::sandbox::{Limits, State};
+use super::sandbox::{Limits, Places, State};
 use super::wit::types as wit;
 use crate::error::{Code, Error};
 
 /// An expected failure that the component reports.
-pub(super) fn reported(error: wit::Error) -> Error {
+pub(super) fn reported(error: wit::Error, places: &Places) -> Error {
     use wit::Error as E;
     let (code, detail) = match error {
         E::InvalidInput(d) => (Code::Usage, d),
@@ -29,7 +29,7 @@ pub(super) fn reported(error: wit::Error) -> Error {
         message,
         remedy,
     } = detail;
-    let subject = subject.map_or(String::new(), |s| format!(" {s}"));
+    let subject = subject.map_or(String::new(), |s| format!(" {}", places.real(&s)));
     Error {
         code,
         message: clean(&format!("{operation}{subject}: {message}")),
@@ -103,12 +103,15 @@ mod tests {
 
     #[test]
     fn a_reported_error_names_operation_subject_and_remedy_without_control_characters() {
-        let error = reported(wit::Error::NotFound(wit::ErrorDetail {
-            operation: "open".to_owned(),
-            subject: Some("a\x1b[2Jb\u{9b}ç".to_owned()),
-            message: "no such file".to_owned(),
-            remedy: Some("look\nagain".to_owned()),
-        }));
+        let error = reported(
+            wit::Error::NotFound(wit::ErrorDetail {
+                operation: "open".to_owned(),
+                subject: Some("a\x1b[2Jb\u{9b}ç".to_owned()),
+                message: "no such file".to_owned(),
+                remedy: Some("look\nagain".to_owned()),
+            }),
+            &Places::default(),
+        );
         assert_eq!(error.code, Code::NotFound);
         assert_eq!(error.message, "open a\\u{1b}[2Jb\\u{9b}ç: no such file");
         assert_eq!(error.remedy.as_deref(), Some("look\\nagain"));

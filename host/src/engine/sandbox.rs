@@ -2,7 +2,7 @@
 //! Nothing here knows of backups; `session` runs the component.
 
 use std::collections::BTreeSet;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::time::Duration;
 
 use wasmtime::component::{Component, HasData, Linker, ResourceTable};
@@ -135,12 +135,14 @@ pub(crate) fn linker(engine: &wasmtime::Engine, component: &Component) -> Result
     Ok(linker)
 }
 
-/// The names of the component's imports, with their versions.
+/// The names of the component's imports, with their versions. The types of the contract, which only name things,
+/// are none.
 pub(crate) fn imports(engine: &wasmtime::Engine, component: &Component) -> Vec<String> {
     component
         .component_type()
         .imports(engine)
         .map(|(name, _)| name.to_owned())
+        .filter(|name| interface(name) != "cofre:backup/types")
         .collect()
 }
 
@@ -230,9 +232,32 @@ impl Mounts {
         self.limits
     }
 
+    /// Where the preopens really are, for messages.
+    pub(crate) fn places(&self) -> Places {
+        let place = |(name, handle, _): &(String, OwnedFd, Access)| {
+            (name.clone(), crate::fsutil::fd_path(handle.as_fd()))
+        };
+        Places(self.directories.iter().map(place).collect())
+    }
+
     fn mount(mut self, name: String, directory: OwnedFd, access: Access) -> Self {
         self.directories.push((name, directory, access));
         self
+    }
+}
+
+/// Preopen names and the real paths behind them. The component knows only the former, people only the latter.
+#[derive(Debug, Default)]
+pub(crate) struct Places(Vec<(String, String)>);
+
+impl Places {
+    /// A path of the component as people know it.
+    pub(crate) fn real(&self, path: &str) -> String {
+        let real = self.0.iter().find_map(|(name, real)| {
+            let below = path.strip_prefix(name.as_str())?;
+            (below.is_empty() || below.starts_with('/')).then(|| format!("{real}{below}"))
+        });
+        real.unwrap_or_else(|| path.to_owned())
     }
 }
 

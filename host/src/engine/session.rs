@@ -13,7 +13,7 @@ use wasmtime::component::ResourceAny;
 use wasmtime::{Store, UpdateDeadline};
 
 use super::bindings::Backup;
-use super::sandbox::{self, Limits, Mounts, State};
+use super::sandbox::{self, Limits, Mounts, Places, State};
 use super::{Engine, failure, wit};
 use crate::error::{Code, Error, Result};
 
@@ -35,6 +35,7 @@ pub struct Session {
     thread: Option<JoinHandle<()>>,
     interrupt: Arc<AtomicBool>,
     ended: Option<Error>,
+    places: Places,
 }
 
 /// What the thread does for the caller.
@@ -101,6 +102,7 @@ impl Guest {
 impl Session {
     pub(super) fn start(engine: Engine, mounts: Mounts) -> Result<Self> {
         let limits = mounts.session_limits();
+        let places = mounts.places();
         let interrupt = Arc::new(AtomicBool::new(false));
         let (commands, inbox) = mpsc::channel::<Command>();
         let (reply, started) = mpsc::sync_channel(1);
@@ -128,6 +130,7 @@ impl Session {
             thread: Some(thread),
             interrupt,
             ended: None,
+            places,
         };
         session.wait("start", &started)??;
         Ok(session)
@@ -159,7 +162,7 @@ impl Session {
         }
         match self.wait(operation, &answer)? {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(failure::reported(error)),
+            Ok(Err(error)) => Err(failure::reported(error, &self.places)),
             Err(error) => Err(self.end(error)),
         }
     }
