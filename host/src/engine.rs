@@ -28,6 +28,7 @@ mod bindings;
 mod compile;
 mod failure;
 mod load;
+mod open;
 mod operations;
 mod output;
 mod sandbox;

@@ -93,7 +93,11 @@ fn same_database(original: &Path, dump: &Path) {
     let tables = ask(original, "SELECT name FROM sqlite_schema WHERE type = 'table'");
     assert!(tables.lines().count() >= 6, "{tables}");
     for table in tables.lines() {
-        let rows = format!(".mode quote\nSELECT * FROM \"{table}\" ORDER BY 1, 2");
+        let columns = ask(
+            original,
+            &format!("SELECT group_concat('quote(\"' || name || '\")') FROM pragma_table_info('{table}')"),
+        );
+        let rows = format!("SELECT {} FROM \"{table}\" ORDER BY 1, 2", columns.trim());
         assert_eq!(ask(original, &rows), ask(&loaded, &rows), "rows of {table}");
     }
     assert_eq!(

@@ -14,6 +14,7 @@ use wasmtime_wasi::p2::bindings::sync as wasi;
 use wasmtime_wasi::random::{WasiRandom, WasiRandomView as _};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
 
+use super::open;
 use super::output::{GuestLog, LogStream};
 use crate::error::{Code, Error, Result};
 
@@ -77,7 +78,8 @@ const ALLOWED: &[(&str, Link)] = &[
         wasi::filesystem::preopens::add_to_linker::<_, WasiFilesystem>(l, State::filesystem)
     }),
     ("wasi:filesystem/types", |l| {
-        wasi::filesystem::types::add_to_linker::<_, WasiFilesystem>(l, State::filesystem)
+        wasi::filesystem::types::add_to_linker::<_, WasiFilesystem>(l, State::filesystem)?;
+        open::add_to_linker(l)
     }),
     ("wasi:io/error", |l| {
         wasi::io::error::add_to_linker::<_, Table>(l, State::table)
