@@ -203,14 +203,14 @@ fn a_missing_or_empty_source_is_an_error_unless_it_may_be_empty() {
     let mut gone = source("s", Inventory::Scan);
     gone.root = "/sources/other".to_owned();
     let e = run(dir.path(), gone).unwrap_err();
-    assert_eq!(e.kind, ErrorKind::InvalidInput);
+    assert_eq!(e.kind, ErrorKind::SourceMissing);
     assert!(e.to_string().contains("/sources/other"), "{e}");
 
     let mut empty = source("s", Inventory::Scan);
     empty.root = "/sources/s/empty".to_owned();
     assert_eq!(
         run(dir.path(), empty.clone()).unwrap_err().kind,
-        ErrorKind::InvalidInput
+        ErrorKind::SourceMissing
     );
     empty.allow_empty = true;
     assert_eq!(paths(&run(dir.path(), empty).unwrap()), ["s"]);
