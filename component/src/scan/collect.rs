@@ -7,6 +7,7 @@ use super::filter::{self, Filter};
 use super::{Item, ItemKind, NO_MODE, NO_TIME, invalid, missing};
 use crate::archive::entry_path;
 use crate::archive::writer::PATH_MAX;
+use crate::entries::MAX_TARGET;
 use crate::error::Result;
 use crate::fs::{Dir, FileKind};
 use crate::types::{Kind, Observation, Skip};
@@ -89,6 +90,12 @@ impl Collector<'_> {
                 return Ok(());
             }
             self.has_content = true;
+        }
+        if let Some(target) = &target
+            && (target.is_empty() || target.len() > MAX_TARGET || target.contains('\0'))
+        {
+            let message = "the link's target is empty, too long or contains a NUL, so it could not be restored";
+            return Err(invalid(&full, message));
         }
         let size = match kind {
             ItemKind::File => seen.size,

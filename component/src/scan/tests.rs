@@ -249,12 +249,31 @@ fn folders_that_collide_or_are_reserved_are_refused() {
 #[test]
 fn a_path_seen_twice_or_below_a_file_is_refused() {
     let dir = tree();
-    for (a, b) in [("f", "f"), ("f", "f/g")] {
+    for (a, b) in [("f", "f"), ("f", "f/g"), ("f", "f/g/h")] {
         let list = vec![seen(a, Kind::File), seen("f.x", Kind::File), seen(b, Kind::File)];
         let e = run(dir.path(), source("s", Inventory::Observed(list))).unwrap_err();
         assert_eq!(e.kind, ErrorKind::InvalidInput);
         assert!(e.subject.unwrap().starts_with("s/f"));
     }
+}
+
+#[test]
+fn a_link_that_could_not_be_restored_is_refused() {
+    let dir = tree();
+    for target in ["", "a\0b", &"x".repeat(4096)] {
+        let list = vec![seen("l", Kind::Symlink(target.to_owned()))];
+        let e = run(dir.path(), source("s", Inventory::Observed(list))).unwrap_err();
+        assert_eq!((e.kind, e.subject.as_deref()), (ErrorKind::InvalidInput, Some("s/l")));
+    }
+}
+
+#[test]
+fn more_names_than_an_archive_may_have_are_refused_before_anything_is_written() {
+    let dir = tree();
+    let folder = vec!["d".repeat(250); 250].join("/");
+    let list = (0..1700).map(|n| seen(&format!("{folder}/{n}"), Kind::File));
+    let e = run(dir.path(), source("s", Inventory::Observed(list.collect()))).unwrap_err();
+    assert_eq!(e.kind, ErrorKind::Unsupported, "{e}");
 }
 
 #[test]
