@@ -107,6 +107,10 @@ impl Old {
             }
             Err(e) => return Err(e),
         };
+        let state = state.map(|mut state| {
+            state.tame();
+            state
+        });
         Ok(Self {
             rows,
             is_good,
@@ -252,7 +256,7 @@ fn number(mut candidates: Vec<Candidate>, state: &State, offset: FixedOffset) ->
             .wanted
             .iter()
             .copied()
-            .find(|id| *id <= parse::MAX_ID && !used.contains(id));
+            .find(|id| *id <= parse::SANE_ID && !used.contains(id));
         match free {
             Some(id) => {
                 used.insert(id);

@@ -214,6 +214,23 @@ fn an_id_that_two_rows_or_archives_claim_is_given_once() {
 }
 
 #[test]
+fn an_id_that_leaves_none_for_the_next_run_is_replaced() {
+    let huge = row((1 << 53) - 1, "2024-02-02T02:00:00");
+    let mut rows = [row(2, "2024-01-01T02:00:00"), huge];
+    let folder = complete(&mut rows);
+    // Changing something else keeps the catalog readable.
+    crate::pin::pin(&folder.roots, 2, true).unwrap();
+    assert_eq!(folder.ids(), [2, (1 << 53) - 1]);
+    for (history, id) in [(folder.read(HISTORY_NAME), 3), (String::new(), 4)] {
+        folder.write(HISTORY_NAME, history.as_bytes());
+        run_it(&folder);
+        assert_eq!(folder.ids(), [2, id]);
+        let next = folder.catalog().append(|id| row(id, "2024-03-01T02:00:00")).id;
+        assert_eq!(next, id + 1);
+    }
+}
+
+#[test]
 fn a_renamed_archive_is_told_and_does_not_take_the_id_of_the_other() {
     let mut rows = three();
     let folder = complete(&mut rows);
