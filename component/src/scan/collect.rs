@@ -94,7 +94,8 @@ impl Collector<'_> {
         if let Some(target) = &target
             && (target.is_empty() || target.len() > MAX_TARGET || target.contains('\0'))
         {
-            let message = "the link's target is empty, too long or contains a NUL, so it could not be restored";
+            let message =
+                "the link's target is empty, too long or contains a NUL, so it could not be restored";
             return Err(invalid(&full, message));
         }
         let size = match kind {

@@ -263,7 +263,10 @@ fn a_link_that_could_not_be_restored_is_refused() {
     for target in ["", "a\0b", &"x".repeat(4096)] {
         let list = vec![seen("l", Kind::Symlink(target.to_owned()))];
         let e = run(dir.path(), source("s", Inventory::Observed(list))).unwrap_err();
-        assert_eq!((e.kind, e.subject.as_deref()), (ErrorKind::InvalidInput, Some("s/l")));
+        assert_eq!(
+            (e.kind, e.subject.as_deref()),
+            (ErrorKind::InvalidInput, Some("s/l"))
+        );
     }
 }
 
