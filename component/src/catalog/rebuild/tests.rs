@@ -174,6 +174,18 @@ fn deleted_backups_do_not_come_back_and_their_ids_stay_used() {
 }
 
 #[test]
+fn what_an_interrupted_delete_left_is_told_before_the_next_run_removes_it() {
+    let mut rows = three();
+    let folder = complete(&mut rows);
+    let mut catalog = folder.catalog();
+    catalog.remove(5).unwrap();
+    catalog.publish(&folder.dir()).unwrap();
+    let report = run_it(&folder);
+    assert!(report.left_out[0].contains("the next run removes"), "{report:?}");
+    assert_eq!(folder.ids(), [2, 6]);
+}
+
+#[test]
 fn unreadable_archives_are_named_and_a_row_that_could_be_saved_stays() {
     let mut rows = three();
     let folder = complete(&mut rows);
