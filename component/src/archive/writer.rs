@@ -8,6 +8,7 @@
 use sha2::{Digest, Sha256};
 
 use super::codec::Method;
+use crate::checksum::hex;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::File;
 
@@ -243,12 +244,7 @@ impl ZipWriter {
         self.file.sync()?;
         Ok(Finished {
             size: self.written,
-            sha256: self
-                .hash
-                .finalize()
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect(),
+            sha256: hex(&self.hash.finalize()),
         })
     }
 

@@ -166,7 +166,9 @@ impl Work<'_> {
             }
             if let Some(pending) = deleted.get(name) {
                 self.left_out.push(if *pending {
-                    format!("{name}: was deleted, and the next run removes its file; rename it now to keep it")
+                    format!(
+                        "{name}: was deleted, and the next run removes its file; rename it now to keep it"
+                    )
                 } else {
                     format!("{name}: was deleted, so it is left out; rename it to have it back")
                 });
