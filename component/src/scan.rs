@@ -223,7 +223,8 @@ impl Scanner {
             .skips
             .sort_by(|a, b| a.path.as_bytes().cmp(b.path.as_bytes()));
         check_tree(&selection.items)?;
-        check_size(&selection.items)?;
+        let names = selection.items.iter().map(|item| item.path.len()).sum();
+        check_size(selection.items.len(), names)?;
         Ok(selection)
     }
 }
@@ -276,9 +277,8 @@ fn check_tree(items: &[Item]) -> Result<()> {
 }
 
 /// Refuses what the reader would: a backup that can't be verified or restored is none.
-fn check_size(items: &[Item]) -> Result<()> {
-    let entries = items.len() as u64 + 1;
-    let names: usize = items.iter().map(|item| item.path.len()).sum();
+fn check_size(items: usize, names: usize) -> Result<()> {
+    let entries = items as u64 + 1;
     if entries <= MAX_ENTRIES && names + MANIFEST_NAME.len() <= MAX_NAMES {
         return Ok(());
     }

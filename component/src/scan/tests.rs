@@ -271,20 +271,22 @@ fn a_link_that_could_not_be_restored_is_refused() {
 }
 
 #[test]
-fn more_names_than_an_archive_may_have_are_refused_before_anything_is_written() {
-    let dir = tree();
-    let folder = vec!["d".repeat(250); 250].join("/");
-    let list = (0..1700).map(|n| seen(&format!("{folder}/{n}"), Kind::File));
-    let e = run(dir.path(), source("s", Inventory::Observed(list.collect()))).unwrap_err();
-    assert_eq!(e.kind, ErrorKind::Unsupported, "{e}");
+fn more_than_an_archive_may_have_is_refused() {
+    check_size(999_999, 1 << 20).unwrap();
+    for (items, names) in [(1_000_000, 1 << 20), (200_000, 96 << 20)] {
+        let e = check_size(items, names).unwrap_err();
+        assert_eq!(e.kind, ErrorKind::Unsupported, "{e}");
+    }
 }
 
 #[test]
-fn a_path_that_no_zip_can_hold_is_skipped_by_name() {
+fn a_path_that_no_restore_could_create_is_skipped_by_name() {
     let dir = tree();
+    let fits = "d".repeat(4093); // `s/` comes before it
     let long = vec!["d".repeat(200); 400].join("/");
-    let list = vec![seen("f", Kind::File), seen(&long, Kind::File)];
-    let selection = run(dir.path(), source("s", Inventory::Observed(list))).unwrap();
+    let list = [&fits, &format!("{fits}d"), &long].map(|path| seen(path, Kind::Directory));
+    let selection = run(dir.path(), source("s", Inventory::Observed(list.into()))).unwrap();
     assert_eq!(selection.items.len(), 2);
-    assert!(selection.skips[0].missing && selection.skips[0].path.len() < 300);
+    assert_eq!(selection.skips.len(), 2);
+    assert!(selection.skips.iter().all(|s| s.missing && s.path.len() < 5000));
 }
