@@ -16,6 +16,8 @@ pub mod writer;
 mod zstd;
 
 pub use directory::EntryView;
+pub(crate) use directory::MAX_NAMES;
+pub(crate) use ends::MAX_ENTRIES;
 pub use entry_reader::EntryReader;
 pub use reader::ArchiveReader;
 pub use writer::EntryKind;

@@ -54,9 +54,8 @@ impl Opened {
         while self.at - begin < budget.max(1) {
             self.file.read_at(&mut self.piece, READ_SIZE, self.at)?;
             if self.piece.is_empty() {
-                let sum = self.hash.finalize_reset();
-                let text = sum.iter().map(|b| format!("{b:02x}")).collect();
-                return Ok((self.at - begin, Some(text)));
+                let sum = hex(&self.hash.finalize_reset());
+                return Ok((self.at - begin, Some(sum)));
             }
             self.hash.update(&self.piece);
             self.at += self.piece.len() as u64;
@@ -88,6 +87,11 @@ impl Opened {
     pub(crate) fn is_known(&self) -> bool {
         self.in_catalog.is_some() || self.in_sidecar.is_some()
     }
+}
+
+/// A checksum as it is written: in lower-case hexadecimal.
+pub(crate) fn hex(sum: &[u8]) -> String {
+    sum.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The row `id`, which has to have its archive in the folder.

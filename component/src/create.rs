@@ -9,9 +9,9 @@ mod pack;
 
 use crate::archive::codec::Codec;
 use crate::archive::writer::{Finished, ZipWriter};
-use crate::catalog::{Catalog, Record, Status, time};
+use crate::catalog::{Catalog, Record, Status, sidecar, time};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{self, BACKUPS, Dir, Roots};
+use crate::fs::{BACKUPS, Dir, Roots};
 use crate::manifest::MANIFEST_NAME;
 use crate::run;
 use crate::scan::{self, Item, ItemKind, Scanner};
@@ -159,7 +159,7 @@ impl CreateJob {
         };
         if let Some(row) = &self.row {
             // Before the catalog is touched: on a full disk its room is what the catalog needs.
-            let _ = roots.open(BACKUPS)?.unlink_if_exists(&partial_name(row));
+            let _ = roots.open(BACKUPS)?.unlink_if_exists(&row.partial_name());
         }
         run::fail(roots, id, message, cancelled, now).map(drop)
     }
@@ -257,7 +257,7 @@ impl CreateJob {
         for skip in selection.skips.iter().take(LOG_LIMIT) {
             self.log(files::skip_line(skip));
         }
-        let file = roots.open(BACKUPS)?.create(&partial_name(self.row()?))?;
+        let file = roots.open(BACKUPS)?.create(&self.row()?.partial_name())?;
         let packer = Packer::new(ZipWriter::new(file), codec);
         let files = Files::new(selection, packer);
         self.files_total = files.total;
@@ -272,7 +272,7 @@ impl CreateJob {
         let (described, archive) = info.finish()?;
         let dir = roots.open(BACKUPS)?;
         move_into_place(&dir, &open)?;
-        publish_sidecar(&dir, &open, &archive)?;
+        sidecar::publish(&dir, &open.name, &archive.sha256)?;
         let row = run::finish(roots, closed(&open, &described, &archive, now)?)?;
         Ok(CreateReport {
             backup: Backup {
@@ -296,10 +296,6 @@ struct Described {
     changed_paths: Vec<String>,
 }
 
-fn partial_name(row: &Record) -> String {
-    format!(".{}.partial", row.archive_name())
-}
-
 fn move_into_place(dir: &Dir, row: &Record) -> Result<()> {
     let name = row.archive_name();
     if dir.stat(&name)?.is_some() {
@@ -311,13 +307,8 @@ fn move_into_place(dir: &Dir, row: &Record) -> Result<()> {
         .about(name)
         .remedy("move it away and run again"));
     }
-    dir.rename(&partial_name(row), &name)?;
+    dir.rename(&row.partial_name(), &name)?;
     dir.sync()
-}
-
-fn publish_sidecar(dir: &Dir, row: &Record, archive: &Finished) -> Result<()> {
-    let line = format!("{}  {}\n", archive.sha256, row.archive_name());
-    fs::publish(dir, &row.sidecar_name(), line.as_bytes())
 }
 
 /// The row of a run that has published its archive.

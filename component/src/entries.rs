@@ -11,7 +11,7 @@ use crate::manifest::{MANIFEST_NAME, ManifestEntry, parse_crc, parse_mode, parse
 use crate::types::{Backup, BackupDetails, Entry, Kind};
 
 /// Longest target of a link in bytes, one less than Linux's `PATH_MAX`.
-const MAX_TARGET: usize = 4095;
+pub(crate) const MAX_TARGET: usize = 4095;
 
 /// The entries of the backup `id` after the path `after` (all of them for `None`), in archive order, at most
 /// `limit`. Links whose target is absolute are among them, though only recorded: their `compressed_size` is 0.

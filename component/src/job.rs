@@ -8,9 +8,6 @@ use crate::restore::RestoreJob;
 use crate::types::{CreateReport, CreateRequest, Progress, RestoreReport, RestoreRequest, VerifyReport};
 use crate::verify::VerifyJob;
 
-/// What a plain function works on between two looks at whether it is done.
-const WHOLE: u64 = u64::MAX;
-
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
@@ -101,18 +98,6 @@ impl Job {
             Work::Create(mut job) => job.cancel(roots, now),
             // They have written nothing but into the target, which is the host's to throw away.
             Work::Verify(_) | Work::Restore(_) | Work::Ended => Ok(()),
-        }
-    }
-
-    /// Steps to the end; what the plain functions do.
-    ///
-    /// # Errors
-    /// What the operation says.
-    pub fn run_to_end(mut self, roots: &Roots) -> Result<Outcome> {
-        loop {
-            if let (_, Some(outcome)) = self.step(roots, WHOLE, None)? {
-                return Ok(outcome);
-            }
         }
     }
 }

@@ -12,7 +12,7 @@ use serde_json::Map;
 
 use crate::catalog::{Catalog, Record, Status, names, time};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{BACKUPS, Dir, Roots};
+use crate::fs::{BACKUPS, Roots};
 use crate::types::{RunRequest, Skip};
 
 /// Longest plan, in characters.
@@ -87,7 +87,7 @@ pub fn fail(roots: &Roots, id: u64, message: &str, cancelled: bool, now: Option<
     if row.status != Status::InProgress {
         return Ok(row);
     }
-    remove_partial(&dir, &row)?;
+    dir.unlink_if_exists(&row.partial_name())?;
     let status = if cancelled {
         Status::Cancelled
     } else {
@@ -123,11 +123,6 @@ pub(crate) fn close(row: &Record, status: Status, message: &str) -> Record {
         error: Some(message.chars().take(MAX_ERROR).collect()),
         ..row.clone()
     }
-}
-
-/// Removes the half-written archive of a run.
-fn remove_partial(dir: &Dir, row: &Record) -> Result<()> {
-    dir.unlink_if_exists(&format!(".{}.partial", row.archive_name()))
 }
 
 /// A row with nothing in it.

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use collect::Collector;
 pub use filter::Filter;
 
-use crate::archive::entry_path;
+use crate::archive::{MAX_ENTRIES, MAX_NAMES, entry_path};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{Dir, FileKind, Roots};
 use crate::manifest::MANIFEST_NAME;
@@ -212,7 +212,8 @@ impl Scanner {
     /// The whole table.
     ///
     /// # Errors
-    /// `InvalidInput` when a path is there twice, or below something that is not a directory.
+    /// `InvalidInput` when a path is there twice, or below something that is not a directory; `Unsupported` for
+    /// more than an archive that cofre reads may have.
     pub fn finish(self) -> Result<Selection> {
         let mut selection = self.selection;
         selection
@@ -222,6 +223,8 @@ impl Scanner {
             .skips
             .sort_by(|a, b| a.path.as_bytes().cmp(b.path.as_bytes()));
         check_tree(&selection.items)?;
+        let names = selection.items.iter().map(|item| item.path.len()).sum();
+        check_size(selection.items.len(), names)?;
         Ok(selection)
     }
 }
@@ -244,27 +247,49 @@ fn open_root(roots: &Roots, source: &Source) -> Result<Dir> {
 
 /// Refuses what could not be extracted again: one path twice, or a file with something below it.
 fn check_tree(items: &[Item]) -> Result<()> {
-    let mut last_parent: Option<&str> = None;
+    let mut last_parent = "";
     for (i, item) in items.iter().enumerate() {
         if i > 0 && items[i - 1].path == item.path {
             return Err(invalid(&item.path, "the path was observed twice"));
         }
         let parent = filter::parent(&item.path);
-        if parent.is_empty() || last_parent == Some(parent) {
+        if last_parent == parent {
             continue;
         }
-        last_parent = Some(parent);
-        let found = items[..i].binary_search_by(|other| other.path.as_bytes().cmp(parent.as_bytes()));
-        if let Ok(at) = found
-            && items[at].kind != ItemKind::Directory
-        {
-            return Err(invalid(
-                &item.path,
-                "the path lies below something that is not a directory",
-            ));
+        last_parent = parent;
+        let mut folder = parent;
+        while !folder.is_empty() {
+            let found = items[..i].binary_search_by(|other| other.path.as_bytes().cmp(folder.as_bytes()));
+            match found.map(|at| items[at].kind) {
+                // What is above it was looked at when it was its own turn.
+                Ok(ItemKind::Directory) => break,
+                Ok(_) => {
+                    return Err(invalid(
+                        &item.path,
+                        "the path lies below something that is not a directory",
+                    ));
+                }
+                Err(_) => folder = filter::parent(folder),
+            }
         }
     }
     Ok(())
+}
+
+/// Refuses what the reader would: a backup that can't be verified or restored is none.
+fn check_size(items: usize, names: usize) -> Result<()> {
+    let entries = items as u64 + 1;
+    if entries <= MAX_ENTRIES && names + MANIFEST_NAME.len() <= MAX_NAMES {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Unsupported,
+        "read sources",
+        format!(
+            "{entries} entries with {names} bytes of names are more than the {MAX_ENTRIES} and {MAX_NAMES} of an archive"
+        ),
+    )
+    .remedy("exclude what need not be kept, or make several backups"))
 }
 
 #[cfg(test)]

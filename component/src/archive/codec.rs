@@ -11,6 +11,9 @@ use crate::types::Compression;
 /// 128 MiB and tables of several times that), and readers would need that window too.
 const ZSTD_MAX: u8 = 19;
 
+/// More than deflate holds back: its window, and the block that it is writing.
+const WAITING_MAX: usize = 512 * 1024;
+
 /// How an entry's bytes are stored, as ZIP numbers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u16)]
@@ -191,7 +194,12 @@ impl Codec {
     pub fn sync(&mut self, out: &mut Vec<u8>) -> Result<()> {
         match &mut self.0 {
             State::Store => Ok(()),
-            State::Deflate(state) => state.feed(&[], out, FlushCompress::Sync),
+            State::Deflate(state) => {
+                // With room for all that can be waiting, since a flush that ends just where the room does is
+                // written twice, and the bytes would depend on the capacity of `out`.
+                out.reserve(WAITING_MAX);
+                state.feed(&[], out, FlushCompress::Sync)
+            }
             State::Zstd(state) => state.flush(out).map_err(failed),
         }
     }
@@ -362,6 +370,23 @@ mod tests {
                 fresh.whole(&plain, &mut b).unwrap()
             );
             assert!(a == b, "{compression:?} {level}");
+        }
+    }
+
+    #[test]
+    fn the_room_in_the_output_does_not_show_in_the_bytes() {
+        let six_bits: Vec<u8> = noise(16_400).iter().map(|b| b & 0x3f).collect();
+        let synced = |length: usize, capacity: usize| {
+            let mut codec = Codec::new(Compression::Deflate, 6).unwrap();
+            let mut out = Vec::with_capacity(capacity);
+            codec.begin();
+            codec.push(&six_bits[..length], &mut out).unwrap();
+            codec.sync(&mut out).unwrap();
+            codec.end(&mut out).unwrap();
+            out
+        };
+        for length in (16_100..16_400).step_by(3) {
+            assert!(synced(length, 0) == synced(length, 1 << 20), "{length}");
         }
     }
 

@@ -18,7 +18,7 @@ use crate::fs::{File, READ_SIZE};
 use crate::manifest::MANIFEST_NAME;
 
 /// Most bytes that all names together may have.
-const MAX_NAMES: usize = 96 << 20;
+pub(crate) const MAX_NAMES: usize = 96 << 20;
 
 const CENTRAL: u32 = 0x0201_4b50;
 /// Length of a central header without name, extra field and comment.

@@ -8,7 +8,7 @@ use super::window::Window;
 use crate::error::Result;
 
 /// Most entries that an archive may have, so that the table fits the sandbox's memory.
-const MAX_ENTRIES: u64 = 1_000_000;
+pub(crate) const MAX_ENTRIES: u64 = 1_000_000;
 
 const END: u32 = 0x0605_4b50;
 const END_SIZE: usize = 22;

@@ -327,6 +327,9 @@ fn damaged_and_newer_manifests_are_errors() {
             .message
             .contains("entries")
     );
+    let loud = with_manifest("x", &[], |m| m["status"] = "\u{1b}[31m\n".into());
+    let e = open(&loud).unwrap().manifest().unwrap_err();
+    assert!(!e.message.contains(char::is_control), "{e}");
     let deep = manifest_error(&format!("{{\"a\":{}", "[".repeat(100_000)));
     assert_eq!(deep.kind, ErrorKind::Corrupt);
 }

@@ -8,7 +8,8 @@
 use sha2::{Digest, Sha256};
 
 use super::codec::Method;
-use crate::error::Result;
+use crate::checksum::hex;
+use crate::error::{Error, ErrorKind, Result};
 use crate::fs::File;
 
 mod headers;
@@ -157,8 +158,8 @@ impl ZipWriter {
     pub fn begin(&mut self, meta: &Meta<'_>, method: Method, size_hint: u64) -> Result<()> {
         self.flush()?;
         let start = self.written;
-        // What does not compress grows a little: 5 bytes for 16 KiB is deflate's worst.
-        let zip64 = size_hint.saturating_add(size_hint / 1000).saturating_add(4096) >= self.zip64_from;
+        // What does not compress grows: at level 1 deflate has fixed codes only, of up to 9 bits for a byte.
+        let zip64 = size_hint.saturating_add(size_hint / 7).saturating_add(4096) >= self.zip64_from;
         let fixed = Fixed::new(meta, method, true, zip64);
         let hash_before = self.hash.clone();
         fixed.local(meta.path, Sizes::default(), &mut self.buffer);
@@ -194,13 +195,18 @@ impl ZipWriter {
     /// Ends the entry begun last; `size` and `crc32` are those of its plain content.
     ///
     /// # Errors
-    /// What writing says.
+    /// What writing says; `Io` for an entry that needs ZIP64 fields though its hint said otherwise.
     pub fn end(&mut self, size: u64, crc32: u32) -> Result<()> {
         let Some(open) = self.open.take() else {
             return Ok(());
         };
         let stored = self.position() - open.data;
         let sizes = Sizes { crc32, size, stored };
+        if !open.zip64 && size.max(stored) >= self.zip64_from {
+            // Its header is written and promises 32 bits: going on would publish an archive that nobody can read.
+            let message = "an entry became larger than was said when it was begun";
+            return Err(Error::new(ErrorKind::Io, "write archive", message).about(&*open.path));
+        }
         let mut descriptor = Vec::with_capacity(24);
         sizes.descriptor(open.zip64, &mut descriptor);
         self.append(&descriptor)?;
@@ -238,12 +244,7 @@ impl ZipWriter {
         self.file.sync()?;
         Ok(Finished {
             size: self.written,
-            sha256: self
-                .hash
-                .finalize()
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect(),
+            sha256: hex(&self.hash.finalize()),
         })
     }
 

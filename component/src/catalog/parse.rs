@@ -19,6 +19,10 @@ pub(super) const LIMIT: u64 = 64 << 20;
 /// Largest id: what JavaScript clients can still tell apart.
 pub(super) const MAX_ID: u64 = (1 << 53) - 1;
 
+/// Largest id that `rebuild` takes over: nothing of ours counts that far, and one at [`MAX_ID`] would leave no
+/// id for the next run.
+pub(super) const SANE_ID: u64 = MAX_ID / 2;
+
 /// The error for a catalog that breaks a rule.
 pub(super) fn invalid(message: impl Into<String>) -> Error {
     Error::new(

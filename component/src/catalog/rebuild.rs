@@ -107,6 +107,10 @@ impl Old {
             }
             Err(e) => return Err(e),
         };
+        let state = state.map(|mut state| {
+            state.tame();
+            state
+        });
         Ok(Self {
             rows,
             is_good,
@@ -150,15 +154,24 @@ impl Work<'_> {
             }
             self.saved(row, archives.contains(row.name.as_str()));
         }
-        let deleted = |name: &str| old.state.tombstones.iter().any(|t| t.name == name);
+        let deleted: HashMap<&str, bool> = old
+            .state
+            .tombstones
+            .iter()
+            .map(|t| (t.name.as_str(), t.pending))
+            .collect();
         for name in store::archives_in(files) {
             if seen.contains_key(name) {
                 continue;
             }
-            if deleted(name) {
-                self.left_out.push(format!(
-                    "{name}: was deleted, so it is left out; rename it to have it back"
-                ));
+            if let Some(pending) = deleted.get(name) {
+                self.left_out.push(if *pending {
+                    format!(
+                        "{name}: was deleted, and the next run removes its file; rename it now to keep it"
+                    )
+                } else {
+                    format!("{name}: was deleted, so it is left out; rename it to have it back")
+                });
                 continue;
             }
             self.unknown(name);
@@ -252,7 +265,7 @@ fn number(mut candidates: Vec<Candidate>, state: &State, offset: FixedOffset) ->
             .wanted
             .iter()
             .copied()
-            .find(|id| *id <= parse::MAX_ID && !used.contains(id));
+            .find(|id| *id <= parse::SANE_ID && !used.contains(id));
         match free {
             Some(id) => {
                 used.insert(id);

@@ -84,6 +84,12 @@ impl Record {
         format!("{}.zip", self.name)
     }
 
+    /// File name of the archive while it is written.
+    #[must_use]
+    pub fn partial_name(&self) -> String {
+        format!(".{}.partial", self.archive_name())
+    }
+
     /// File name of the checksum file beside the archive.
     #[must_use]
     pub fn sidecar_name(&self) -> String {

@@ -3,6 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use super::names;
+use crate::checksum::hex;
 use crate::error::{ErrorKind, Result};
 use crate::fs::{self, Dir, READ_SIZE};
 
@@ -61,7 +62,7 @@ pub fn compute(dir: &Dir, name: &str) -> Result<String> {
     loop {
         file.read_at(&mut piece, READ_SIZE, offset)?;
         if piece.is_empty() {
-            return Ok(hash.finalize().iter().map(|b| format!("{b:02x}")).collect());
+            return Ok(hex(&hash.finalize()));
         }
         hash.update(&piece);
         offset += piece.len() as u64;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::names;
-use super::parse::{MAX_ID, shorten};
+use super::parse::{MAX_ID, SANE_ID, shorten};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{self, Dir};
 
@@ -119,9 +119,19 @@ impl State {
         self.tombstones.drain(..over);
     }
 
-    /// Raises the next id above `id`.
+    /// Forgets ids beyond what is sane, so that there are enough left to give out; for `rebuild`.
+    pub(super) fn tame(&mut self) {
+        if self.next_id > SANE_ID {
+            self.next_id = 1;
+        }
+        for t in self.tombstones.iter_mut().filter(|t| t.id > SANE_ID) {
+            t.id = 0; // the name is what matters
+        }
+    }
+
+    /// Raises the next id above `id`, where there is one above it.
     pub(super) fn see_id(&mut self, id: u64) {
-        self.next_id = self.next_id.max(id.saturating_add(1));
+        self.next_id = self.next_id.max(id.saturating_add(1)).min(MAX_ID);
     }
 }
 

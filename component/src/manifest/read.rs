@@ -9,6 +9,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, IntoDeserializer, Map
 use serde::{Deserialize, de};
 
 use super::{MANIFEST_FORMAT, MANIFEST_NAME, ManifestEntry, ManifestHeader};
+use crate::archive::reader::shown;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Reads a manifest; each of its rows is given to `row`. `None` for a JSON object that is not cofre's (the
@@ -32,7 +33,8 @@ pub fn read_manifest(
         (Err(e), None) => Err(Error::new(
             ErrorKind::Corrupt,
             "read manifest",
-            format!("{MANIFEST_NAME} is damaged: {e}"),
+            // It may quote what the manifest says.
+            format!("{MANIFEST_NAME} is damaged: {}", shown(&e.to_string())),
         )),
     }
 }

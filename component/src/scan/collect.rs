@@ -6,10 +6,13 @@ use std::collections::BTreeSet;
 use super::filter::{self, Filter};
 use super::{Item, ItemKind, NO_MODE, NO_TIME, invalid, missing};
 use crate::archive::entry_path;
-use crate::archive::writer::PATH_MAX;
+use crate::entries::MAX_TARGET;
 use crate::error::Result;
 use crate::fs::{Dir, FileKind};
 use crate::types::{Kind, Observation, Skip};
+
+/// Longest path in an archive, in bytes: a ZIP could hold more, but a restore could not create it.
+const LONGEST_PATH: usize = 4095;
 
 /// Takes what was seen in one source, filters it and puts it into the table.
 pub(super) struct Collector<'a> {
@@ -47,14 +50,16 @@ impl Collector<'_> {
             return Ok(());
         }
         let full = self.full_path(&seen.path);
-        if full.len() > PATH_MAX {
-            let shown: String = full.chars().take(200).collect();
-            self.has_content = true;
-            self.skip(format!("{shown}…"), "the path is too long for a ZIP", true);
+        let included = seen.path.is_empty() || self.filter.included(&seen.path);
+        if full.len() > LONGEST_PATH {
+            if included {
+                let cut: String = full.chars().take(LONGEST_PATH).collect();
+                self.has_content = true;
+                self.skip(format!("{cut}…"), "the path is too long to be restored", true);
+            }
             return Ok(());
         }
         entry_path::check(&full)?;
-        let included = seen.path.is_empty() || self.filter.included(&seen.path);
         let (kind, target) = match seen.kind {
             Kind::File => (ItemKind::File, None),
             Kind::Directory => (ItemKind::Directory, None),
@@ -89,6 +94,13 @@ impl Collector<'_> {
                 return Ok(());
             }
             self.has_content = true;
+        }
+        if let Some(target) = &target
+            && (target.is_empty() || target.len() > MAX_TARGET || target.contains('\0'))
+        {
+            let message =
+                "the link's target is empty, too long or contains a NUL, so it could not be restored";
+            return Err(invalid(&full, message));
         }
         let size = match kind {
             ItemKind::File => seen.size,

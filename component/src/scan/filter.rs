@@ -1,7 +1,7 @@
 //! Include and exclude globs of one source. What a source contains is `scan`'s business.
 //!
-//! Globs are `globset`'s, relative to the source's root, and `*` stops at `/`. A trailing `/` is ignored, since
-//! `cache/` is how other tools write a folder.
+//! Globs are `globset`'s, relative to the source's root, and `*` stops at `/`. `cache/` is a folder with all that
+//! is in it, as in other tools, and so is a name without any wildcard.
 
 use globset::{GlobBuilder, GlobSet};
 
@@ -16,11 +16,12 @@ pub struct Filter {
     last: (String, bool),
 }
 
-/// Compiles `patterns`; `what` names the list in an error.
+/// Compiles `patterns`; `what` names the list in an error. `with_content` adds what lies below the folders that
+/// are named as such (`css/`, `img`).
 ///
 /// # Errors
 /// `InvalidInput` naming the pattern.
-fn compile(patterns: &[String], what: &str) -> Result<GlobSet> {
+fn compile(patterns: &[String], what: &str, with_content: bool) -> Result<GlobSet> {
     let bad = |pattern: &str, message: String| {
         Error::new(ErrorKind::InvalidInput, format!("read {what} glob"), message).about(pattern)
     };
@@ -32,12 +33,17 @@ fn compile(patterns: &[String], what: &str) -> Result<GlobSet> {
             return Err(bad(pattern, "the glob can never match".to_owned())
                 .remedy("write it relative to the source's root, as in `cache/**`"));
         }
-        let glob = GlobBuilder::new(relative)
-            .literal_separator(true)
-            .backslash_escape(true)
-            .build()
-            .map_err(|e| bad(pattern, e.kind().to_string()))?;
-        set.add(glob);
+        let glob = |text: &str| {
+            GlobBuilder::new(text)
+                .literal_separator(true)
+                .backslash_escape(true)
+                .build()
+                .map_err(|e| bad(pattern, e.kind().to_string()))
+        };
+        set.add(glob(relative)?);
+        if with_content && (pattern.ends_with('/') || !relative.contains(['*', '?', '[', '{'])) {
+            set.add(glob(&format!("{relative}/**"))?);
+        }
     }
     set.build()
         .map_err(|e| bad(&patterns.join(", "), e.kind().to_string()))
@@ -50,8 +56,8 @@ impl Filter {
     /// `InvalidInput` naming the glob that can't be read.
     pub fn new(include: &[String], exclude: &[String]) -> Result<Self> {
         Ok(Self {
-            include: compile(include, "include")?,
-            exclude: compile(exclude, "exclude")?,
+            include: compile(include, "include", true)?,
+            exclude: compile(exclude, "exclude", false)?,
             last: (String::new(), false),
         })
     }
@@ -135,6 +141,19 @@ mod tests {
         assert!(f.selects() && f.included("a.css") && f.included("img/x/y.png"));
         assert!(!f.included("css/a.css"));
         assert!(filter(&[], &[]).included("anything"));
+    }
+
+    #[test]
+    fn an_included_folder_takes_its_content_along_and_a_star_does_not() {
+        let f = filter(&["img", "css*/", "a.txt"], &[]);
+        for kept in ["img", "img/x/y.png", "css2/deep/a.css", "a.txt"] {
+            assert!(f.included(kept), "{kept}");
+        }
+        for gone in ["imgs", "x/img", "b.txt"] {
+            assert!(!f.included(gone), "{gone}");
+        }
+        let top = filter(&["*"], &[]);
+        assert!(top.included("a") && !top.included("a/b"));
     }
 
     #[test]

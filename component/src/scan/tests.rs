@@ -203,14 +203,14 @@ fn a_missing_or_empty_source_is_an_error_unless_it_may_be_empty() {
     let mut gone = source("s", Inventory::Scan);
     gone.root = "/sources/other".to_owned();
     let e = run(dir.path(), gone).unwrap_err();
-    assert_eq!(e.kind, ErrorKind::InvalidInput);
+    assert_eq!(e.kind, ErrorKind::SourceMissing);
     assert!(e.to_string().contains("/sources/other"), "{e}");
 
     let mut empty = source("s", Inventory::Scan);
     empty.root = "/sources/s/empty".to_owned();
     assert_eq!(
         run(dir.path(), empty.clone()).unwrap_err().kind,
-        ErrorKind::InvalidInput
+        ErrorKind::SourceMissing
     );
     empty.allow_empty = true;
     assert_eq!(paths(&run(dir.path(), empty).unwrap()), ["s"]);
@@ -249,7 +249,7 @@ fn folders_that_collide_or_are_reserved_are_refused() {
 #[test]
 fn a_path_seen_twice_or_below_a_file_is_refused() {
     let dir = tree();
-    for (a, b) in [("f", "f"), ("f", "f/g")] {
+    for (a, b) in [("f", "f"), ("f", "f/g"), ("f", "f/g/h")] {
         let list = vec![seen(a, Kind::File), seen("f.x", Kind::File), seen(b, Kind::File)];
         let e = run(dir.path(), source("s", Inventory::Observed(list))).unwrap_err();
         assert_eq!(e.kind, ErrorKind::InvalidInput);
@@ -258,11 +258,35 @@ fn a_path_seen_twice_or_below_a_file_is_refused() {
 }
 
 #[test]
-fn a_path_that_no_zip_can_hold_is_skipped_by_name() {
+fn a_link_that_could_not_be_restored_is_refused() {
     let dir = tree();
+    for target in ["", "a\0b", &"x".repeat(4096)] {
+        let list = vec![seen("l", Kind::Symlink(target.to_owned()))];
+        let e = run(dir.path(), source("s", Inventory::Observed(list))).unwrap_err();
+        assert_eq!(
+            (e.kind, e.subject.as_deref()),
+            (ErrorKind::InvalidInput, Some("s/l"))
+        );
+    }
+}
+
+#[test]
+fn more_than_an_archive_may_have_is_refused() {
+    check_size(999_999, 1 << 20).unwrap();
+    for (items, names) in [(1_000_000, 1 << 20), (200_000, 96 << 20)] {
+        let e = check_size(items, names).unwrap_err();
+        assert_eq!(e.kind, ErrorKind::Unsupported, "{e}");
+    }
+}
+
+#[test]
+fn a_path_that_no_restore_could_create_is_skipped_by_name() {
+    let dir = tree();
+    let fits = "d".repeat(4093); // `s/` comes before it
     let long = vec!["d".repeat(200); 400].join("/");
-    let list = vec![seen("f", Kind::File), seen(&long, Kind::File)];
-    let selection = run(dir.path(), source("s", Inventory::Observed(list))).unwrap();
+    let list = [&fits, &format!("{fits}d"), &long].map(|path| seen(path, Kind::Directory));
+    let selection = run(dir.path(), source("s", Inventory::Observed(list.into()))).unwrap();
     assert_eq!(selection.items.len(), 2);
-    assert!(selection.skips[0].missing && selection.skips[0].path.len() < 300);
+    assert_eq!(selection.skips.len(), 2);
+    assert!(selection.skips.iter().all(|s| s.missing && s.path.len() < 5000));
 }

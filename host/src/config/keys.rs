@@ -101,7 +101,7 @@ pub const KEYS: &[Key] = &[
     key(
         "sources.NAME.include",
         "everything",
-        "Globs of which one has to match",
+        "Globs of which one has to match; `css/` and a plain `css` mean the folder with its content",
     ),
     key("sources.NAME.exclude", "nothing", "Globs of what to leave out"),
     key(

@@ -5,7 +5,9 @@ use std::process::Command;
 
 use super::*;
 use crate::archive::ArchiveReader;
+use crate::archive::codec::Codec;
 use crate::fs::Roots;
+use crate::types::Compression;
 
 const MTIME: i64 = 1_700_000_001_234_567_890;
 
@@ -170,6 +172,42 @@ fn zip64_fields_are_accepted_wherever_they_stand() {
         python(&path, "print([(i.filename,i.file_size) for i in z.infolist()])").trim(),
         "[('small', 1), ('large', 5000), ('streamed large', 9000), ('shrunk', 10), ('behind', 1)]"
     );
+}
+
+#[test]
+fn a_stream_that_grows_beyond_32_bits_by_compression_has_zip64_fields() {
+    let mut codec = Codec::new(Compression::Deflate, 1).unwrap();
+    let mut x = 1_u64;
+    let mut next = || {
+        x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        144 + (x >> 33) as u8 % 112 // what has nine bits in deflate's fixed codes
+    };
+    let plain: Vec<u8> = (0..300_000).map(|_| next()).collect();
+    let mut packed = Vec::new();
+    codec.begin();
+    codec.push(&plain, &mut packed).unwrap();
+    codec.end(&mut packed).unwrap();
+    let limit = plain.len() as u64 + 1000;
+    assert!(packed.len() as u64 > limit, "it grew");
+
+    let dir = tempfile::tempdir().unwrap();
+    let mut zip = archive(dir.path()).with_zip64_from(limit);
+    zip.begin(&meta("grown"), Method::Deflate, plain.len() as u64)
+        .unwrap();
+    zip.append(&packed).unwrap();
+    zip.end(plain.len() as u64, crc32fast::hash(&plain)).unwrap();
+    zip.finish().unwrap();
+    accept(&dir.path().join("a.zip"));
+}
+
+#[test]
+fn an_entry_that_outgrows_its_fields_is_an_error_and_no_broken_archive() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut zip = archive(dir.path()).with_zip64_from(5000);
+    zip.begin(&meta("a"), Method::Store, 10).unwrap();
+    zip.append(&[0; 6000]).unwrap();
+    let e = zip.end(6000, 0).unwrap_err();
+    assert_eq!((e.kind, e.subject.as_deref()), (ErrorKind::Io, Some("a")));
 }
 
 #[test]

@@ -164,14 +164,25 @@ fn deleted_backups_do_not_come_back_and_their_ids_stay_used() {
     let report = run_it(&folder);
     assert_eq!(folder.ids(), [7, 2, 6]);
     assert!(
-        report.problems[0].contains("was deleted"),
-        "{:?}",
-        report.problems
+        report.left_out[0].contains("was deleted") && report.problems.is_empty(),
+        "{report:?}"
     );
     assert!(
         folder.has(&rows[1].archive_name()),
         "what was put back is left alone"
     );
+}
+
+#[test]
+fn what_an_interrupted_delete_left_is_told_before_the_next_run_removes_it() {
+    let mut rows = three();
+    let folder = complete(&mut rows);
+    let mut catalog = folder.catalog();
+    catalog.remove(5).unwrap();
+    catalog.publish(&folder.dir()).unwrap();
+    let report = run_it(&folder);
+    assert!(report.left_out[0].contains("the next run removes"), "{report:?}");
+    assert_eq!(folder.ids(), [2, 6]);
 }
 
 #[test]
@@ -212,6 +223,23 @@ fn an_id_that_two_rows_or_archives_claim_is_given_once() {
     run_it(&folder);
     // The second row falls back on its manifest's id, the twin gets a new one.
     assert_eq!(folder.ids(), [2, 5, 6, 7]);
+}
+
+#[test]
+fn an_id_that_leaves_none_for_the_next_run_is_replaced() {
+    let huge = row((1 << 53) - 1, "2024-02-02T02:00:00");
+    let mut rows = [row(2, "2024-01-01T02:00:00"), huge];
+    let folder = complete(&mut rows);
+    // Changing something else keeps the catalog readable.
+    crate::pin::pin(&folder.roots, 2, true).unwrap();
+    assert_eq!(folder.ids(), [2, (1 << 53) - 1]);
+    for (history, id) in [(folder.read(HISTORY_NAME), 3), (String::new(), 4)] {
+        folder.write(HISTORY_NAME, history.as_bytes());
+        run_it(&folder);
+        assert_eq!(folder.ids(), [2, id]);
+        let next = folder.catalog().append(|id| row(id, "2024-03-01T02:00:00")).id;
+        assert_eq!(next, id + 1);
+    }
 }
 
 #[test]
