@@ -224,7 +224,12 @@ fn several_addresses_are_served_and_a_wrong_one_ends_it() {
     let exporter = Exporter::start_with(&backups, &["--web.listen-address", "localhost:0"]);
     // The address that is read back is the first; both are in the log once the second is up.
     get(exporter.address, "/-/ready");
-    let log = exporter.log();
+    let begin = std::time::Instant::now();
+    let mut log = exporter.log();
+    while log.matches("listening on http://").count() < 2 && begin.elapsed().as_secs() < 20 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        log = exporter.log();
+    }
     assert_eq!(log.matches("listening on http://").count(), 2, "{log}");
     let second = log.lines().nth(1).unwrap().split("http://").nth(1).unwrap();
     let second = second.split('/').next().unwrap().parse().unwrap();

@@ -19,7 +19,6 @@ use wasmtime::component::types::ComponentItem;
 
 /// Reviewed by hand. Whoever adds a line says in the commit why the component needs it.
 const IMPORTS: &[&str] = &[
-    "cofre:backup/types",
     "wasi:cli/environment",
     "wasi:cli/exit",
     "wasi:cli/stderr",
