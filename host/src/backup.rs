@@ -97,7 +97,10 @@ fn run_request(context: &Context, options: &CreateOptions) -> wit::engine::RunRe
 /// Makes the folder of the first run, for the owner alone. An existing one is left as it is.
 fn make_backups_folder(context: &Context) -> Result<()> {
     let path = &context.config.backup_dir;
-    let parent: OwnedFd = source::open_parent(path)?;
+    let parent: OwnedFd = source::open_parent(path).map_err(|mut error| {
+        error.message = format!("backup_dir: {}", error.message);
+        error
+    })?;
     let Some(name) = path.file_name() else {
         return Err(
             Error::new(Code::Config, "backup_dir: `/` can't be the backups folder")

@@ -425,7 +425,16 @@ impl Config {
         let asked = asked.iter().filter(|(is, _, _)| *is);
         let later =
             asked.map(|(_, key, what)| format!("{key} is accepted, but this version does not {what}"));
-        later.chain(self.later_hooks()).collect()
+        let servers = self.active_databases().filter_map(|database| {
+            let server = !matches!(database.engine, DatabaseEngine::Sqlite(_));
+            server.then(|| {
+                format!(
+                    "databases.{} is accepted, but this version dumps SQLite only: a run with it fails",
+                    database.name
+                )
+            })
+        });
+        later.chain(self.later_hooks()).chain(servers).collect()
     }
 
     /// The same for hooks, which `create` says too: it would have run them.

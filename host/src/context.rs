@@ -1,11 +1,12 @@
 //! What every operation needs: the configuration, the engine, the time in the configured zone, and sessions in
 //! which the backups folder is mounted.
 
-use std::fs::File;
+use std::io::ErrorKind;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
+use std::time::SystemTime;
 
-use chrono::{SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
@@ -14,6 +15,7 @@ use crate::engine::{Access, Engine, Limits, Mounts, Session};
 use crate::error::{Code, Error, Result};
 use crate::lock::BackupsLock;
 use crate::share;
+use crate::source;
 use crate::text::shown;
 
 /// A configuration and the engine that works for it.
@@ -62,8 +64,7 @@ impl Context {
     /// Whether the first run is still to come: there is no backups folder.
     #[must_use]
     pub fn is_fresh(&self) -> bool {
-        std::fs::symlink_metadata(&self.config.backup_dir)
-            .is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound)
+        std::fs::symlink_metadata(&self.config.backup_dir).is_err_and(|e| e.kind() == ErrorKind::NotFound)
     }
 
     /// A fresh sandbox that may read the backups folder.
@@ -135,29 +136,37 @@ impl Drop for Exclusive<'_> {
 /// Now in the configuration's zone, RFC 3339 with microseconds.
 #[must_use]
 pub fn now(config: &Config) -> String {
-    Utc::now()
+    // Not `Utc::now()`, which panics when the clock is before 1970.
+    DateTime::<Utc>::from(SystemTime::now())
         .with_timezone(&config.time_zone)
         .to_rfc3339_opts(SecondsFormat::Micros, false)
 }
 
+/// Opened without following a link, as it is when it is made: a link in its place would lead a root process to
+/// write (and with `group`, to give access) elsewhere, and hide that the folder lies in a source.
 fn open_folder(path: &Path) -> Result<OwnedFd> {
-    let what = format!("open the backups folder {}", shown(path));
-    let handle = File::open(path).map_err(|e| {
-        let error = Error::io(&what, &e);
-        match error.code {
-            Code::NotFound => {
-                error.remedy("`cofre create` makes it; if it was there before, is the disk mounted?")
-            }
-            _ => error,
+    source::open_dir_nofollow(path).map_err(|error| {
+        let gone = std::fs::symlink_metadata(path).is_err_and(|e| e.kind() == ErrorKind::NotFound);
+        if gone {
+            return Error::new(
+                Code::NotFound,
+                format!("the backups folder {} does not exist", shown(path)),
+            )
+            .remedy("`cofre create` makes it; if it was there before, is the disk mounted?");
         }
-    })?;
-    match handle.metadata() {
-        Ok(meta) if meta.is_dir() => Ok(handle.into()),
-        Ok(_) => {
-            Err(Error::new(Code::Config, format!("{what}: it is not a folder")).remedy("set backup_dir"))
+        let code = match error.code {
+            Code::SourceMissing => Code::Config,
+            other => other,
+        };
+        Error {
+            code,
+            message: format!("open the backups folder: {}", error.message),
+            remedy: match code {
+                Code::Config => Some("set backup_dir".to_owned()),
+                _ => error.remedy,
+            },
         }
-        Err(e) => Err(Error::io(what, &e)),
-    }
+    })
 }
 
 /// Asked before anything is begun: WASI reports a read-only file system as a failing disk.

@@ -126,21 +126,11 @@ fn configuration(found: &mut Findings, file: &Path) -> Option<Config> {
         found.add("later", Level::Warning, warning, None);
     }
     for problem in config.check_sources() {
-        found.add(
-            area,
-            Level::Problem(Code::SourceMissing),
-            problem.to_string().trim_start(),
-            None,
-        );
-    }
-    if config.active_sources().next().is_none() && config.active_databases().next().is_none() {
-        let remedy = "set a switch of `[backup]` to true";
-        found.problem(
-            area,
-            Code::Config,
-            "everything is switched off, so a backup would be empty",
-            remedy,
-        );
+        let code = match problem.key.as_str() {
+            "backup" => Code::Config,
+            _ => Code::SourceMissing,
+        };
+        found.add(area, Level::Problem(code), problem.to_string().trim_start(), None);
     }
     folders::config_file(found, file, &config);
     if found.is_good(area) {

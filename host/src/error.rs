@@ -10,7 +10,7 @@ pub enum Code {
     Usage,
     /// The configuration is wrong.
     Config,
-    /// No such backup, entry or file.
+    /// No such backup or entry, or no backups folder yet.
     NotFound,
     /// A verification or drill found something wrong.
     VerifyFailed,
@@ -105,12 +105,12 @@ impl Error {
         self
     }
 
-    /// An I/O error while doing `what` (`open /srv/app/static`): its kind chooses the code.
+    /// An I/O error while doing `what` (`open /srv/app/static`): its kind chooses the code. A file that is missing
+    /// is not [`Code::NotFound`], which is about backups.
     #[must_use]
     pub fn io(what: impl fmt::Display, error: &std::io::Error) -> Self {
         use std::io::ErrorKind as K;
         let code = match error.kind() {
-            K::NotFound => Code::NotFound,
             K::PermissionDenied | K::ReadOnlyFilesystem => Code::AccessDenied,
             K::StorageFull | K::QuotaExceeded => Code::NoSpace,
             K::AlreadyExists | K::DirectoryNotEmpty => Code::AlreadyExists,

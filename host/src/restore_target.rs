@@ -74,7 +74,11 @@ impl RestoreTarget {
                     .remedy("name a new folder"),
             );
         };
-        let parent = source::open_parent(dest)?;
+        let parent = source::open_parent(dest).map_err(|error| match error.code {
+            Code::SourceMissing => Error::new(Code::Usage, format!("restore: {}", error.message))
+                .remedy("only the last folder of the target is made; make those above it first"),
+            _ => error,
+        })?;
         // Its handle is fsynced in the end, which a mere path handle can't be.
         let parent = rustix::fs::openat(&parent, ".", fsutil::dir_flags(), Mode::empty())
             .map_err(|e| fsutil::error(format_args!("open the folder above {}", show(dest)), e))?;

@@ -158,11 +158,15 @@ fn explain_at(path: &Path, at: &Path, want: Want, errno: Errno) -> Error {
 
 fn link(path: &Path, at: &Path) -> Error {
     let target = std::fs::read_link(at).map_or_else(|_| "?".to_owned(), show);
+    let on_the_way = if at == path {
+        String::new()
+    } else {
+        format!("{}: ", show(path))
+    };
     let error = Error::new(
         Code::Sandbox,
         format!(
-            "{}: {} is a symbolic link (to {target}), and links are not followed",
-            show(path),
+            "{on_the_way}{} is a symbolic link (to {target}), and links are not followed",
             show(at)
         ),
     );

@@ -46,7 +46,7 @@ pub struct StagedFile {
 }
 
 impl Staging {
-    /// Makes the folder for this run, and the state folder with it if needed. The caller holds the backups lock.
+    /// Makes the folder for this run, and the state folder with it if needed.
     ///
     /// # Errors
     /// `AccessDenied` when the state folder belongs to another user or others can write to it; what the system
@@ -64,7 +64,12 @@ impl Staging {
         let parent =
             rustix::fs::openat(&state, "staging", fsutil::dir_flags(), Mode::empty()).map_err(fail)?;
         own(&parent, &path)?;
-        sweep(parent.as_fd());
+        // A dry run holds no lock of the backups: it must not sweep a folder that another run has made and not
+        // yet locked. The kernel ends this lock with the handle; a file system without locks has no sweeping.
+        let gate = rustix::fs::openat(&parent, ".", fsutil::dir_flags(), Mode::empty()).map_err(fail)?;
+        if rustix::fs::flock(&gate, FlockOperation::LockExclusive).is_ok() {
+            sweep(parent.as_fd());
+        }
         Self::make(parent, &path)
     }
 

@@ -160,3 +160,21 @@ fn a_configuration_with_secrets_that_others_can_read_is_warned_about() {
     std::fs::set_permissions(&config, std::fs::Permissions::from_mode(0o600)).unwrap();
     app.cofre(&["config", "check"]).exits(0).never_says("600");
 }
+
+#[test]
+fn a_target_below_a_folder_that_is_not_there_is_a_wrong_argument() {
+    let app = App::small();
+    app.create();
+    let to = app.path("nada/alvo");
+    app.cofre(&["restore", "latest", "--to", to.to_str().unwrap()])
+        .exits(2)
+        .says("nada does not exist");
+}
+
+#[test]
+fn a_run_that_would_save_nothing_is_refused_and_the_check_says_so() {
+    let app = App::small();
+    app.config(&format!("[backup]\nfiles = false\n{STATIC}"));
+    app.cofre(&["config", "check"]).exits(2).says("switched off");
+    app.cofre(&["create"]).exits(2).says("switched off");
+}

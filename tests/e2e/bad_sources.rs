@@ -257,3 +257,22 @@ fn dry_run_lists_what_would_be_in_it_and_writes_nothing() {
     assert!(!app.backups().exists() || app.archives().is_empty());
     assert!(!app.history_path().exists());
 }
+
+#[test]
+fn a_link_in_place_of_the_backups_folder_is_refused() {
+    let app = App::small();
+    std::fs::create_dir(app.path("verdadeira")).unwrap();
+    symlink("verdadeira", app.backups()).unwrap();
+    for command in ["create", "list", "prune", "rebuild"] {
+        app.cofre(&[command])
+            .exits(8)
+            .says("symbolic link")
+            .says("verdadeira");
+    }
+    assert!(
+        std::fs::read_dir(app.path("verdadeira"))
+            .unwrap()
+            .next()
+            .is_none()
+    );
+}

@@ -85,7 +85,8 @@ fn same_database(original: &Path, dump: &Path) {
         let answer = run(Command::new(tool("sqlite3"))
             .args(["-batch", "-readonly"])
             .arg(database)
-            .arg(sql));
+            // A dot command is an argument of its own: older versions don't end it at a line's end.
+            .args(sql.split('\n')));
         answer.exits(0).stdout
     };
     let schema = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name";
@@ -262,6 +263,10 @@ fn absolute_links_are_recorded_and_recreated_on_request_only() {
     app.create();
     let without = app.restore("latest", "without");
     assert!(without.join("static/absoluto").symlink_metadata().is_err());
+    let said = app.path("said");
+    app.cofre(&["restore", "latest", "--to", said.to_str().unwrap()])
+        .exits(0)
+        .says("left out: static/absoluto");
     let with = app.path("with");
     app.cofre(&[
         "restore",
@@ -270,7 +275,8 @@ fn absolute_links_are_recorded_and_recreated_on_request_only() {
         "--to",
         with.to_str().unwrap(),
     ])
-    .exits(0);
+    .exits(0)
+    .never_says("left out");
     assert_eq!(
         std::fs::read_link(with.join("static/absoluto")).unwrap(),
         Path::new("/etc/hostname")

@@ -9,7 +9,7 @@ pub const EXIT_CODES: [(u8, &str); 10] = [
     (0, "done"),
     (2, "wrong arguments or configuration"),
     (3, "finished, but the backup is partial"),
-    (4, "no such backup"),
+    (4, "no such backup, or its archive is gone"),
     (5, "verification failed, or an archive is damaged"),
     (6, "another run holds the backups"),
     (7, "no space left"),

@@ -54,7 +54,7 @@ fn convert(problem: &Problem) -> ConfigProblem {
 fn render(report: &ConfigCheck, problems: &[Problem], file: &str) -> String {
     let mut out = String::new();
     for problem in problems {
-        out.push_str(&format!("{file}:{problem}\n"));
+        out.push_str(&format!("{file}: {}\n", problem.to_string().trim_start()));
     }
     for warning in &report.warnings {
         out.push_str(&format!("{file}: {}\n", escape(warning)));

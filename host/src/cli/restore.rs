@@ -48,7 +48,11 @@ pub(super) fn run(app: &App, args: Restore) -> Result<Ended> {
         backup: backup.into(),
         restore_path: path.to_string_lossy().into_owned(),
         metadata: metadata(&path),
-        links_left_out: links_left_out.into_iter().map(Into::into).collect(),
+        links_left_out: if options.absolute_links {
+            Vec::new()
+        } else {
+            links_left_out.into_iter().map(Into::into).collect()
+        },
     };
     for link in &restored.links_left_out {
         let target = link.target.as_deref().unwrap_or_default();

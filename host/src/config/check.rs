@@ -7,6 +7,13 @@ use super::{Config, DatabaseEngine, Origin, Problem};
 /// One problem for each active source or database that can't be backed up as it is.
 pub(super) fn sources(config: &Config) -> Vec<Problem> {
     let mut problems = Vec::new();
+    if config.active_sources().next().is_none() && config.active_databases().next().is_none() {
+        problems.extend(problem(
+            "backup",
+            "everything is switched off, so that a backup would be empty".into(),
+            Some("set a switch of `[backup]` to true"),
+        ));
+    }
     for source in config.active_sources() {
         match &source.origin {
             Origin::Folder(path) => {

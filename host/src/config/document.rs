@@ -64,12 +64,12 @@ impl<'a> Document<'a> {
             let line = error.span().map(|span| doc.line(span.start));
             // The parser's messages may span lines; the first says what is wrong.
             let mut message = error.message().replace('\n', ", ");
-            // "duplicate key" alone does not say which one.
-            if let Some(what) = error.span().and_then(|span| text.get(span))
-                && !what.is_empty()
-                && what.len() < 100
+            // "duplicate key" alone does not say which one. Nothing else is quoted: a value whose quotes were
+            // forgotten may be a URL with its password.
+            if message.starts_with("duplicate key")
+                && let Some(key) = error.span().and_then(|span| text.get(span))
             {
-                message = format!("`{}`: {message}", what.escape_debug());
+                message = format!("`{}`: {message}", crate::text::escape(key));
             }
             doc.push(Problem {
                 key: String::new(),

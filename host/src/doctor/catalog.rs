@@ -151,7 +151,7 @@ fn age(found: &mut Findings, config: &Config, summary: &Summary) {
         let message = "there is no completed backup";
         return found.problem(
             area,
-            Code::NotFound,
+            Code::Io,
             message,
             "run `cofre create` and look at what it says",
         );
@@ -164,7 +164,9 @@ fn age(found: &mut Findings, config: &Config, summary: &Summary) {
     let (Some(hours), Some(started)) = (longest, started(good, config)) else {
         return;
     };
-    let age = Utc::now().signed_duration_since(started).num_hours();
+    let age = DateTime::<Utc>::from(std::time::SystemTime::now())
+        .signed_duration_since(started)
+        .num_hours();
     if age > hours + SLACK_HOURS {
         let message = format!("the last completed backup is {age} hours old, and one is due every {hours}");
         let remedy = "is `cofre serve` running, or the timer enabled? `cofre create` makes one now";
@@ -220,7 +222,7 @@ fn archives(found: &mut Findings, ctx: &Context, rows: &[Backup]) {
     }
     newest(found, ctx, rows);
     let all = folders::archives(&ctx.config).len();
-    if found.is_good(area) {
+    if found.is_good(area) && rows.iter().any(is_live) {
         found.ok(
             area,
             format!("{all} archives; the newest has its checksum and structure"),

@@ -11,6 +11,8 @@ use crate::config::{Config, DatabaseEngine, Origin};
 use crate::error::{Code, Error};
 use crate::text::{self, shown};
 
+/// What the folder of the archives is called.
+const BACKUPS: &str = "the backups folder";
 /// Below this share of free space, in percent, a warning is due.
 const LITTLE_PERCENT: u64 = 5;
 
@@ -39,12 +41,7 @@ pub(super) fn config_file(found: &mut Findings, file: &Path, config: &Config) {
 
 pub(super) fn permissions(found: &mut Findings, config: &Config) {
     let area = "permissions";
-    folder(
-        found,
-        &config.backup_dir,
-        "the backups folder",
-        config.group.is_some(),
-    );
+    folder(found, &config.backup_dir, BACKUPS, config.group.is_some());
     folder(
         found,
         &config.state_dir,
@@ -77,6 +74,16 @@ fn folder(found: &mut Findings, path: &Path, what: &str, group: bool) {
     let shown = shown(path);
     let meta = match std::fs::metadata(path) {
         Ok(meta) => meta,
+        // A run makes the backups folder, and nothing above it: that would hide an unmounted disk.
+        Err(e)
+            if e.kind() == std::io::ErrorKind::NotFound
+                && what == BACKUPS
+                && path.parent().is_some_and(|above| !above.exists()) =>
+        {
+            let message = format!("{what} {shown} can't be made: the folder above it does not exist");
+            let remedy = "is the disk mounted, and backup_dir right? Make it, or set another backup_dir";
+            return found.problem(area, Code::SourceMissing, message, remedy);
+        }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return missing(found, path, what),
         Err(e) => return found.error(area, Error::io(format!("look at {what} {shown}"), &e)),
     };
@@ -89,10 +96,13 @@ fn folder(found: &mut Findings, path: &Path, what: &str, group: bool) {
         );
     }
     if let Err(e) = rustix::fs::access(path, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK) {
-        let remedy = format!(
-            "make it writable for the user that runs cofre: `chown {} {shown}`",
-            user()
-        );
+        let remedy = match e {
+            rustix::io::Errno::ROFS => "mount its file system read-write".to_owned(),
+            _ => format!(
+                "make it writable for the user that runs cofre: `chown {} {shown}`",
+                user()
+            ),
+        };
         return found.problem(
             area,
             Code::AccessDenied,
@@ -168,7 +178,7 @@ pub(super) fn space(found: &mut Findings, config: &Config) {
         .last()
         .and_then(|p| std::fs::metadata(p).ok())
         .map_or(0, |m| m.len());
-    volume(found, &config.backup_dir, "the backups folder", newest);
+    volume(found, &config.backup_dir, BACKUPS, newest);
     let dumps = config.active_databases().filter_map(|d| match &d.engine {
         DatabaseEngine::Sqlite(path) => std::fs::metadata(path).ok().map(|m| m.len()),
         DatabaseEngine::Postgres(_) | DatabaseEngine::Mysql(_) => None,

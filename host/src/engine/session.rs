@@ -59,7 +59,11 @@ impl Default for Control {
         Self {
             cancel: Arc::default(),
             on_progress: Box::new(|_| ()),
-            now: Box::new(|| chrono::Local::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, false)),
+            now: Box::new(|| {
+                // Not `Local::now()`, which panics when the clock is before 1970.
+                chrono::DateTime::<chrono::Local>::from(std::time::SystemTime::now())
+                    .to_rfc3339_opts(chrono::SecondsFormat::Micros, false)
+            }),
         }
     }
 }

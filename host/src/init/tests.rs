@@ -101,10 +101,7 @@ fn an_empty_folder_is_an_error_and_gets_no_file() {
 
 #[test]
 fn a_missing_folder_is_an_error() {
-    assert_eq!(
-        init(Path::new("/nonexistent/app")).unwrap_err().code,
-        Code::NotFound
-    );
+    assert_eq!(init(Path::new("/nonexistent/app")).unwrap_err().code, Code::Io);
 }
 
 #[test]

@@ -112,8 +112,8 @@ fn an_empty_folder_may_be_the_target_and_anything_else_may_not() {
         ("link", Code::AlreadyExists),
         ("dangling", Code::AlreadyExists),
         ("link/new", Code::Sandbox),
-        ("missing/new", Code::SourceMissing),
-        ("file/new", Code::SourceMissing),
+        ("missing/new", Code::Usage),
+        ("file/new", Code::Usage),
         ("full/..", Code::Usage),
     ] {
         let error = RestoreTarget::prepare(&at(name)).unwrap_err();

@@ -190,3 +190,12 @@ fn a_password_in_a_url_is_in_no_message() {
     let shown = Config::parse(text, Path::new("/srv")).unwrap_err().to_string();
     assert!(!shown.contains("hunter2"), "{shown}");
 }
+
+#[test]
+fn a_value_without_quotes_is_not_quoted_back() {
+    // It may be a URL with a password.
+    let text = "[databases.a]\nurl = postgres://u:hunter2@h/db\n";
+    let problems = Config::parse(text, Path::new("/srv/app")).unwrap_err();
+    assert!(problems.to_string().contains("line 2"), "{problems}");
+    assert!(!problems.to_string().contains("hunter2"), "{problems}");
+}
