@@ -108,7 +108,7 @@ pub fn fail(roots: &Roots, id: u64, message: &str, cancelled: bool, now: Option<
 pub fn partial_text(skips: &[Skip]) -> Option<String> {
     let mut missing = skips.iter().filter(|s| s.missing);
     let first = missing.next()?;
-    let what = format!("{}: {}", first.path.escape_debug(), first.reason);
+    let what = format!("{}: {}", crate::archive::reader::shown(&first.path), first.reason);
     Some(match missing.count() {
         0 => format!("could not be read: {what}"),
         more => format!("{} could not be read, the first: {what}", more + 1),

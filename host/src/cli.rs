@@ -72,7 +72,7 @@ pub fn main() -> ExitCode {
     };
     logging::start(args.quiet, args.verbose);
     // Whatever is written is for the owner; the engine writes with this mask too.
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    crate::fsutil::set_umask();
     let result = signals::cancel_flag().and_then(|cancel| {
         let app = App {
             file: args.config,

@@ -46,7 +46,7 @@ pub struct Config {
     pub zip_path_prefix: String,
     /// The host's own folder: schedule, counters, staging.
     pub state_dir: PathBuf,
-    /// Who may read catalog and state besides the owner.
+    /// Who may read the catalog besides the owner.
     pub group: Option<String>,
     /// Alias for labels and webhooks.
     pub repository: String,

@@ -15,7 +15,8 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, Stat, Ti
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
-use crate::text;
+
+pub use crate::text::{shown as show, shown_bytes as show_bytes};
 
 /// Longest path that the kernel takes in one call, without its NUL.
 pub const PATH_LIMIT: usize = 4095;
@@ -23,17 +24,6 @@ pub const PATH_LIMIT: usize = 4095;
 /// Sets the process's umask to 077: whatever cofre makes is for its own user alone until a mode is given.
 pub fn set_umask() {
     rustix::process::umask(Mode::from_raw_mode(0o077));
-}
-
-/// A path for a message: control characters escaped, bytes that are not UTF-8 as `\xNN`.
-pub fn show(path: impl AsRef<Path>) -> String {
-    show_bytes(path.as_ref().as_os_str().as_bytes())
-}
-
-/// A name for a message, as [`show`].
-#[must_use]
-pub fn show_bytes(name: &[u8]) -> String {
-    std::str::from_utf8(name).map_or_else(|_| escape_name(name), |text| text::escape(text).into_owned())
 }
 
 /// A name that is not UTF-8, written with `\xNN`; the component's own scan writes it the same way.

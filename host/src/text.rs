@@ -32,11 +32,17 @@ fn is_hostile(c: char) -> bool {
 
 /// A path for a message, bytes that are not UTF-8 as `\xNN`.
 #[must_use]
-pub fn shown(path: &Path) -> String {
-    match path.to_str() {
-        Some(text) => escape(text).into_owned(),
-        None => path.as_os_str().as_bytes().escape_ascii().to_string(),
-    }
+pub fn shown(path: impl AsRef<Path>) -> String {
+    shown_bytes(path.as_ref().as_os_str().as_bytes())
+}
+
+/// A name for a message, as [`shown`].
+#[must_use]
+pub fn shown_bytes(name: &[u8]) -> String {
+    std::str::from_utf8(name).map_or_else(
+        |_| name.escape_ascii().to_string(),
+        |text| escape(text).into_owned(),
+    )
 }
 
 /// `1.5 MiB`.

@@ -69,7 +69,10 @@ fn error(operation: &str, path: &str, code: ErrorCode) -> Error {
         ErrorCode::InsufficientSpace | ErrorCode::Quota | ErrorCode::FileTooLarge => ErrorKind::NoSpace,
         _ => ErrorKind::Io,
     };
-    Error::new(kind, operation, code.message()).about(path)
+    // WASI's text goes on with the POSIX name of the code, which helps nobody at this point.
+    let text = code.message();
+    let text = text.split(", similar to").next().unwrap_or(&text);
+    Error::new(kind, operation, text).about(path)
 }
 
 fn kind_of(t: DescriptorType) -> FileKind {

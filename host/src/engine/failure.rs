@@ -5,6 +5,7 @@ use wasmtime::Trap;
 use super::sandbox::{Limits, Places, State};
 use super::wit::types as wit;
 use crate::error::{Code, Error};
+use crate::text::escape;
 
 /// An expected failure that the component reports.
 pub(super) fn reported(error: wit::Error, places: &Places) -> Error {
@@ -32,23 +33,9 @@ pub(super) fn reported(error: wit::Error, places: &Places) -> Error {
     let subject = subject.map_or(String::new(), |s| format!(" {}", places.real(&s)));
     Error {
         code,
-        message: clean(&format!("{operation}{subject}: {message}")),
-        remedy: remedy.as_deref().map(clean),
+        message: escape(&format!("{operation}{subject}: {message}")).into_owned(),
+        remedy: remedy.as_deref().map(|text| escape(text).into_owned()),
     }
-}
-
-/// Escapes control characters, whatever the component hands out; quotes and letters of other scripts stay.
-fn clean(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| {
-            let control = c.is_control();
-            control
-                .then(|| c.escape_default())
-                .into_iter()
-                .flatten()
-                .chain((!control).then_some(c))
-        })
-        .collect()
 }
 
 /// A trap: the component is gone. `state` tells why, where a limit was the reason.
@@ -68,7 +55,7 @@ pub(super) fn trapped(error: &wasmtime::Error, operation: &str, state: &State, l
     }
     let cause = state
         .last_words()
-        .unwrap_or_else(|| clean(&error.root_cause().to_string()));
+        .unwrap_or_else(|| escape(&error.root_cause().to_string()).into_owned());
     Error::new(
         Code::Internal,
         format!("{operation}: the component failed: {cause}"),
@@ -91,7 +78,7 @@ pub(super) fn unfit(error: &wasmtime::Error) -> Error {
         Code::Sandbox,
         format!(
             "the component does not fit this version of cofre: {}",
-            clean(&format!("{error:#}"))
+            escape(&format!("{error:#}"))
         ),
     )
     .remedy("use the component of this very version (`cofre component --output FILE`)")
@@ -113,7 +100,7 @@ mod tests {
             &Places::default(),
         );
         assert_eq!(error.code, Code::NotFound);
-        assert_eq!(error.message, "open a\\u{1b}[2Jb\\u{9b}ç: no such file");
+        assert_eq!(error.message, "open a\\x1b[2Jb\\x9bç: no such file");
         assert_eq!(error.remedy.as_deref(), Some("look\\nagain"));
     }
 }
