@@ -1,3 +1,4 @@
+//! Tests of `reader`, on real folders and archives.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use super::super::testing::{Built, Item, build, item, with_manifest};

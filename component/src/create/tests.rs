@@ -1,3 +1,4 @@
+//! Tests of `create`, on real folders and archives.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::fs::{self as disk, File};

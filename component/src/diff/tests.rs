@@ -1,3 +1,4 @@
+//! Tests of `diff`, on real folders and archives.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;

@@ -1,3 +1,4 @@
+//! Tests of `entries`, on real folders and archives.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;

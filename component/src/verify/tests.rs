@@ -1,3 +1,4 @@
+//! Tests of `verify`, on real folders and archives.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use super::*;
