@@ -71,7 +71,7 @@ fn error(operation: &str, path: &str, code: ErrorCode) -> Error {
     };
     // WASI's text goes on with the POSIX name of the code, which helps nobody at this point.
     let text = code.message();
-    let text = text.split(", similar to").next().unwrap_or(&text);
+    let text = text.split(", similar to").next().unwrap_or(text);
     Error::new(kind, operation, text).about(path)
 }
 
