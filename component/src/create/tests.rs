@@ -291,6 +291,31 @@ fn the_same_input_gives_the_same_bytes_in_steps_of_any_size() {
 }
 
 #[test]
+fn of_the_optional_fields_of_an_observation_only_mode_and_time_reach_the_archive() {
+    let sum = |change: &dyn Fn(&mut Observation)| {
+        let place = Place::new();
+        place.write("f", b"12345");
+        let mut request = observed(vec![("f", Kind::File, Some(1_700_000_000_123_456_789))]);
+        if let Inventory::Observed(list) = &mut request.sources[0].inventory {
+            list.iter_mut().for_each(change);
+        }
+        create(&place.roots, request)
+            .unwrap()
+            .backup
+            .record
+            .sha256
+            .unwrap()
+    };
+    let bare = sum(&|_| ());
+    let with_identity = sum(&|seen| {
+        (seen.ctime_ns, seen.inode, seen.uid, seen.gid) = (Some(7), Some(8), Some(9), Some(10));
+    });
+    assert_eq!(bare, with_identity);
+    assert_ne!(bare, sum(&|seen| seen.mode = None));
+    assert_ne!(bare, sum(&|seen| seen.mtime_ns = Some(1_700_000_000_000_000_000)));
+}
+
+#[test]
 fn a_file_that_changes_once_is_read_again_and_is_not_marked() {
     let place = Place::new();
     place.write("f", &vec![1; 3 << 20]);
