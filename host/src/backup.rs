@@ -12,7 +12,8 @@ use crate::api::convert::retention_policy;
 use crate::context::{Context, Exclusive};
 use crate::engine::{Control, wit};
 use crate::error::{Code, Error, Result};
-use crate::{fsutil, source};
+use crate::hooks::{self, HookRun};
+use crate::{fsutil, notify, source};
 use inputs::Inputs;
 
 /// What is to be made.
@@ -47,30 +48,69 @@ pub enum CreateOutcome {
     },
 }
 
-/// Makes a backup.
+/// A run that has its row in the catalog.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Begun {
+    /// Id of the row.
+    pub id: u64,
+    /// Name of the archive, without `.zip`.
+    pub name: String,
+}
+
+/// Makes a backup. `on_begun` is told as soon as the run has a row in the catalog; from there on every end, a
+/// failure too, is recorded in that row, and told to whom the configuration says.
 ///
 /// # Errors
 /// Whatever stopped the run, which is recorded as failed. `Busy` while another run holds the backups folder: that
 /// one is not recorded, since only the holder of the lock may write.
-pub fn create(context: &Context, options: &CreateOptions, control: &mut Control) -> Result<CreateOutcome> {
+pub fn create(
+    context: &Context,
+    options: &CreateOptions,
+    control: &mut Control,
+    on_begun: &mut dyn FnMut(&Begun),
+) -> Result<CreateOutcome> {
     if options.dry_run {
         return plan(context, options, control);
     }
     make_backups_folder(context)?;
     let exclusive = context.exclusive()?;
     let run = run_request(context, options);
-    let begun = exclusive.writer()?.begin_run(run.clone())?;
-    tracing::info!(id = begun.id, name = %begun.name, "backup begins");
-    let result = pack(context, &exclusive, options, run, begun.id, control);
-    let report = match result {
-        Ok(report) => report,
+    let row = exclusive.writer()?.begin_run(run.clone())?;
+    let begun = Begun {
+        id: row.id,
+        name: row.name,
+    };
+    tracing::info!(id = begun.id, name = %begun.name, plan = %options.plan, "backup begins");
+    on_begun(&begun);
+    // Beginning has closed the rows of runs that a crash interrupted.
+    notify::ended_runs(context, &exclusive);
+    notify::run_begun(context, &options.plan, begun.id);
+    let hook = HookRun {
+        id: begun.id,
+        name: &begun.name,
+        backup_type: &options.backup_type,
+        plan: &options.plan,
+    };
+    let result = hooks::before(context, &hook, &control.cancel)
+        .and_then(|()| pack(context, &exclusive, options, run, begun.id, control));
+    let result = match result {
+        Ok(report) => {
+            let pruned = prune(context, &exclusive);
+            Ok((report, pruned))
+        }
         Err(error) => {
             record_failure(context, &exclusive, begun.id, &error);
-            return Err(error);
+            Err(error)
         }
     };
-    let pruned = prune(context, &exclusive);
-    Ok(CreateOutcome::Created {
+    notify::ended_runs(context, &exclusive);
+    // Freed first, so that the program may call cofre itself.
+    drop(exclusive);
+    let ended = context
+        .reader()
+        .and_then(|mut session| session.find(begun.id.to_string()));
+    hooks::after(context, &hook, ended.as_ref().ok());
+    result.map(|(report, pruned)| CreateOutcome::Created {
         report: Box::new(report),
         pruned,
     })

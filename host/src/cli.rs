@@ -54,7 +54,7 @@ impl Ended {
         match self {
             Self::Done => 0,
             Self::Partial => 3,
-            Self::Bad(code) => code.row().1,
+            Self::Bad(code) => code.exit(),
         }
     }
 }
@@ -85,7 +85,7 @@ pub fn main() -> ExitCode {
         Ok(ended) => ExitCode::from(ended.exit_code()),
         Err(error) => {
             output.error(&error);
-            ExitCode::from(error.code.row().1)
+            ExitCode::from(error.code.exit())
         }
     }
 }
@@ -97,15 +97,11 @@ fn usage(error: &clap::Error) -> ExitCode {
         let rendered = error.render().to_string();
         let message = rendered.strip_prefix("error: ").unwrap_or(&rendered);
         Output { json, quiet: false }.error(&Error::new(Code::Usage, message.trim_end()));
-        return ExitCode::from(Code::Usage.row().1);
+        return ExitCode::from(Code::Usage.exit());
     }
     // Nothing is left to be done when it can't be printed.
     let _ = error.print();
-    ExitCode::from(if error.use_stderr() {
-        Code::Usage.row().1
-    } else {
-        0
-    })
+    ExitCode::from(if error.use_stderr() { Code::Usage.exit() } else { 0 })
 }
 
 fn run(app: &App, command: Command) -> Result<Ended> {

@@ -6,10 +6,11 @@ mod adhoc;
 mod check;
 mod document;
 pub mod keys;
-mod later;
 mod parts;
 mod paths;
+mod plans;
 mod secret;
+mod service;
 mod value;
 
 #[cfg(test)]
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono_tz::Tz;
+use croner::Cron;
 
 pub use adhoc::AdHoc;
 pub use document::Problem;
@@ -29,6 +31,7 @@ pub use value::At;
 pub use value::check_backup_type;
 
 use crate::error::{Code, Error, Result};
+use crate::notify::Event;
 
 /// Largest configuration file that is read, in bytes.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -76,6 +79,8 @@ pub struct Config {
     pub api: Option<Api>,
     /// Who is told of each run.
     pub webhooks: Vec<Webhook>,
+    /// How the log looks, and where else it goes.
+    pub log: Log,
     /// What is not wrong, but should be looked at.
     pub warnings: Vec<String>,
 }
@@ -231,9 +236,36 @@ pub struct Schedule {
     /// The type in the archives' names.
     pub backup_type: String,
     /// When.
-    pub at: At,
+    pub when: When,
     /// Read every byte again.
     pub full: bool,
+    /// Each start is put off by up to this much, by the same amount whenever it is computed.
+    pub jitter: Duration,
+    /// Whether it runs at all.
+    pub enabled: bool,
+    /// Whether a run that was missed is made up for, once.
+    pub catch_up: bool,
+    /// Whom each run reports to.
+    pub ping: Option<Ping>,
+}
+
+/// When a plan is due, in the configured zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum When {
+    /// At a time of day.
+    At(At),
+    /// As cron says.
+    Cron(Box<Cron>),
+}
+
+/// A dead-man's switch in the style of Healthchecks: it raises the alarm when the success of a run is not
+/// reported in time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ping {
+    /// The URL of success; `/start` and `/fail` go below it.
+    pub url: Secret,
+    /// Its host, which may be shown.
+    pub host: String,
 }
 
 /// When archives are verified.
@@ -271,6 +303,8 @@ pub struct Api {
     pub grace: Duration,
     /// Below which the API may restore.
     pub restore_dir: Option<PathBuf>,
+    /// Connections at a time; more wait in the system's queue.
+    pub max_connections: usize,
     /// Who may call.
     pub tokens: Vec<Token>,
     /// The application's own session.
@@ -317,6 +351,8 @@ pub struct Jwt {
 /// Who is told of each run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Webhook {
+    /// What it is called in logs and by `cofre webhook test`; its host unless configured.
+    pub name: String,
     /// Where to.
     pub url: Secret,
     /// Its host, which may be shown.
@@ -324,7 +360,28 @@ pub struct Webhook {
     /// The key of the signature.
     pub secret: Option<Secret>,
     /// Which events; empty means all.
-    pub events: Vec<String>,
+    pub events: Vec<Event>,
+}
+
+/// How the log looks, and where else it goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Log {
+    /// What is logged; none means what the command line says (`serve`: `info`).
+    pub level: Option<tracing::Level>,
+    /// Text or JSON.
+    pub format: LogFormat,
+    /// A file that gets every line too.
+    pub file: Option<PathBuf>,
+}
+
+/// How a line of the log looks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object on each line.
+    Json,
 }
 
 /// Everything that is wrong with a configuration, in the order of its lines.
@@ -407,24 +464,10 @@ impl Config {
     /// nobody relies on it.
     #[must_use]
     pub fn not_yet(&self) -> Vec<String> {
-        let asked = [
-            (
-                !self.schedules.is_empty(),
-                "[[schedules]]",
-                "keep the times itself: run `cofre create --plan NAME` from cron",
-            ),
-            (
-                self.verify.is_some(),
-                "[verify]",
-                "verify by itself: run `cofre verify` from cron",
-            ),
-            (self.drill.is_some(), "[drill]", "practise restores"),
-            (self.api.is_some(), "[api]", "serve the API"),
-            (!self.webhooks.is_empty(), "[[webhooks]]", "send webhooks"),
-        ];
-        let asked = asked.iter().filter(|(is, _, _)| *is);
-        let later =
-            asked.map(|(_, key, what)| format!("{key} is accepted, but this version does not {what}"));
+        let drill = self
+            .drill
+            .as_ref()
+            .map(|_| "[drill] is accepted, but this version does not practise restores".to_owned());
         let servers = self.active_databases().filter_map(|database| {
             let server = !matches!(database.engine, DatabaseEngine::Sqlite(_));
             server.then(|| {
@@ -434,14 +477,7 @@ impl Config {
                 )
             })
         });
-        later.chain(self.later_hooks()).chain(servers).collect()
-    }
-
-    /// The same for hooks, which `create` says too: it would have run them.
-    #[must_use]
-    pub fn later_hooks(&self) -> Option<String> {
-        let any = !self.hooks.before.is_empty() || !self.hooks.after.is_empty();
-        any.then(|| "[hooks] is accepted, but this version does not run hooks".to_owned())
+        drill.into_iter().chain(servers).collect()
     }
 
     /// What is wrong outside the file: sources and databases that are not there or of the wrong kind.

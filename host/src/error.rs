@@ -1,5 +1,5 @@
-//! The one error type of the host and its code table: every failure of the command line (and later of the API)
-//! gets its exit code here and nowhere else (DESIGN section 6).
+//! The one error type of the host and its code table: every failure of the command line and of the API
+//! gets its exit code and its HTTP status here and nowhere else (DESIGN sections 6 and 8).
 
 use std::fmt;
 
@@ -38,6 +38,8 @@ pub enum Code {
     SourceMissing,
     /// A database could not be dumped.
     DumpFailed,
+    /// A program before a run failed.
+    HookFailed,
     /// Something that this version does not have.
     Unsupported,
     /// Another failure of reading or writing.
@@ -47,29 +49,46 @@ pub enum Code {
 }
 
 impl Code {
-    /// The stable name, and the exit code.
+    /// The stable name.
     #[must_use]
-    pub const fn row(self) -> (&'static str, u8) {
+    pub const fn name(self) -> &'static str {
+        self.row().0
+    }
+
+    /// The exit code of the command line.
+    #[must_use]
+    pub const fn exit(self) -> u8 {
+        self.row().1
+    }
+
+    /// The status of the API's answer.
+    #[must_use]
+    pub const fn http_status(self) -> u16 {
+        self.row().2
+    }
+
+    const fn row(self) -> (&'static str, u8, u16) {
         match self {
-            Self::Usage => ("usage", 2),
-            Self::Config => ("invalid_config", 2),
-            Self::NotFound => ("not_found", 4),
-            Self::VerifyFailed => ("verify_failed", 5),
-            Self::Corrupt => ("corrupt", 5),
-            Self::Busy => ("busy", 6),
-            Self::NoSpace => ("no_space", 7),
-            Self::AccessDenied => ("access_denied", 8),
-            Self::Sandbox => ("sandbox_refused", 8),
-            Self::Cancelled => ("cancelled", 9),
-            Self::Stuck => ("stuck", 9),
-            Self::CatalogInvalid => ("catalog_invalid", 10),
-            Self::AlreadyExists => ("already_exists", 10),
-            Self::Refused => ("refused", 10),
-            Self::SourceMissing => ("source_missing", 10),
-            Self::DumpFailed => ("dump_failed", 10),
-            Self::Unsupported => ("unsupported", 10),
-            Self::Io => ("io", 10),
-            Self::Internal => ("internal", 10),
+            Self::Usage => ("usage", 2, 400),
+            Self::Config => ("invalid_config", 2, 500),
+            Self::NotFound => ("not_found", 4, 404),
+            Self::VerifyFailed => ("verify_failed", 5, 422),
+            Self::Corrupt => ("corrupt", 5, 422),
+            Self::Busy => ("busy", 6, 409),
+            Self::NoSpace => ("no_space", 7, 507),
+            Self::AccessDenied => ("access_denied", 8, 500),
+            Self::Sandbox => ("sandbox_refused", 8, 500),
+            Self::Cancelled => ("cancelled", 9, 500),
+            Self::Stuck => ("stuck", 9, 500),
+            Self::CatalogInvalid => ("catalog_invalid", 10, 500),
+            Self::AlreadyExists => ("already_exists", 10, 409),
+            Self::Refused => ("refused", 10, 409),
+            Self::SourceMissing => ("source_missing", 10, 500),
+            Self::DumpFailed => ("dump_failed", 10, 500),
+            Self::HookFailed => ("hook_failed", 10, 500),
+            Self::Unsupported => ("unsupported", 10, 500),
+            Self::Io => ("io", 10, 500),
+            Self::Internal => ("internal", 10, 500),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! command line of the same name. Start at [`Engine`].
 
 pub mod api;
+pub mod audit;
 pub mod backup;
 pub mod cli;
 pub mod config;
@@ -11,13 +12,17 @@ pub mod dump;
 pub mod engine;
 pub mod error;
 pub mod fsutil;
+pub mod hooks;
 pub mod init;
 pub mod lock;
 pub mod logging;
+pub mod notify;
 pub mod observe;
 pub mod output;
 pub mod restore;
 pub mod restore_target;
+pub mod schedule;
+pub mod serve;
 pub mod share;
 pub mod signals;
 pub mod source;

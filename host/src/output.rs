@@ -44,10 +44,9 @@ impl Output {
     /// Prints an error on standard error, and as the JSON document with `--json`.
     pub fn error(self, error: &Error) {
         if self.json {
-            let (code, _) = error.code.row();
             let value = crate::api::types::Failure {
                 success: false,
-                code,
+                code: error.code.name(),
                 message: error.to_string(),
             };
             // Nothing is left to be done when neither output can be written.

@@ -14,7 +14,7 @@ use crate::error::{Code, Error, Result};
 /// When the system refuses a handler.
 pub fn cancel_flag() -> Result<Arc<AtomicBool>> {
     let cancelled = Arc::new(AtomicBool::new(false));
-    let code = i32::from(Code::Cancelled.row().1);
+    let code = i32::from(Code::Cancelled.exit());
     for signal in [SIGINT, SIGTERM] {
         // In this order: a signal that finds the flag set exits, and only then is it set.
         flag::register_conditional_shutdown(signal, code, Arc::clone(&cancelled))

@@ -19,14 +19,10 @@ const NAMED: usize = 20;
 pub(super) fn run(app: &App, args: Create) -> Result<Ended> {
     let config = configured(app, &args)?;
     let options = options(&config, &args)?;
-    config
-        .later_hooks()
-        .iter()
-        .for_each(|warning| app.output.note(warning));
     let ctx = Context::new(config)?;
     let bar = Bar::new(app.output, "create");
     let mut control = app.control(&ctx.config, &bar);
-    let outcome = backup::create(&ctx, &options, &mut control);
+    let outcome = backup::create(&ctx, &options, &mut control, &mut |_| ());
     bar.finish();
     match outcome? {
         CreateOutcome::Created { report, pruned } => created(app, *report, &pruned),

@@ -39,7 +39,7 @@ fn every_code_of_an_error_is_in_the_table_of_exit_codes() {
         Code::Internal,
     ];
     for code in codes {
-        assert!(EXIT_CODES.iter().any(|(n, _)| *n == code.row().1), "{code:?}");
+        assert!(EXIT_CODES.iter().any(|(n, _)| *n == code.exit()), "{code:?}");
     }
 }
 

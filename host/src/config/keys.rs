@@ -140,7 +140,33 @@ pub const KEYS: &[Key] = &[
     key(
         "schedules.at",
         "",
-        "`02:00`, `sunday 03:00`, `monday,thursday 22:30`",
+        "`02:00`, `sunday 03:00`, `monday,thursday 22:30` (this or `cron`)",
+    ),
+    key(
+        "schedules.cron",
+        "",
+        "Minute, hour, day of month, month, day of week: `30 2 * * 1-5` (this or `at`)",
+    ),
+    key(
+        "schedules.jitter",
+        "`0s`",
+        "Spreads the start over up to this much, at most `1h`",
+    ),
+    key("schedules.enabled", "true", "Whether the plan runs"),
+    key(
+        "schedules.catch_up",
+        "true",
+        "Whether a run that was missed is made up for, once",
+    ),
+    key(
+        "schedules.ping_url",
+        "none",
+        "Dead-man's switch: called at `/start` of a run, at its success, at `/fail`",
+    ),
+    key(
+        "schedules.ping_url_file",
+        "none",
+        "File with that URL, which is a secret",
     ),
     key(
         "schedules.full",
@@ -182,6 +208,7 @@ pub const KEYS: &[Key] = &[
         "none",
         "Folder below which the API may restore",
     ),
+    key("api.max_connections", "1024", "Connections at a time"),
     key("api.tokens.name", "", "Who, for the audit log"),
     key("api.tokens.role", "", "`admin` or `viewer`"),
     key("api.tokens.sha256", "", "SHA-256 of the token"),
@@ -191,6 +218,11 @@ pub const KEYS: &[Key] = &[
     key("api.jwt.admin", "", "Its value for administrators"),
     key("api.jwt.audience", "not checked", "What `aud` has to be"),
     key("api.jwt.cookie", "none", "Cookie that may carry the token"),
+    key(
+        "webhooks.name",
+        "its host",
+        "What it is called in logs and by `cofre webhook test`",
+    ),
     key("webhooks.url", "", "Where each run's end is posted to"),
     key(
         "webhooks.url_file",
@@ -204,6 +236,13 @@ pub const KEYS: &[Key] = &[
     ),
     key("webhooks.events", "all", "Which events"),
     key("webhooks.allow_http", "false", "Allow a URL without TLS"),
+    key(
+        "log.level",
+        "`warn`, for `serve` `info`",
+        "`error`, `warn`, `info` or `debug`",
+    ),
+    key("log.format", "`text`", "`text` or `json`"),
+    key("log.file", "none", "A file that gets the log too, audit included"),
 ];
 
 /// The table in which a key of this name exists, if exactly one has it.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::document::{Document, Section, nearest};
 use super::{
     Archive, Compression, Config, Database, DatabaseEngine, Limits, Origin, Retention, Secret, SingleFile,
-    Source, Switch, Switches, later, paths, value,
+    Source, Switch, Switches, paths, plans, service, value,
 };
 
 /// 30 days, the age at which rows of failed runs go.
@@ -37,12 +37,13 @@ pub(super) fn read(doc: &Document<'_>, dir: &Path) -> Option<Config> {
         switches: switches(&root),
         sources: sources(&root, dir),
         databases: databases(&root, dir, &mut warnings),
-        hooks: later::hooks(&root),
-        schedules: later::schedules(&root),
-        verify: later::verify(&root),
-        drill: later::drill(&root),
-        api: later::api(&root, dir),
-        webhooks: later::webhooks(&root, dir, &mut warnings),
+        hooks: plans::hooks(&root),
+        schedules: plans::schedules(&root, dir, &mut warnings),
+        verify: plans::verify(&root),
+        drill: plans::drill(&root),
+        api: service::api(&root, dir),
+        webhooks: service::webhooks(&root, dir, &mut warnings),
+        log: service::log(&root, dir),
         warnings,
     };
     check_folders(&root, &config);

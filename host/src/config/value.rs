@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use chrono::{NaiveTime, Weekday};
 use chrono_tz::{TZ_VARIANTS, Tz};
+use croner::Cron;
+use croner::parser::{CronParser, Seconds, Year};
 
 use super::document::nearest;
 
@@ -82,6 +84,21 @@ pub(super) fn duration(text: &str) -> Result<Duration, Bad> {
         Some(seconds) if seconds <= 100 * 366 * 86_400 => Ok(Duration::from_secs(seconds)),
         _ => Err((format!("`{text}` is more than a hundred years"), None)),
     }
+}
+
+/// Five fields as in crontab(5), `L`, `#` and names of days and months included.
+pub(super) fn cron(text: &str) -> Result<Cron, Bad> {
+    let parser = CronParser::builder()
+        .seconds(Seconds::Disallowed)
+        .year(Year::Disallowed)
+        .build();
+    parser.parse(text).map_err(|e| {
+        let hint = "write minute, hour, day of month, month and day of week, such as `30 2 * * 1-5`";
+        (
+            format!("`{text}` is not a cron expression: {e}"),
+            Some(hint.to_owned()),
+        )
+    })
 }
 
 /// A duration above zero.
@@ -188,6 +205,27 @@ pub(super) fn host_of(url: &str) -> Option<&str> {
         None => address.split_once(':').map_or(address, |(host, _)| host),
     };
     Some(host)
+}
+
+/// The host of a URL that cofre itself calls: `https`, or `http` to this machine or where that is allowed.
+pub(super) fn outgoing_host(url: &str, allow_http: bool) -> Result<String, Bad> {
+    let host = host_of(url).unwrap_or_default();
+    if host.is_empty() || url.contains(char::is_whitespace) {
+        return Err((
+            "is not a URL".into(),
+            Some("write `https://example.org/webhook/backup`".into()),
+        ));
+    }
+    let loopback = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    match url.split_once("://").map(|(scheme, _)| scheme) {
+        Some("https") => Ok(host.to_owned()),
+        Some("http") if loopback || allow_http => Ok(host.to_owned()),
+        Some("http") => Err((
+            format!("`http` to {host} would send it in the clear"),
+            Some("write `https`, or `allow_http = true` beside it".into()),
+        )),
+        _ => Err(("has to begin with `https://`".into(), None)),
+    }
 }
 
 /// Whether a URL carries a password.

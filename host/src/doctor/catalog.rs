@@ -9,6 +9,7 @@ use crate::engine::wit::engine::Summary;
 use crate::engine::wit::types::{Backup, Status};
 use crate::error::{Code, Result};
 use crate::lock::BackupsLock;
+use crate::schedule;
 use crate::text::{escape, shown};
 
 /// Slack of a schedule in hours: a run may take its time.
@@ -159,7 +160,9 @@ fn age(found: &mut Findings, config: &Config, summary: &Summary) {
     let longest = config
         .schedules
         .iter()
-        .map(|s| if s.at.days.is_empty() { 24 } else { 7 * 24 })
+        .filter(|s| s.enabled)
+        .map(|s| schedule::expected_interval(&s.when, config.time_zone).as_secs() / 3600)
+        .filter_map(|hours| i64::try_from(hours).ok())
         .min();
     let (Some(hours), Some(started)) = (longest, started(good, config)) else {
         return;

@@ -115,6 +115,11 @@ bad_table! {
     schedule_called_manual: "[[schedules]]\nname='manual'\nat='02:00'", "schedules[0].name", "runs by hand";
     schedule_twice: "[[schedules]]\nname='a'\nat='02:00'\n[[schedules]]\nname='a'\nat='03:00'", "schedules[1].name", "another schedule";
     schedules_as_table: "[schedules]\nname='a'\nat='02:00'", "schedules", "`[[schedules]]`";
+    schedule_with_at_and_cron: "[[schedules]]\nname='a'\nat='02:00'\ncron='0 2 * * *'", "schedules[0].cron", "either";
+    schedule_cron_of_six_fields: "[[schedules]]\nname='a'\ncron='0 0 2 * * *'", "schedules[0].cron", "not a cron expression";
+    schedule_cron_of_nonsense: "[[schedules]]\nname='a'\ncron='every day'", "schedules[0].cron", "30 2 * * 1-5";
+    schedule_jitter_of_a_day: "[[schedules]]\nname='a'\nat='02:00'\njitter='1d'", "schedules[0].jitter", "an hour";
+    schedule_ping_in_the_clear: "[[schedules]]\nname='a'\nat='02:00'\nping_url='http://hc.example.org/x'", "schedules[0].ping_url", "in the clear";
     verify_without_time: "[verify]\n", "verify.at", "is missing";
     verify_max_age_bad: "[verify]\nat='04:00'\nmax_age='month'", "verify.max_age", "not a duration";
     drill_server_of_wrong_kind: "[drill]\nat='05:00'\npostgres='mysql://x@h/d'", "drill.postgres", "not a URL of postgres";
@@ -133,6 +138,11 @@ bad_table! {
     webhook_without_url: "[[webhooks]]\n", "webhooks[0].url", "is missing";
     webhook_http: "[[webhooks]]\nurl='http://example.org/x'", "webhooks[0].url", "allow_http";
     webhook_ftp: "[[webhooks]]\nurl='ftp://example.org/x'", "webhooks[0].url", "https://";
+    webhooks_of_one_host: "[[webhooks]]\nurl='https://e.org/1'\n[[webhooks]]\nurl='https://e.org/2'", "webhooks[1].name", "give each a `name`";
+    webhook_name_with_space: "[[webhooks]]\nname='a b'\nurl='https://e.org'", "webhooks[0].name", "letters, digits";
+    log_level_unknown: "[log]\nlevel='loud'", "log.level", "is none of";
+    log_format_unknown: "[log]\nformat='xml'", "log.format", "is none of";
+    api_connections_too_few: "[api]\nmax_connections=1", "api.max_connections", "16";
     webhook_not_a_url: "[[webhooks]]\nurl='example.org'", "webhooks[0].url", "is not a URL";
     webhook_event_unknown: "[[webhooks]]\nurl='https://e.org'\nevents=['backup_done']", "webhooks[0].events", "is none of";
     webhook_secret_missing: "[[webhooks]]\nurl='https://e.org'\nsecret_file='/nonexistent/s'", "webhooks[0].secret_file", "No such file";

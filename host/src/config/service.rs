@@ -1,5 +1,4 @@
-//! The tables of schedule, hooks, checks, API and webhooks: read and checked with the rest, so that a wrong
-//! key is found when the file is written and not at night.
+//! The tables of `cofre serve` and of what goes out: API, callers, webhooks, log.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -7,130 +6,16 @@ use std::time::Duration;
 
 use super::document::Section;
 use super::parts::{one_of, path, secret_file};
-use super::{Api, Drill, Hooks, Jwt, Role, Schedule, Secret, Token, VerifyPlan, Webhook, value};
+use super::plans::required;
+use super::{Api, Jwt, Log, LogFormat, Role, Secret, Token, Webhook, value};
+use crate::notify::Event;
 
-/// Every event that a webhook can be told of.
-const EVENTS: [&str; 6] = [
-    "backup_completed",
-    "backup_partial",
-    "backup_failed",
-    "verify_failed",
-    "drill_failed",
-    "backup_stale",
-];
+/// Connections at a time when nothing else is written.
+const DEFAULT_CONNECTIONS: usize = 1024;
 
 const ALGORITHMS: [&str; 9] = [
     "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384", "EdDSA",
 ];
-
-pub(super) fn hooks(root: &Section<'_>) -> Hooks {
-    let default = Duration::from_secs(300);
-    let Some(table) = root.section("hooks") else {
-        return Hooks {
-            before: Vec::new(),
-            after: Vec::new(),
-            timeout: default,
-        };
-    };
-    let hooks = Hooks {
-        before: argv(&table, "before"),
-        after: argv(&table, "after"),
-        timeout: table.parsed("timeout", value::positive).unwrap_or(default),
-    };
-    table.finish();
-    hooks
-}
-
-fn argv(table: &Section<'_>, key: &'static str) -> Vec<String> {
-    let argv = table.strings(key).unwrap_or_default();
-    if argv
-        .first()
-        .is_some_and(|program| program.is_empty() || program.contains(char::is_whitespace))
-    {
-        let hint = "write program and arguments one by one, such as `[\"systemctl\", \"reload\", \"app\"]`";
-        table.problem(key, "the first item has to be a program", Some(hint.into()));
-    }
-    if argv.iter().any(|arg| arg.contains('\0')) {
-        table.problem(key, "an argument can't contain a NUL character", None);
-    }
-    argv
-}
-
-pub(super) fn schedules(root: &Section<'_>) -> Vec<Schedule> {
-    let mut schedules: Vec<Schedule> = Vec::new();
-    for table in root.list("schedules") {
-        let name = required(&table, "name", table.parsed("name", value::name_of_run));
-        let backup_type = table
-            .parsed("type", value::name_of_run)
-            .unwrap_or_else(|| "automated".into());
-        let at = required(&table, "at", table.parsed("at", value::at));
-        let full = table.boolean("full").unwrap_or(false);
-        if name.as_deref() == Some("manual") {
-            table.problem(
-                "name",
-                "`manual` is the plan of runs by hand",
-                Some("choose another name".into()),
-            );
-        }
-        if schedules.iter().any(|s| Some(&s.name) == name.as_ref()) {
-            table.problem(
-                "name",
-                "another schedule has this name",
-                Some("choose another name".into()),
-            );
-        }
-        if let (Some(name), Some(at)) = (name, at) {
-            schedules.push(Schedule {
-                name,
-                backup_type,
-                at,
-                full,
-            });
-        }
-        table.finish();
-    }
-    schedules
-}
-
-fn required<T>(table: &Section<'_>, key: &'static str, value: Option<T>) -> Option<T> {
-    if !table.has(key) {
-        table.problem(key, "is missing", None);
-    }
-    value
-}
-
-pub(super) fn verify(root: &Section<'_>) -> Option<VerifyPlan> {
-    let table = root.section("verify")?;
-    let at = required(&table, "at", table.parsed("at", value::at));
-    let max_age = table
-        .parsed("max_age", value::positive)
-        .unwrap_or(Duration::from_secs(30 * 86_400));
-    table.finish();
-    Some(VerifyPlan { at: at?, max_age })
-}
-
-pub(super) fn drill(root: &Section<'_>) -> Option<Drill> {
-    let table = root.section("drill")?;
-    let at = required(&table, "at", table.parsed("at", value::at));
-    let server = |key, schemes: &'static [&'static str]| {
-        table.parsed(key, |text| {
-            let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
-            if schemes.contains(&scheme) {
-                return Ok(Secret::new(text));
-            }
-            let hint = format!("write `{}://user@host/name`", schemes.first().unwrap_or(&""));
-            Err((format!("is not a URL of {}", schemes.join(" or ")), Some(hint)))
-        })
-    };
-    let postgres = server("postgres", &["postgres", "postgresql"]);
-    let mysql = server("mysql", &["mysql", "mariadb"]);
-    table.finish();
-    Some(Drill {
-        at: at?,
-        postgres,
-        mysql,
-    })
-}
 
 pub(super) fn api(root: &Section<'_>, dir: &Path) -> Option<Api> {
     let table = root.section("api")?;
@@ -163,6 +48,10 @@ pub(super) fn api(root: &Section<'_>, dir: &Path) -> Option<Api> {
             .parsed("grace", value::duration)
             .unwrap_or(Duration::from_secs(30)),
         restore_dir: path(&table, "restore_dir", dir),
+        max_connections: table
+            .integer("max_connections", 16..=65_536)
+            .and_then(|n| usize::try_from(n).ok())
+            .unwrap_or(DEFAULT_CONNECTIONS),
         tokens: tokens(&table),
         jwt: jwt(&table, dir),
     };
@@ -283,16 +172,11 @@ fn jwt(api: &Section<'_>, dir: &Path) -> Option<Jwt> {
 pub(super) fn webhooks(root: &Section<'_>, dir: &Path, warnings: &mut Vec<String>) -> Vec<Webhook> {
     let mut webhooks = Vec::new();
     for table in root.list("webhooks") {
+        let name = table.parsed("name", webhook_name);
         let inline = table.string("url").map(Secret::new);
         let from_file = secret_file(&table, "url_file", dir, warnings);
         let secret = secret_file(&table, "secret_file", dir, warnings);
-        let events = table.strings("events").unwrap_or_default();
-        for event in &events {
-            if !EVENTS.contains(&event.as_str()) {
-                let (message, hint) = one_of(event, &EVENTS);
-                table.problem("events", message, hint);
-            }
-        }
+        let events = events(&table);
         let allow_http = table.boolean("allow_http").unwrap_or(false);
         match (table.has("url"), table.has("url_file")) {
             (true, true) => table.problem("url_file", "a webhook has either `url` or `url_file`", None),
@@ -301,13 +185,25 @@ pub(super) fn webhooks(root: &Section<'_>, dir: &Path, warnings: &mut Vec<String
         }
         let key = if table.has("url") { "url" } else { "url_file" };
         if let Some(url) = inline.or(from_file) {
-            match webhook_host(url.expose(), allow_http) {
-                Ok(host) => webhooks.push(Webhook {
-                    url,
-                    host,
-                    secret,
-                    events,
-                }),
+            match value::outgoing_host(url.expose(), allow_http) {
+                Ok(host) => {
+                    let name = name.unwrap_or_else(|| host.clone());
+                    if webhooks.iter().any(|other: &Webhook| other.name == name) {
+                        let hint = "give each a `name`: it stands for the webhook in logs and commands";
+                        table.problem(
+                            "name",
+                            format!("another webhook is called `{name}`"),
+                            Some(hint.into()),
+                        );
+                    }
+                    webhooks.push(Webhook {
+                        name,
+                        url,
+                        host,
+                        secret,
+                        events,
+                    });
+                }
                 Err((message, hint)) => table.problem(key, message, hint),
             }
         }
@@ -316,22 +212,50 @@ pub(super) fn webhooks(root: &Section<'_>, dir: &Path, warnings: &mut Vec<String
     webhooks
 }
 
-fn webhook_host(url: &str, allow_http: bool) -> Result<String, value::Bad> {
-    let host = value::host_of(url).unwrap_or_default();
-    if host.is_empty() || url.contains(char::is_whitespace) {
-        return Err((
-            "is not a URL".into(),
-            Some("write `https://example.org/webhook/backup`".into()),
-        ));
+fn webhook_name(text: &str) -> Result<String, value::Bad> {
+    let good = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if (1..=64).contains(&text.len()) && text.chars().all(good) {
+        return Ok(text.to_owned());
     }
-    let loopback = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    match url.split_once("://").map(|(scheme, _)| scheme) {
-        Some("https") => Ok(host.to_owned()),
-        Some("http") if loopback || allow_http => Ok(host.to_owned()),
-        Some("http") => Err((
-            format!("`http` to {host} would send it in the clear"),
-            Some("write `https`, or `allow_http = true` beside it".into()),
-        )),
-        _ => Err(("has to begin with `https://`".into(), None)),
+    Err((
+        format!("`{text}` is not 1 to 64 letters, digits, `.`, `_` and `-`"),
+        None,
+    ))
+}
+
+fn events(table: &Section<'_>) -> Vec<Event> {
+    let mut events = Vec::new();
+    for text in table.strings("events").unwrap_or_default() {
+        match Event::ALL.into_iter().find(|event| event.name() == text) {
+            Some(event) => events.push(event),
+            None => {
+                let (message, hint) = one_of(&text, &Event::ALL.map(Event::name));
+                table.problem("events", message, hint);
+            }
+        }
     }
+    events
+}
+
+pub(super) fn log(root: &Section<'_>, dir: &Path) -> Log {
+    let Some(table) = root.section("log") else {
+        return Log::default();
+    };
+    let levels = ["error", "warn", "info", "debug"];
+    let log = Log {
+        level: table.parsed("level", |text| {
+            let known = levels.contains(&text).then(|| text.parse().ok()).flatten();
+            known.ok_or_else(|| one_of(text, &levels))
+        }),
+        format: table
+            .parsed("format", |text| match text {
+                "text" => Ok(LogFormat::Text),
+                "json" => Ok(LogFormat::Json),
+                _ => Err(one_of(text, &["text", "json"])),
+            })
+            .unwrap_or_default(),
+        file: path(&table, "file", dir),
+    };
+    table.finish();
+    log
 }

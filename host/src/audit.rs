@@ -1,0 +1,95 @@
+//! The audit log: who did what, when, and what came of it. Every call of the API, every scheduled run and every
+//! command that changes something is one line of the log, also when it was refused.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::text::escape;
+
+/// Who asked for something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Who {
+    /// Nobody that is known.
+    Anonymous,
+    /// A token of the configuration, by its name.
+    Token(String),
+    /// A session of the application, by its subject.
+    Session(String),
+    /// A schedule of the configuration, by its name.
+    Schedule(String),
+    /// A user of this machine.
+    User(String),
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anonymous => f.write_str("anonymous"),
+            Self::Token(name) => write!(f, "token:{}", escape(name)),
+            Self::Session(subject) => write!(f, "session:{}", escape(subject)),
+            Self::Schedule(name) => write!(f, "schedule:{}", escape(name)),
+            Self::User(name) => write!(f, "user:{}", escape(name)),
+        }
+    }
+}
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grade {
+    /// As it should be.
+    Normal,
+    /// Refused: the caller's mistake, or somebody trying.
+    Refused,
+    /// Something failed.
+    Problem,
+}
+
+/// One line.
+#[derive(Debug, Clone)]
+pub struct Entry<'a> {
+    /// What was asked for: a command, a method and route, `scheduled run`.
+    pub operation: &'a str,
+    /// Who asked.
+    pub who: &'a Who,
+    /// From where, for a call of the API.
+    pub from: Option<IpAddr>,
+    /// What it was about: a backup, a plan; empty for none.
+    pub target: &'a str,
+    /// What came of it: `completed`, `failed`, `200`, ...
+    pub status: &'a str,
+    /// How long it took.
+    pub took: Duration,
+    /// How bad it is.
+    pub grade: Grade,
+    /// Stable code and message of a failure, without secrets.
+    pub error: Option<&'a str>,
+}
+
+/// Writes one line.
+pub fn record(entry: &Entry<'_>) {
+    let Entry {
+        operation,
+        who,
+        from,
+        target,
+        status,
+        took,
+        grade,
+        error,
+    } = entry;
+    let from = from.map(|address| address.to_string()).unwrap_or_default();
+    let error = error.map(|text| escape(text)).unwrap_or_default();
+    let (operation, target, status) = (escape(operation), escape(target), escape(status));
+    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    macro_rules! line {
+        ($level:ident) => {
+            tracing::$level!(target: "cofre::audit", %operation, %who, from, %target, %status, took_ms, %error)
+        };
+    }
+    match grade {
+        Grade::Normal => line!(info),
+        Grade::Refused => line!(warn),
+        Grade::Problem => line!(error),
+    }
+}

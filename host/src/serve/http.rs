@@ -1,0 +1,1 @@
+//! Connections, TLS, limits, credentials and the audit of calls: everything about HTTP that is not a route.
