@@ -87,7 +87,10 @@ fn credentials() -> Vec<(&'static str, Vec<(&'static str, String)>, Verdict)> {
     let own = session("admin");
     let (signed, signature) = own.rsplit_once('.').unwrap();
     let no_expiry = r#"{"sub":"maria","setor":"admin","aud":"relatorios"}"#;
-    let wrong_aud = format!(r#"{{"sub":"m","setor":"admin","aud":"loja","exp":{}}}"#, now() + 3_600);
+    let wrong_aud = format!(
+        r#"{{"sub":"m","setor":"admin","aud":"loja","exp":{}}}"#,
+        now() + 3_600
+    );
     let no_aud = format!(r#"{{"sub":"m","setor":"admin","exp":{}}}"#, now() + 3_600);
     let not_yet = format!(
         r#"{{"sub":"m","setor":"admin","aud":"relatorios","exp":{},"nbf":{}}}"#,
@@ -125,10 +128,18 @@ fn credentials() -> Vec<(&'static str, Vec<(&'static str, String)>, Verdict)> {
             bearer(&jwt(HEAD, &claims("admin", now() - 3_600), KEY)),
             Unknown,
         ),
-        ("session that never expires", bearer(&jwt(HEAD, no_expiry, KEY)), Unknown),
+        (
+            "session that never expires",
+            bearer(&jwt(HEAD, no_expiry, KEY)),
+            Unknown,
+        ),
         ("session of later", bearer(&jwt(HEAD, &not_yet, KEY)), Unknown),
         ("alg none", bearer(&unsigned), Unknown),
-        ("alg none with a signature", bearer(&format!("{unsigned}{signature}")), Unknown),
+        (
+            "alg none with a signature",
+            bearer(&format!("{unsigned}{signature}")),
+            Unknown,
+        ),
         (
             "another algorithm in the head",
             bearer(&jwt(r#"{"alg":"HS512","typ":"JWT"}"#, &good, KEY)),
@@ -149,12 +160,20 @@ fn credentials() -> Vec<(&'static str, Vec<(&'static str, String)>, Verdict)> {
             Unknown,
         ),
         ("no signature", bearer(signed), Unknown),
-        ("session for another", bearer(&jwt(HEAD, &wrong_aud, KEY)), Unknown),
+        (
+            "session for another",
+            bearer(&jwt(HEAD, &wrong_aud, KEY)),
+            Unknown,
+        ),
         ("session for nobody", bearer(&jwt(HEAD, &no_aud, KEY)), Unknown),
         ("viewer token", bearer(viewer()), Viewer),
         ("viewer session", bearer(&session("portaria")), Viewer),
         ("admin token", bearer(admin()), Admin),
-        ("small letters", vec![("authorization", format!("bearer {}", admin()))], Admin),
+        (
+            "small letters",
+            vec![("authorization", format!("bearer {}", admin()))],
+            Admin,
+        ),
         ("admin session", bearer(&own), Admin),
     ]
 }
@@ -228,7 +247,9 @@ fn every_route_by_every_credential() {
 fn an_administrator_gets_what_each_route_gives() {
     let site = site();
     let _service = Service::start(&site);
-    let expected = [200, 200, 200, 404, 404, 404, 404, 409, 404, 200, 200, 200, 200, 404, 404, 405, 405];
+    let expected = [
+        200, 200, 200, 404, 404, 404, 404, 409, 404, 200, 200, 200, 200, 404, 404, 405, 405,
+    ];
     for headers in [
         vec![("Authorization", format!("Bearer {}", admin()))],
         vec![("Authorization", format!("Bearer {}", session("admin")))],
@@ -280,7 +301,9 @@ fn behind_a_trusted_proxy_each_address_counts_for_itself() {
         let call = site.anonymous("GET", "/api/backup/status").bearer(token);
         call.header("X-Forwarded-For", forwarded).send()
     };
-    until("429", || (ask("203.0.113.9", "errado").status == 429).then_some(()));
+    until("429", || {
+        (ask("203.0.113.9", "errado").status == 429).then_some(())
+    });
     // Others come through, and what the guesser writes in front of its own address changes nothing.
     assert_eq!(ask("203.0.113.10", "errado").status, 401);
     assert_eq!(ask("198.51.100.7, 203.0.113.9", "errado").status, 429);
@@ -288,7 +311,14 @@ fn behind_a_trusted_proxy_each_address_counts_for_itself() {
     assert_eq!(ask("203.0.113.11", admin()).status, 200);
     assert_eq!(ask("203.0.113.9", admin()).status, 200);
     service.logs(&["203.0.113.11", "200"]);
-    for odd in ["", "nada", "203.0.113.9.1", "[::1", "a\tb", &"1.1.1.1, ".repeat(200)] {
+    for odd in [
+        "",
+        "nada",
+        "203.0.113.9.1",
+        "[::1",
+        "a\tb",
+        &"1.1.1.1, ".repeat(200),
+    ] {
         let status = ask(odd, "errado").status;
         assert!([401, 429].contains(&status), "{odd:?}: {status}");
         assert_eq!(ask(odd, admin()).status, 200, "{odd:?}");
@@ -339,7 +369,9 @@ fn a_session_may_come_in_a_cookie_and_then_a_write_needs_the_same_origin() {
     }
     // A form of another site can be sent without a preflight only in these types.
     for kind in ["text/plain", "application/x-www-form-urlencoded"] {
-        let call = site.anonymous("POST", "/api/backup/criar").header("Cookie", &cookie);
+        let call = site
+            .anonymous("POST", "/api/backup/criar")
+            .header("Cookie", &cookie);
         let reply = call
             .header("Origin", "https://malvado.example")
             .body(kind, b"{\"tipo\":\"manual\"}")
@@ -356,7 +388,10 @@ fn a_session_may_come_in_a_cookie_and_then_a_write_needs_the_same_origin() {
         .is(200);
 
     let bad = format!("sessao={}", jwt(HEAD, &claims("admin", now() + 99), "outra"));
-    let reply = site.anonymous("GET", "/api/backup/status").header("Cookie", &bad).send();
+    let reply = site
+        .anonymous("GET", "/api/backup/status")
+        .header("Cookie", &bad)
+        .send();
     reply.fails(401, "not_authenticated");
 }
 
@@ -370,7 +405,9 @@ fn cookies_are_off_unless_the_configuration_names_one() {
     let _service = Service::start(&site);
     let cookie = format!("sessao={}", session("admin"));
     let call = site.anonymous("GET", "/api/backup/status");
-    call.header("Cookie", &cookie).send().fails(401, "not_authenticated");
+    call.header("Cookie", &cookie)
+        .send()
+        .fails(401, "not_authenticated");
     let call = site.anonymous("GET", "/api/backup/status");
     call.bearer(&session("admin")).send().is(200);
 }
@@ -384,7 +421,14 @@ fn a_public_key_is_no_secret_and_its_own_signatures_count() {
     });
     let (private, public) = (site.app.path("privada.pem"), site.app.path("publica.pem"));
     let openssl = || std::process::Command::new(tool("openssl"));
-    let bits = ["genpkey", "-quiet", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"];
+    let bits = [
+        "genpkey",
+        "-quiet",
+        "-algorithm",
+        "RSA",
+        "-pkeyopt",
+        "rsa_keygen_bits:2048",
+    ];
     run(openssl().args(bits).arg("-out").arg(&private)).exits(0);
     run(openssl()
         .args(["pkey", "-pubout", "-in"])
@@ -424,7 +468,11 @@ print((text + b'.' + b64(signature.stdout)).decode(), end='')
 #[test]
 fn nothing_secret_shows_in_log_process_list_metrics_or_answers() {
     let receiver = Receiver::answering(|_, _| crate::receiver::Answer::Status(500));
-    let (path, signing, ping) = ("/gancho/tok3n-no-caminho", "segr3do-da-assinatura", "/pulso/0b9e-uuid");
+    let (path, signing, ping) = (
+        "/gancho/tok3n-no-caminho",
+        "segr3do-da-assinatura",
+        "/pulso/0b9e-uuid",
+    );
     let tables = format!(
         "{JWT}[[webhooks]]\nname = \"painel\"\nurl = \"{}\"\nsecret_file = \"hook.key\"\n\
          [[schedules]]\nname = \"daily\"\nat = \"02:00\"\nping_url = \"{}\"\n[log]\nlevel = \"debug\"\nfile = \"cofre.log\"\n",
@@ -442,13 +490,18 @@ fn nothing_secret_shows_in_log_process_list_metrics_or_answers() {
     std::fs::set_permissions(toml, std::fs::Permissions::from_mode(0o600)).unwrap();
     let mut service = Service::start(&site);
     let (session, guess) = (session("admin"), "cofre_quase_o_token_certo_0123456789");
-    let secrets = [path, signing, ping, KEY, &session, guess, "tok3n", "segr3do", "0b9e"];
+    let secrets = [
+        path, signing, ping, KEY, &session, guess, "tok3n", "segr3do", "0b9e",
+    ];
     for secret in secrets {
         service.secret(secret);
     }
     let mut answers = Vec::new();
     for token in [admin(), viewer(), &session, guess] {
-        for route in ROUTES.iter().filter(|(method, path)| *method != "HEAD" && !path.ends_with("progresso")) {
+        for route in ROUTES
+            .iter()
+            .filter(|(method, path)| *method != "HEAD" && !path.ends_with("progresso"))
+        {
             let call = site.anonymous(route.0, route.1).bearer(token);
             answers.push(call.send());
         }
@@ -491,7 +544,11 @@ fn files_with_secrets_that_others_can_read_are_warned_about() {
         tables: &tables,
         ..Extra::default()
     });
-    for (name, text) in [("jwt.key", KEY), ("hook.url", "https://example.org/x"), ("hook.key", "k")] {
+    for (name, text) in [
+        ("jwt.key", KEY),
+        ("hook.url", "https://example.org/x"),
+        ("hook.key", "k"),
+    ] {
         site.app.write(name, text.as_bytes());
         std::fs::set_permissions(site.app.path(name), std::fs::Permissions::from_mode(0o644)).unwrap();
     }
@@ -500,5 +557,9 @@ fn files_with_secrets_that_others_can_read_are_warned_about() {
         let line = service.logs(&["WARN", name]);
         assert!(!line.contains(KEY), "{line}");
     }
-    assert!(Value::from(service.log()).as_str().is_some_and(|log| !log.contains("example.org/x")));
+    assert!(
+        Value::from(service.log())
+            .as_str()
+            .is_some_and(|log| !log.contains("example.org/x"))
+    );
 }

@@ -1,7 +1,7 @@
 //! Calls by curl, and what came back.
 
 use std::net::TcpStream;
-use std::process::Command;
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -82,22 +82,31 @@ impl Call {
         Ok(answer.reply(self.what()))
     }
 
-    /// Makes the call and goes away as soon as the answer's head is there: for answers that don't end.
+    /// Makes the call and goes away as soon as the answer's head is there, where that is a stream of events.
     #[track_caller]
     pub(crate) fn send_until_head(self) -> Reply {
-        let answer = Answer::new();
-        let mut curl = spawn(self.command(&answer).arg("--no-buffer"));
+        let mut stream = self.stream();
         until("the head of the answer", || {
-            let complete = answer.head().ends_with("\r\n\r\n");
-            (complete || curl.try_wait().expect("wait for curl").is_some()).then_some(())
+            let complete = stream.answer.head().ends_with("\r\n\r\n");
+            (complete || stream.has_ended()).then_some(())
         });
         // An error's answer comes whole, and then curl ends by itself.
-        if !answer.head().contains("text/event-stream") {
-            curl.wait().expect("wait for curl");
+        if !stream.answer.head().contains("text/event-stream") {
+            stream.ended();
         }
-        drop(curl.kill());
-        curl.wait().expect("wait for curl");
-        answer.reply(self.what())
+        stream.answer.reply(stream.what.clone())
+    }
+
+    /// Makes the call and leaves it open.
+    pub(crate) fn stream(self) -> Stream {
+        let answer = Answer::new();
+        let mut command = self.command(&answer);
+        Stream {
+            curl: spawn(command.arg("--no-buffer")),
+            answer,
+            what: self.what(),
+            _body: self.body,
+        }
     }
 
     fn what(&self) -> String {
@@ -109,7 +118,13 @@ impl Call {
         curl.env_remove("http_proxy")
             .env_remove("https_proxy")
             .env_remove("CURL_CA_BUNDLE");
-        curl.args(["--disable", "--silent", "--show-error", "--globoff", "--path-as-is"]);
+        curl.args([
+            "--disable",
+            "--silent",
+            "--show-error",
+            "--globoff",
+            "--path-as-is",
+        ]);
         curl.args(["--noproxy", "*", "--max-time", "300", "--dump-header"])
             .arg(answer.head.path());
         curl.arg("--output").arg(answer.body.path());
@@ -119,10 +134,45 @@ impl Call {
             curl.args(["--request", &self.method]);
         }
         if let Some(file) = &self.body {
-            curl.arg("--data-binary").arg(format!("@{}", file.path().display()));
+            curl.arg("--data-binary")
+                .arg(format!("@{}", file.path().display()));
         }
         curl.args(&self.args).arg(&self.url);
         curl
+    }
+}
+
+/// A call that goes on. It ends when it is dropped.
+pub(crate) struct Stream {
+    curl: Child,
+    answer: Answer,
+    what: String,
+    _body: Option<NamedTempFile>,
+}
+
+impl Stream {
+    /// What has come of the body so far.
+    pub(crate) fn text(&self) -> String {
+        let bytes = std::fs::read(self.answer.body.path()).expect("the answer's body");
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    fn has_ended(&mut self) -> bool {
+        self.curl.try_wait().expect("wait for curl").is_some()
+    }
+
+    /// Waits until the other side has ended it.
+    #[track_caller]
+    pub(crate) fn ended(&mut self) {
+        let what = format!("the end of {}", self.what);
+        until(&what, || self.has_ended().then_some(()));
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        drop(self.curl.kill());
+        drop(self.curl.wait());
     }
 }
 
@@ -182,6 +232,10 @@ impl Reply {
         let name = name.to_ascii_lowercase();
         let found = self.headers.iter().find(|(key, _)| *key == name);
         found.map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn headers(&self) -> &[(String, String)] {
+        &self.headers
     }
 
     pub(crate) fn text(&self) -> String {

@@ -18,4 +18,7 @@ mod receiver;
 mod site;
 
 mod auth;
+mod download;
+mod limits;
+mod routes;
 mod seed_clients;

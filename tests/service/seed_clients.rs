@@ -54,7 +54,10 @@ fn the_seeds_monitoring_loop_reads_the_age_of_the_last_backup() {
 
     let old = site.app.command(&["create"]);
     let mut faketime = Command::new(tool("faketime"));
-    faketime.args(["-f", "-5d"]).arg(cofre_binary()).args(old.get_args());
+    faketime
+        .args(["-f", "-5d"])
+        .arg(cofre_binary())
+        .args(old.get_args());
     run(faketime.env_remove("COFRE_CONFIG")).exits(0);
     seed(&site, "monitor.py", &[]).says("ALERTA: Último backup há 5 dias!");
 
@@ -67,7 +70,10 @@ fn the_seeds_monitoring_loop_reads_the_age_of_the_last_backup() {
 #[test]
 fn a_receiver_gets_what_the_seeds_own_function_sends() {
     let receiver = Receiver::start();
-    let hook = format!("[[webhooks]]\nname = \"painel\"\nurl = \"{}\"", receiver.url("/cofre"));
+    let hook = format!(
+        "[[webhooks]]\nname = \"painel\"\nurl = \"{}\"",
+        receiver.url("/cofre")
+    );
     let site = site(&hook);
     let _service = Service::start(&site);
     let record = site.create();
@@ -98,7 +104,10 @@ fn curl_runs_each_route_of_the_seed() {
         .is(200)
         .json();
     assert_eq!(made["success"], true, "{made}");
-    assert!(made["message"].as_str().is_some_and(|text| !text.is_empty()), "{made}");
+    assert!(
+        made["message"].as_str().is_some_and(|text| !text.is_empty()),
+        "{made}"
+    );
     let record = &made["backup"];
     assert_eq!(record["type"], "manual", "{made}");
     assert_eq!(record["status"], "completed", "{made}");
@@ -123,7 +132,9 @@ fn curl_runs_each_route_of_the_seed() {
 }
 
 fn keys(object: &Value) -> Vec<&str> {
-    let object = object.as_object().unwrap_or_else(|| panic!("an object: {object}"));
+    let object = object
+        .as_object()
+        .unwrap_or_else(|| panic!("an object: {object}"));
     object.keys().map(String::as_str).collect()
 }
 
@@ -206,12 +217,17 @@ fn record_and_status_have_the_fields_of_the_design_and_no_others() {
     let plan = "[[schedules]]\nname = \"weekly\"\nat = \"sunday 03:00\"\n";
     let site = site(plan);
     // About 2.34 MiB that do not compress, so that rounding shows.
-    site.app
-        .write("static/grande.bin", &crate::support::Rng::fixed(1).bytes(2_457_600));
+    site.app.write(
+        "static/grande.bin",
+        &crate::support::Rng::fixed(1).bytes(2_457_600),
+    );
     let _service = Service::start(&site);
     let empty = site.status();
     has_fields(&empty, &STATUS);
-    assert!(empty["last_backup"].is_null() && empty["running"].is_null(), "{empty}");
+    assert!(
+        empty["last_backup"].is_null() && empty["running"].is_null(),
+        "{empty}"
+    );
     assert_eq!(empty["total_size_mb"].as_f64(), Some(0.0));
 
     let record = site.create();
@@ -230,7 +246,11 @@ fn record_and_status_have_the_fields_of_the_design_and_no_others() {
     }
     let timestamp = record["timestamp"].as_str().unwrap();
     let parts: Vec<_> = timestamp.split(['-', 'T', ':', '.']).map(str::len).collect();
-    assert_eq!(parts, [4, 2, 2, 2, 2, 2, 6], "local, microseconds, no offset: {timestamp}");
+    assert_eq!(
+        parts,
+        [4, 2, 2, 2, 2, 2, 6],
+        "local, microseconds, no offset: {timestamp}"
+    );
     let name = record["name"].as_str().unwrap();
     let digits: String = timestamp[..19].chars().filter(char::is_ascii_digit).collect();
     assert_eq!(name, format!("backup_{}_{}_manual", &digits[..8], &digits[8..]));
@@ -273,7 +293,12 @@ fn partial_and_failed_runs_answer_as_the_design_says() {
     site.app.write("static/segredo.txt", b"segredo");
     std::fs::set_permissions(&unreadable, std::fs::Permissions::from_mode(0o000)).unwrap();
     let _service = Service::start_unprivileged(&site);
-    let partial = site.call("POST", "/api/backup/criar").json("{}").send().is(200).json();
+    let partial = site
+        .call("POST", "/api/backup/criar")
+        .json("{}")
+        .send()
+        .is(200)
+        .json();
     assert_eq!(partial["success"], true, "{partial}");
     has_fields(&partial["backup"], &RECORD);
     assert_eq!(partial["backup"]["status"], "partial", "{partial}");
