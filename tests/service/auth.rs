@@ -365,7 +365,7 @@ fn a_session_may_come_in_a_cookie_and_then_a_write_needs_the_same_origin() {
     ] {
         let reply = write(origin);
         assert_eq!(reply.status, 403, "{origin:?}: {reply}");
-        reply.fails(403, "forbidden");
+        reply.fails(403, "cross_site");
     }
     // A form of another site can be sent without a preflight only in these types.
     for kind in ["text/plain", "application/x-www-form-urlencoded"] {

@@ -17,8 +17,16 @@ mod python;
 mod receiver;
 mod site;
 
+mod audit;
 mod auth;
+mod crash;
 mod download;
+mod ending;
+mod hooks;
 mod limits;
+mod openapi;
 mod routes;
+mod schedule;
 mod seed_clients;
+mod stuck;
+mod webhooks;

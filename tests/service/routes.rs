@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::http::Reply;
 use crate::process::{Service, until};
-use crate::site::{Extra, Site};
+use crate::site::{Extra, HOLD, Site};
 
 fn post(site: &Site, path: &str, body: &str) -> Reply {
     site.call("POST", path).json(body).send()
@@ -232,36 +232,11 @@ fn unknown_routes_and_methods_are_named_as_such() {
     }
 }
 
-/// A program that waits as long as `hold` is there.
-pub(crate) const HOLD: &str = "[hooks]\nbefore = [\"sh\", \"-c\", \"while [ -e \\\"$1\\\" ]; do sleep 0.05; done\", \"hold\", \"HOLD\"]\n";
-
-/// [`HOLD`] for a site, whose folder is not known before it is there.
-pub(crate) fn with_hold(extra: Extra<'_>) -> Site {
-    let mut site = Site::with(extra);
-    let tables = format!(
-        "{}{}",
-        HOLD.replace("HOLD", site.app.path("hold").to_str().unwrap()),
-        extra.tables
-    );
-    site.configure(Extra {
-        tables: &tables,
-        ..extra
-    });
-    site
-}
-
-/// The running backup, as the status shows it, as soon as there is one.
-pub(crate) fn running(site: &Site) -> Value {
-    until("a run in the status", || {
-        Some(site.status()["running"].clone()).filter(|running| !running.is_null())
-    })
-}
-
 #[test]
 fn of_two_creates_at_once_one_is_refused() {
-    let site = with_hold(Extra::default());
+    let site = Site::with(HOLD);
     let _service = Service::start(&site);
-    site.app.write("hold", b"");
+    site.hold();
     let start = Barrier::new(4);
     let replies: Vec<Reply> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..4)
@@ -276,7 +251,7 @@ fn of_two_creates_at_once_one_is_refused() {
         until("three answers", || {
             (threads.iter().filter(|thread| thread.is_finished()).count() == 3).then_some(())
         });
-        std::fs::remove_file(site.app.path("hold")).unwrap();
+        site.release();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     for reply in &replies {
@@ -308,9 +283,9 @@ fn a_run_of_the_command_line_is_in_the_way_too_and_reading_goes_on() {
 
 #[test]
 fn respond_async_answers_at_once_with_where_to_look() {
-    let site = with_hold(Extra::default());
+    let site = Site::with(HOLD);
     let _service = Service::start(&site);
-    site.app.write("hold", b"");
+    site.hold();
     let reply = site
         .call("POST", "/api/backup/criar")
         .header("Prefer", "wait=5, respond-async")
@@ -324,12 +299,12 @@ fn respond_async_answers_at_once_with_where_to_look() {
     let location = format!("/api/backup/info/{}", body["backup"]["id"]);
     assert_eq!(reply.header("location"), Some(location.as_str()));
     assert_eq!(site.get(&location)["backup"]["status"], "in_progress");
-    let running = running(&site);
+    let running = site.running();
     assert_eq!(running["id"], body["backup"]["id"], "{running}");
     assert_eq!(running["plan"], "manual", "{running}");
     let download = location.replace("info", "download");
     site.call("GET", &download).send().fails(400, "not_completed");
-    std::fs::remove_file(site.app.path("hold")).unwrap();
+    site.release();
     until("the end of the run", || {
         (site.get(&location)["backup"]["status"] == "completed").then_some(())
     });
@@ -341,9 +316,9 @@ fn respond_async_answers_at_once_with_where_to_look() {
 
 #[test]
 fn a_client_that_leaves_does_not_cancel_its_backup() {
-    let site = with_hold(Extra::default());
+    let site = Site::with(HOLD);
     let _service = Service::start(&site);
-    site.app.write("hold", b"");
+    site.hold();
     let gone = std::thread::scope(|scope| {
         let client = scope.spawn(|| {
             let call = site.call("POST", "/api/backup/criar").json("{}");
@@ -352,8 +327,8 @@ fn a_client_that_leaves_does_not_cancel_its_backup() {
         client.join().unwrap()
     });
     assert_eq!(gone.err().map(|(code, _)| code), Some(28), "curl gave up");
-    running(&site);
-    std::fs::remove_file(site.app.path("hold")).unwrap();
+    site.running();
+    site.release();
     until("the end of the run", || {
         let rows = site.list();
         (rows.len() == 1 && rows[0]["status"] == "completed").then_some(())
@@ -376,7 +351,7 @@ fn events(text: &str) -> Vec<(String, Value)> {
 
 #[test]
 fn the_progress_of_a_run_is_told_as_events() {
-    let site = with_hold(Extra::default());
+    let site = Site::with(HOLD);
     let service = Service::start(&site);
     let mut stream = site.call("GET", "/api/backup/progresso").stream();
     let wait_for = |name: &str| {
@@ -389,12 +364,12 @@ fn the_progress_of_a_run_is_told_as_events() {
         })
     };
     wait_for("idle");
-    site.app.write("hold", b"");
+    site.hold();
     std::thread::scope(|scope| {
         let run = scope.spawn(|| post(&site, "/api/backup/criar", "{}").is(200).json());
         let progress = wait_for("progress");
         assert_eq!(progress["plan"], "manual", "{progress}");
-        std::fs::remove_file(site.app.path("hold")).unwrap();
+        site.release();
         let body = run.join().unwrap();
         assert_eq!(progress["id"], body["backup"]["id"], "{progress}");
         assert_eq!(progress["name"], body["backup"]["name"], "{progress}");
@@ -531,22 +506,10 @@ fn restoring_goes_below_its_folder_and_nowhere_else() {
     ] {
         let body = format!("{{\"destino\":\"{destino}\"}}");
         let reply = post(&site, "/api/backup/restaurar/1", &body);
-        // `~` is a name like any other.
-        if destino == "~" {
-            assert!([200, 400, 422].contains(&reply.status), "{reply}");
-            drop(std::fs::remove_dir_all(site.app.path("restaurados/~")));
-            continue;
-        }
         assert!([400, 422].contains(&reply.status), "{destino:?}: {reply}");
         assert_eq!(reply.json()["success"], false, "{reply}");
     }
-    for body in [
-        "{\"destino\":3}",
-        "{\"only\":\"x\"}",
-        "{\"only\":[3]}",
-        "{\"only\":[\"[\"]}",
-        "{\"only\":[\"/etc\"]}",
-    ] {
+    for body in ["{\"destino\":3}", "{\"only\":\"x\"}", "{\"only\":[3]}"] {
         let reply = post(&site, "/api/backup/restaurar/1", body);
         assert!([400, 422].contains(&reply.status), "{body}: {reply}");
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use serde_json::Value;
 
 use crate::http::Call;
+use crate::process::until;
 use crate::support::App;
 
 /// A token and its line in the configuration.
@@ -60,6 +61,13 @@ pub(crate) struct Extra<'a> {
     /// Further tables.
     pub(crate) tables: &'a str,
 }
+
+/// Every run waits before its first step for as long as the file `hold` is there.
+pub(crate) const HOLD: Extra<'_> = Extra {
+    top: "",
+    api: "",
+    tables: "[hooks]\nbefore = [\"sh\", \"-c\", \"while [ -e hold ]; do sleep 0.05; done\"]\n",
+};
 
 /// The application folder.
 pub(crate) struct Site {
@@ -139,6 +147,33 @@ impl Site {
     #[track_caller]
     pub(crate) fn status(&self) -> Value {
         self.get("/api/backup/status")["status"].clone()
+    }
+
+    /// From now on every run waits; see [`HOLD`].
+    pub(crate) fn hold(&self) {
+        self.app.write("hold", b"");
+    }
+
+    /// Lets the runs go on.
+    pub(crate) fn release(&self) {
+        std::fs::remove_file(self.app.path("hold")).expect("hold");
+    }
+
+    /// The running backup, as the status shows it, as soon as there is one.
+    #[track_caller]
+    pub(crate) fn running(&self) -> Value {
+        until("a run in the status", || {
+            Some(self.status()["running"].clone()).filter(|running| !running.is_null())
+        })
+    }
+
+    /// Starts a backup and leaves it; its record when it has begun.
+    #[track_caller]
+    pub(crate) fn begin(&self) -> Value {
+        let call = self
+            .call("POST", "/api/backup/criar")
+            .header("Prefer", "respond-async");
+        call.json("{}").send().is(202).json()["backup"].clone()
     }
 
     /// The rows.
