@@ -214,18 +214,37 @@ pub fn error(what: impl fmt::Display, errno: Errno) -> Error {
 /// # Errors
 /// What the system says; then the old content is still there.
 pub fn write_file(dir: BorrowedFd<'_>, name: &str, bytes: &[u8]) -> Result<()> {
+    write_file_with(dir, name, bytes, |_| ())
+}
+
+/// [`write_file`] with something to be done to the file before it appears under its name: giving it to a group.
+///
+/// # Errors
+/// As [`write_file`].
+pub fn write_file_with(
+    dir: BorrowedFd<'_>,
+    name: &str,
+    bytes: &[u8],
+    prepare: impl FnOnce(BorrowedFd<'_>),
+) -> Result<()> {
     let aside = format!(".{name}.tmp");
-    let written = write_aside(dir, &aside, bytes).and_then(|()| rustix::fs::renameat(dir, &*aside, dir, name));
+    let written = write_aside(dir, &aside, bytes).and_then(|file| {
+        prepare(file.as_fd());
+        rustix::fs::renameat(dir, &*aside, dir, name)
+    });
     if let Err(errno) = written {
         // Left over it would only cost its space; the next write removes it.
         let _ = rustix::fs::unlinkat(dir, &*aside, AtFlags::empty());
-        return Err(error(format_args!("write {} in {}", show(name), fd_path(dir)), errno));
+        return Err(error(
+            format_args!("write {} in {}", show(name), fd_path(dir)),
+            errno,
+        ));
     }
     rustix::fs::fsync(dir).map_err(|errno| error(format_args!("make {} durable", fd_path(dir)), errno))
 }
 
 /// Makes a new file with this content and makes it durable.
-fn write_aside(dir: BorrowedFd<'_>, name: &str, bytes: &[u8]) -> rustix::io::Result<()> {
+fn write_aside(dir: BorrowedFd<'_>, name: &str, bytes: &[u8]) -> rustix::io::Result<OwnedFd> {
     match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => {}
         Err(errno) => return Err(errno),
@@ -242,7 +261,8 @@ fn write_aside(dir: BorrowedFd<'_>, name: &str, bytes: &[u8]) -> rustix::io::Res
         };
         left = left.get(written..).unwrap_or_default();
     }
-    rustix::fs::fsync(&file)
+    rustix::fs::fsync(&file)?;
+    Ok(file)
 }
 
 /// Removes the tree `name` in `parent`, following no link, however deep it is and whatever its modes are.

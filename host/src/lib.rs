@@ -27,6 +27,7 @@ pub mod share;
 pub mod signals;
 pub mod source;
 pub mod staging;
+pub mod state;
 #[cfg(test)]
 mod testing;
 pub mod text;

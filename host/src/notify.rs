@@ -4,6 +4,10 @@ mod event;
 
 pub use event::Event;
 
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
 use crate::context::{Context, Exclusive};
 
 /// Puts into the outbox what is to be told of every run that has ended and was not told yet, those that a crash
@@ -16,3 +20,6 @@ pub fn run_begun(_context: &Context, _plan: &str, _id: u64) {}
 
 /// Puts into the outbox that a verification found something wrong.
 pub fn verify_failed(_context: &Context, _backup: &crate::engine::wit::types::Backup, _problems: &[String]) {}
+
+/// Puts into the outbox that a plan has had no success for longer than `limit`. Called once per episode.
+pub fn stale(_context: &Context, _plan: &str, _last_success: Option<DateTime<Utc>>, _limit: Duration) {}
