@@ -92,6 +92,16 @@ pub struct Status {
     pub future: Vec<u64>,
 }
 
+/// `status` of the command line: the totals, and when the plans run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StatusReport {
+    /// The totals.
+    #[serde(flatten)]
+    pub totals: Status,
+    /// The plans of the configuration.
+    pub schedules: Vec<ScheduleStatus>,
+}
+
 /// When a plan of the configuration runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ScheduleStatus {

@@ -1,11 +1,12 @@
-//! `cofre status`: the totals.
+//! `cofre status`: the totals, and when the plans run.
 
 use std::fmt::Write as _;
 
 use super::{App, Ended, checks};
 use crate::api::convert::no_backups;
-use crate::api::types::{Backup, Status};
+use crate::api::types::{Backup, ScheduleStatus, Status, StatusReport};
 use crate::error::Result;
+use crate::schedule;
 use crate::text::{self, escape};
 
 pub(super) fn run(app: &App) -> Result<Ended> {
@@ -14,12 +15,16 @@ pub(super) fn run(app: &App) -> Result<Ended> {
         Some(mut session) => session.status(ctx.now())?,
         None => no_backups(),
     };
-    let status = Status::new(summary, &ctx.config);
+    let status = StatusReport {
+        totals: Status::new(summary, &ctx.config),
+        schedules: schedule::status(&ctx),
+    };
     app.output.print(&status, || render(&status))?;
     Ok(Ended::Done)
 }
 
-fn render(status: &Status) -> String {
+fn render(report: &StatusReport) -> String {
+    let status = &report.totals;
     let last = |row: &Option<Backup>| match row {
         Some(row) => format!(
             "{} (id {}, {}, {})",
@@ -69,9 +74,24 @@ fn render(status: &Status) -> String {
             ),
         ));
     }
+    lines.extend(report.schedules.iter().map(|plan| ("next run", next_run(plan))));
     lines.iter().fold(String::new(), |mut out, (name, value)| {
         // Writing to a string can't fail.
         let _ = writeln!(out, "{name:<12}{}", escape(value));
         out
     })
+}
+
+/// `daily, 2026-11-26 02:00:00-03:00, 3 missed`.
+fn next_run(plan: &ScheduleStatus) -> String {
+    let next = match (&plan.next_run, plan.enabled) {
+        (Some(next), _) => text::time(next),
+        (None, true) => "never".to_owned(),
+        (None, false) => "disabled".to_owned(),
+    };
+    let missed = match plan.missed {
+        0 => String::new(),
+        missed => format!(", {missed} missed"),
+    };
+    format!("{}, {next}{missed}", plan.plan)
 }

@@ -1,4 +1,4 @@
-//! Schedule, programs that a run needs, and who may call the API.
+//! Programs that a run needs, and who may call the API.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -7,21 +7,6 @@ use super::Findings;
 use crate::config::{Config, DatabaseEngine, Role};
 use crate::error::Code;
 use crate::text::{escape, shown};
-
-pub(super) fn schedule(found: &mut Findings, config: &Config) {
-    let area = "schedule";
-    if config.schedules.is_empty() {
-        let remedy =
-            "add `[[schedules]]` for `cofre serve`, or run `cofre create` from cron or a systemd timer";
-        found.warn(area, "nothing says when backups happen", remedy);
-    } else {
-        let names: Vec<_> = config.schedules.iter().map(|s| s.name.as_str()).collect();
-        found.ok(
-            area,
-            format!("{} in zone {}", names.join(", "), config.time_zone.name()),
-        );
-    }
-}
 
 pub(super) fn programs(found: &mut Findings, config: &Config) {
     let area = "tools";

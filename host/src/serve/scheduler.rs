@@ -39,6 +39,8 @@ pub async fn run(service: Arc<Service>) {
         // That the sender is gone means the same.
         _ = ending.wait_for(|ending| *ending) => true,
     };
+    // A tick may still be on its way.
+    service.runner.close();
     tracing::debug!(ended, "the scheduler ends");
 }
 

@@ -56,6 +56,9 @@ pub struct PlanState {
     /// How many runs could not start at their time since the plan was created, made up for or not.
     #[serde(default)]
     pub missed: u64,
+    /// The due time of the last run that was missed.
+    #[serde(default)]
+    pub last_missed: Option<DateTime<Utc>>,
     /// Up to which due time missed runs are counted.
     #[serde(default)]
     pub counted: Option<DateTime<Utc>>,
@@ -123,6 +126,7 @@ impl PlanState {
             last_success: None,
             next: None,
             missed: 0,
+            last_missed: None,
             counted: None,
             expected_interval_seconds: 0,
             enabled: true,

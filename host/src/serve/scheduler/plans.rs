@@ -204,6 +204,7 @@ impl Scheduler {
             return;
         };
         known.missed = known.missed.saturating_add(missed);
+        known.last_missed = Some(occurrence);
         let runs = if missed == 1 { "run" } else { "runs" };
         let due = occurrence.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
         audit::record(&audit::Entry {
@@ -271,7 +272,7 @@ impl Scheduler {
 
     /// Whether another process holds the backups, or did so a moment ago. Looked up without touching the lock: to
     /// try it would make that process's next command fail.
-    fn is_held(&self) -> bool {
+    pub(super) fn is_held(&self) -> bool {
         let just_now = self.held.is_some_and(|(when, wait)| when.elapsed() < wait);
         just_now
             || self
