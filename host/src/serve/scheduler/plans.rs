@@ -191,8 +191,11 @@ impl Scheduler {
         };
         if let Some(known) = self.state.plans.get_mut(&name) {
             known.counted = Some(occurrence);
-            if matches!(decision.action, Action::GiveUp(_)) {
-                known.last_due = Some(occurrence);
+            match &mut self.active {
+                // Goes into the state with the run, so that one that never begins takes nothing with it.
+                Some(active) if own => active.occurrence = occurrence,
+                _ if matches!(decision.action, Action::GiveUp(_)) => known.last_due = Some(occurrence),
+                _ => {}
             }
         }
         self.count(&name, occurrence, decision.missed, status, why);
