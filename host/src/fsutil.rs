@@ -215,11 +215,15 @@ pub fn error(what: impl fmt::Display, errno: Errno) -> Error {
 /// What the system says; then the old content is still there.
 pub fn write_file(dir: BorrowedFd<'_>, name: &str, bytes: &[u8]) -> Result<()> {
     let aside = format!(".{name}.tmp");
-    let written = write_aside(dir, &aside, bytes).and_then(|()| rustix::fs::renameat(dir, &*aside, dir, name));
+    let written =
+        write_aside(dir, &aside, bytes).and_then(|()| rustix::fs::renameat(dir, &*aside, dir, name));
     if let Err(errno) = written {
         // Left over it would only cost its space; the next write removes it.
         let _ = rustix::fs::unlinkat(dir, &*aside, AtFlags::empty());
-        return Err(error(format_args!("write {} in {}", show(name), fd_path(dir)), errno));
+        return Err(error(
+            format_args!("write {} in {}", show(name), fd_path(dir)),
+            errno,
+        ));
     }
     rustix::fs::fsync(dir).map_err(|errno| error(format_args!("make {} durable", fd_path(dir)), errno))
 }

@@ -18,7 +18,6 @@ mod target;
 mod tests;
 mod watermark;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use chrono::{DateTime, Utc};
@@ -34,6 +33,7 @@ use crate::context::{Context, Exclusive};
 use crate::engine::wit::types::Backup;
 use crate::error::{Code, Error, Result};
 use outbox::{Entry, Message, Outbox, Signal};
+use pace::Pace;
 use target::Target;
 
 /// What one request may take, everything included.
@@ -86,7 +86,12 @@ pub fn stale(context: &Context, plan: &str, last_success: Option<DateTime<Utc>>,
     payload.plan = Some(plan.to_owned());
     payload.stale = Some(Stale {
         last_success: last_success.map(payload::rfc3339),
-        age_seconds: last_success.map(|last| at.signed_duration_since(last).to_std().unwrap_or_default().as_secs()),
+        age_seconds: last_success.map(|last| {
+            at.signed_duration_since(last)
+                .to_std()
+                .unwrap_or_default()
+                .as_secs()
+        }),
         limit_seconds: limit.as_secs(),
     });
     let about = format!("{plan}\0{}", payload::rfc3339(at));
@@ -108,7 +113,7 @@ pub fn deliverer(context: &Context) -> Option<Deliverer> {
     if !watermark::is_configured(config) && !Outbox::exists(&config.state_dir) {
         return None;
     }
-    Deliverer::start(&Arc::new(context.clone()))
+    Deliverer::start_with(config.clone(), Pace::default())
         .inspect_err(|error| tracing::error!("notifications wait: {error}"))
         .ok()
 }
@@ -196,7 +201,8 @@ fn put(config: &Config, entries: impl IntoIterator<Item = Entry>) {
     if entries.peek().is_none() {
         return;
     }
-    let done = Outbox::open(&config.state_dir).and_then(|outbox| entries.try_for_each(|entry| outbox.put(&entry)));
+    let done =
+        Outbox::open(&config.state_dir).and_then(|outbox| entries.try_for_each(|entry| outbox.put(&entry)));
     if let Err(error) = done {
         tracing::error!("a notification is lost: {error}");
     }

@@ -61,7 +61,15 @@ fn table(rows: &[Listed]) -> String {
         return "no webhooks\n".to_owned();
     }
     let mut table = Table::new(&[
-        "NAME", "HOST", "EVENTS", "SIGNED", ">WAITING", ">DELIVERED", ">FAILED", ">GIVEN UP", "LAST ERROR",
+        "NAME",
+        "HOST",
+        "EVENTS",
+        "SIGNED",
+        ">WAITING",
+        ">DELIVERED",
+        ">FAILED",
+        ">GIVEN UP",
+        "LAST ERROR",
     ]);
     for row in rows {
         let events = if row.events.is_empty() {
@@ -110,7 +118,11 @@ fn test(app: &App, config: &Config, name: &str) -> Result<Ended> {
 
 fn unknown(config: &Config, name: &str) -> Error {
     let error = Error::new(Code::Usage, format!("there is no webhook `{}`", escape(name)));
-    let known: Vec<String> = config.webhooks.iter().map(|hook| format!("`{}`", hook.name)).collect();
+    let known: Vec<String> = config
+        .webhooks
+        .iter()
+        .map(|hook| format!("`{}`", hook.name))
+        .collect();
     if known.is_empty() {
         return error.remedy("the configuration has none: add `[[webhooks]]`");
     }

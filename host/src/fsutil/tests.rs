@@ -104,6 +104,9 @@ fn a_small_file_that_cant_be_written_stays_as_it_was() {
     let temp = tempfile::tempdir().unwrap();
     let dir = std::fs::File::open(temp.path()).unwrap();
     std::fs::create_dir(temp.path().join("name")).unwrap();
-    assert!(write_file(dir.as_fd(), "name", b"x").is_err(), "a folder is in its place");
+    assert!(
+        write_file(dir.as_fd(), "name", b"x").is_err(),
+        "a folder is in its place"
+    );
     assert!(temp.path().join("name").is_dir() && !temp.path().join(".name.tmp").exists());
 }

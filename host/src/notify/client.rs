@@ -126,8 +126,11 @@ impl Client {
         let message = match error {
             E::Timeout(_) => format!("no complete answer within {} s", self.timeout.as_secs_f64()),
             E::HostNotFound => "its name has no address".to_owned(),
-            E::Io(error) => escape(&error.to_string()).into_owned(),
-            E::Rustls(error) => format!("TLS: {}", escape(&error.to_string())),
+            E::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+                Some(error) => tls(error),
+                None => escape(&error.to_string()).into_owned(),
+            },
+            E::Rustls(error) => tls(error),
             E::Tls(text) => format!("TLS: {text}"),
             E::Protocol(error) => format!("not HTTP: {}", escape(&error.to_string())),
             E::LargeResponseHeader(..) => format!("the head of its answer is longer than {HEAD_BYTES} bytes"),
@@ -145,6 +148,17 @@ impl Client {
         };
         Failure::new(message)
     }
+}
+
+fn tls(error: &rustls::Error) -> String {
+    use rustls::{CertificateError, Error};
+    let hint = match error {
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            " (its authority is not in the system's trust store; SSL_CERT_FILE names another)"
+        }
+        _ => "",
+    };
+    format!("TLS: {}{hint}", escape(&error.to_string()))
 }
 
 /// `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3), at most a day.

@@ -66,7 +66,7 @@ impl Deliverer {
     ///
     /// # Errors
     /// When the outbox can't be opened, or the system has no thread.
-    pub fn start(context: &Arc<Context>) -> Result<Self> {
+    pub fn start(context: Arc<Context>) -> Result<Self> {
         Self::start_with(context.config.clone(), Pace::default())
     }
 
@@ -144,7 +144,10 @@ impl Inner {
                 Mode::Run => false,
                 Mode::Stop => true,
                 Mode::Finish(_, until) => {
-                    held.is_none() || said.is_some() || lock(&self.state).busy.is_empty() || Instant::now() >= until
+                    held.is_none()
+                        || said.is_some()
+                        || lock(&self.state).busy.is_empty()
+                        || Instant::now() >= until
                 }
             };
             if over {
@@ -163,6 +166,9 @@ impl Inner {
         };
         if held.is_none() {
             *held = self.outbox.try_lock()?.map(Arc::new);
+            if held.is_some() {
+                self.outbox.sweep()?;
+            }
         }
         match held {
             Some(held) => self.round(held, as_of),
@@ -212,7 +218,11 @@ impl Inner {
                 continue;
             };
             self.drop_void(&mut state, &lane, &target, &names);
-            if state.paused.get(&lane).is_some_and(|until| Instant::now() < *until) {
+            if state
+                .paused
+                .get(&lane)
+                .is_some_and(|until| Instant::now() < *until)
+            {
                 continue;
             }
             state.paused.remove(&lane);
@@ -251,16 +261,19 @@ impl Inner {
         let now = super::now();
         let mut void = Vec::new();
         for name in names {
-            let Some(entry) = state.queue.get(name) else { continue };
+            let Some(entry) = state.queue.get(name) else {
+                continue;
+            };
             let Message::Ping { run, signal, .. } = entry.message else {
                 continue;
             };
-            let ended = |other: &Entry| {
-                matches!(other.message, Message::Ping { run: of, signal: s, .. } if of == run && s != Signal::Start)
-            };
-            let over = signal == Signal::Start
-                && names.iter().any(|name| state.queue.get(name).is_some_and(ended));
-            let age = now.signed_duration_since(entry.created_at).to_std().unwrap_or_default();
+            let ended = |other: &Entry| matches!(other.message, Message::Ping { run: of, signal: s, .. } if of == run && s != Signal::Start);
+            let over =
+                signal == Signal::Start && names.iter().any(|name| state.queue.get(name).is_some_and(ended));
+            let age = now
+                .signed_duration_since(entry.created_at)
+                .to_std()
+                .unwrap_or_default();
             if age > self.pace.ping_life {
                 tracing::error!(
                     "{}: run {run} was not reported ({signal:?}) within {}, and is not any more",
@@ -270,7 +283,10 @@ impl Inner {
                 self.tally.count(lane, |counts| counts.given_up += 1);
                 void.push(name);
             } else if over {
-                tracing::info!("{}: the start of run {run} was not reported before its end", target.label);
+                tracing::info!(
+                    "{}: the start of run {run} was not reported before its end",
+                    target.label
+                );
                 void.push(name);
             }
         }
@@ -325,7 +341,8 @@ fn due(queue: &BTreeMap<String, Entry>, lane: &Lane, names: &[String], as_of: Da
     let is_due = |entry: &Entry| {
         let wait = entry.next_attempt_at.signed_duration_since(as_of);
         // A wait that is longer than any comes from a clock that was wrong.
-        wait.to_std().map_or(true, |wait| wait.is_zero() || wait > Pace::longest())
+        wait.to_std()
+            .map_or(true, |wait| wait.is_zero() || wait > Pace::longest())
     };
     match lane {
         Lane::Webhook(_) => entries()
@@ -433,8 +450,15 @@ impl Worker {
                 .paused
                 .insert(self.lane.clone(), Instant::now() + pause);
         }
-        tracing::warn!(id, tries = entry.attempts, "{label}: {message}; next try in {}", text::duration(wait.as_secs_f64()));
-        self.inner.tally.count(&self.lane, |counts| counts.failed(message));
+        tracing::warn!(
+            id,
+            tries = entry.attempts,
+            "{label}: {message}; next try in {}",
+            text::duration(wait.as_secs_f64())
+        );
+        self.inner
+            .tally
+            .count(&self.lane, |counts| counts.failed(message));
         entry.next_attempt_at = super::now() + wait;
         let retry_at = entry.next_attempt_at;
         self.keep(name, entry);

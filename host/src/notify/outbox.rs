@@ -165,8 +165,7 @@ impl Outbox {
     /// What the system says.
     pub(super) fn try_lock(&self) -> Result<Option<OutboxLock>> {
         let fail = |errno| fsutil::error("lock the outbox", errno);
-        let held =
-            rustix::fs::openat(&self.dir, ".", fsutil::dir_flags(), Mode::empty()).map_err(fail)?;
+        let held = rustix::fs::openat(&self.dir, ".", fsutil::dir_flags(), Mode::empty()).map_err(fail)?;
         match rustix::fs::flock(&held, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(OutboxLock { _held: held })),
             Err(Errno::WOULDBLOCK) => Ok(None),
@@ -232,8 +231,7 @@ impl Outbox {
     /// What the system says.
     pub(super) fn names(&self) -> Result<Vec<String>> {
         let fail = |errno| fsutil::error("list the outbox", errno);
-        let fresh =
-            rustix::fs::openat(&self.dir, ".", fsutil::dir_flags(), Mode::empty()).map_err(fail)?;
+        let fresh = rustix::fs::openat(&self.dir, ".", fsutil::dir_flags(), Mode::empty()).map_err(fail)?;
         let mut names = Vec::new();
         fsutil::list::<Errno>(fresh.as_fd(), |name| {
             if let Ok(name) = name.to_str()
@@ -255,7 +253,8 @@ impl Outbox {
     /// # Errors
     /// What the system says.
     pub(super) fn read(&self, name: &str) -> Result<Option<Entry>> {
-        let fail = |errno: Errno| fsutil::error(format_args!("read {} in the outbox", fsutil::show(name)), errno);
+        let fail =
+            |errno: Errno| fsutil::error(format_args!("read {} in the outbox", fsutil::show(name)), errno);
         let file = match rustix::fs::openat(&self.dir, name, fsutil::file_flags(), Mode::empty()) {
             Ok(file) => file,
             Err(Errno::NOENT) => return Ok(None),
@@ -281,6 +280,27 @@ impl Outbox {
                 .map(|()| None),
             Err(error) => self.move_aside(name, &error.to_string()).map(|()| None),
         }
+    }
+
+    /// Removes what a crash left half written. Nobody writes for an hour.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn sweep(&self) -> Result<()> {
+        let fail = |errno| fsutil::error("sweep the outbox", errno);
+        let old = super::now() - chrono::TimeDelta::hours(1);
+        let fresh = rustix::fs::openat(&self.dir, ".", fsutil::dir_flags(), Mode::empty()).map_err(fail)?;
+        fsutil::list::<Errno>(fresh.as_fd(), |name| {
+            let bytes = name.to_bytes();
+            if bytes.starts_with(b".")
+                && bytes.ends_with(b".tmp")
+                && fsutil::stat_name(self.dir.as_fd(), bytes)?.st_mtime < old.timestamp()
+            {
+                rustix::fs::unlinkat(&self.dir, name, AtFlags::empty())?;
+            }
+            Ok(())
+        })
+        .map_err(fail)
     }
 
     fn move_aside(&self, name: &str, why: &str) -> Result<()> {

@@ -8,9 +8,7 @@ use super::outbox::{Entry, Message};
 
 /// Seconds before each further try of a webhook: three days in all, so that a receiver may be down over a weekend.
 /// The steps are those of the Standard Webhooks specification.
-const WEBHOOK: [u64; 10] = [
-    5, 30, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400,
-];
+const WEBHOOK: [u64; 10] = [5, 30, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400];
 /// Seconds before each further try of a ping: an hour in all. Later it would tell of a run that is no news.
 const PING: [u64; 11] = [5, 15, 30, 60, 120, 300, 300, 600, 600, 600, 900];
 
@@ -85,7 +83,9 @@ mod tests {
         let mut waits = Vec::new();
         loop {
             entry.attempts += 1;
-            let Some(wait) = Pace::default().wait(&entry) else { break };
+            let Some(wait) = Pace::default().wait(&entry) else {
+                break;
+            };
             assert!(wait < Pace::longest());
             total += wait;
             waits.push(wait);
@@ -100,7 +100,10 @@ mod tests {
     fn tries_of_two_events_are_spread() {
         let spreads: Vec<_> = (0..20).map(|n| spread(&format!("msg_{n}"), 1)).collect();
         assert!(spreads.iter().all(|s| (0.9..=1.1).contains(s)), "{spreads:?}");
-        let (low, high) = (spreads.iter().copied().fold(2.0, f64::min), spreads.iter().copied().fold(0.0, f64::max));
+        let (low, high) = (
+            spreads.iter().copied().fold(2.0, f64::min),
+            spreads.iter().copied().fold(0.0, f64::max),
+        );
         assert!(high - low > 0.1, "{spreads:?}");
     }
 }

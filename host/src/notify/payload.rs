@@ -118,7 +118,12 @@ impl Payload {
 
     /// One about an archive that did not verify.
     #[must_use]
-    pub fn of_verification(repository: &str, backup: &Backup, problems: &[String], at: DateTime<Utc>) -> Self {
+    pub fn of_verification(
+        repository: &str,
+        backup: &Backup,
+        problems: &[String],
+        at: DateTime<Utc>,
+    ) -> Self {
         Self {
             occurred_at: Some(rfc3339(at)),
             problems: Some(problems.iter().take(PROBLEMS).map(|p| cut(p)).collect()),
@@ -202,7 +207,11 @@ mod tests {
             "r",
             &crate::notify::tests::row(7, Status::Failed),
         );
-        assert!(String::from_utf8(payload.to_bytes().unwrap()).unwrap().contains(r#""size_mb":0.0"#));
+        assert!(
+            String::from_utf8(payload.to_bytes().unwrap())
+                .unwrap()
+                .contains(r#""size_mb":0.0"#)
+        );
     }
 
     #[test]

@@ -82,8 +82,9 @@ impl Deliveries {
 }
 
 fn parse(bytes: &[u8]) -> Result<Deliveries> {
-    serde_json::from_slice(bytes)
-        .map_err(|e| Error::new(Code::Io, format!("read {FILE}: {e}")).remedy("remove it: it only holds counters"))
+    serde_json::from_slice(bytes).map_err(|e| {
+        Error::new(Code::Io, format!("read {FILE}: {e}")).remedy("remove it: it only holds counters")
+    })
 }
 
 /// The counters, for those who send.

@@ -116,6 +116,9 @@ mod tests {
         assert_eq!(below("https://h/ping/1", Signal::Success), "https://h/ping/1");
         assert_eq!(below("https://h/ping/1", Signal::Start), "https://h/ping/1/start");
         assert_eq!(below("https://h/ping/1/", Signal::Fail), "https://h/ping/1/fail");
-        assert_eq!(below("https://h/p?create=1", Signal::Fail), "https://h/p/fail?create=1");
+        assert_eq!(
+            below("https://h/p?create=1", Signal::Fail),
+            "https://h/p/fail?create=1"
+        );
     }
 }

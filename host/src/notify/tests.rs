@@ -48,7 +48,9 @@ pub(super) fn row(id: u64, status: Status) -> Backup {
 
 /// A configuration with a source and what `text` adds.
 pub(super) fn config(dir: &Path, text: &str) -> Config {
-    let text = format!("repository = 'relatorios'\ntime_zone = 'America/Sao_Paulo'\n[sources.static]\npath = 'static'\n{text}");
+    let text = format!(
+        "repository = 'relatorios'\ntime_zone = 'America/Sao_Paulo'\n[sources.static]\npath = 'static'\n{text}"
+    );
     Config::parse(&text, dir).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
@@ -124,6 +126,7 @@ impl Received {
 }
 
 /// A server on a port of its own; each connection has a thread. It ends with the test's process.
+#[derive(Clone)]
 pub(super) struct Receiver {
     port: u16,
     received: Arc<Mutex<Vec<Received>>>,
@@ -141,7 +144,9 @@ impl Receiver {
                 let (answer, noted) = (Arc::clone(&answer), Arc::clone(&noted));
                 std::thread::spawn(move || {
                     let mut stream = stream.unwrap();
-                    let Some(request) = read_request(&stream) else { return };
+                    let Some(request) = read_request(&stream) else {
+                        return;
+                    };
                     let number = {
                         let mut noted = noted.lock().unwrap();
                         noted.push(request);
@@ -197,10 +202,15 @@ fn read_request(stream: &TcpStream) -> Option<Received> {
     loop {
         let mut header = String::new();
         reader.read_line(&mut header).ok()?;
-        let Some((name, value)) = header.trim_end().split_once(':') else { break };
+        let Some((name, value)) = header.trim_end().split_once(':') else {
+            break;
+        };
         headers.insert(name.to_lowercase(), value.trim().to_owned());
     }
-    let length = headers.get("content-length").and_then(|n| n.parse().ok()).unwrap_or(0);
+    let length = headers
+        .get("content-length")
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(0);
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
     Some(Received { line, headers, body })

@@ -75,11 +75,7 @@ fn advance(config: &Config, rows: &[Backup], through: Option<u64>) -> Result<u64
         tracing::warn!("the catalog begins anew: runs are told from id {newest} on");
         return Ok(newest_ended);
     }
-    let mut fresh: Vec<&Backup> = rows
-        .iter()
-        .filter(|row| row.id > through)
-        .filter(ended)
-        .collect();
+    let mut fresh: Vec<&Backup> = rows.iter().filter(|row| row.id > through).filter(ended).collect();
     fresh.sort_unstable_by_key(|row| row.id);
     let outbox = if fresh.is_empty() || !is_configured(config) {
         None

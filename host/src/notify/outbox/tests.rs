@@ -1,7 +1,7 @@
 //! The folder: what it keeps, for how long, and what it does with what it can't read.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::*;
 use crate::notify::tests::{ping, to_hook};
@@ -41,7 +41,10 @@ fn folder_and_files_are_for_the_owner_alone() {
     assert_eq!(mode(&file), 0o600);
     std::fs::set_permissions(state.join("outbox"), PermissionsExt::from_mode(0o777)).unwrap();
     let error = Outbox::open(&state).unwrap_err();
-    assert!(error.code == Code::AccessDenied && error.message.contains("outbox"), "{error}");
+    assert!(
+        error.code == Code::AccessDenied && error.message.contains("outbox"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -49,7 +52,9 @@ fn the_oldest_go_when_there_are_too_many() {
     let temp = tempfile::tempdir().unwrap();
     let outbox = Outbox::open(temp.path()).unwrap();
     for n in 0..5 {
-        outbox.put_within(&to_hook("ops", &format!("msg_{n}")), 3).unwrap();
+        outbox
+            .put_within(&to_hook("ops", &format!("msg_{n}")), 3)
+            .unwrap();
     }
     let ids: Vec<String> = outbox
         .names()
@@ -70,7 +75,11 @@ fn what_can_not_be_read_is_kept_aside_and_holds_up_nothing() {
     let text = std::fs::read_to_string(dir.join(&good)).unwrap();
     std::fs::write(dir.join("1-half.json"), &text[..text.len() / 2]).unwrap();
     std::fs::write(dir.join("2-empty.json"), "").unwrap();
-    std::fs::write(dir.join("3-later.json"), text.replace("\"format\": 1", "\"format\": 9")).unwrap();
+    std::fs::write(
+        dir.join("3-later.json"),
+        text.replace("\"format\": 1", "\"format\": 9"),
+    )
+    .unwrap();
     std::fs::write(dir.join("4-long.json"), vec![b' '; 300 << 10]).unwrap();
     std::fs::write(dir.join("5-binary.json"), [0xff, 0xfe]).unwrap();
     symlink("/etc/passwd", dir.join("6-link.json")).unwrap();
@@ -86,6 +95,23 @@ fn what_can_not_be_read_is_kept_aside_and_holds_up_nothing() {
     assert_eq!(read.iter().flatten().count(), 1);
     assert_eq!(outbox.names().unwrap(), [good]);
     assert!(dir.join("1-half.json.corrupt").exists() && dir.join("8-fifo.json.corrupt").exists());
+}
+
+#[test]
+fn what_a_crash_left_half_written_is_swept_when_it_is_old() {
+    let temp = tempfile::tempdir().unwrap();
+    let outbox = Outbox::open(temp.path()).unwrap();
+    outbox.put(&to_hook("ops", "msg_1")).unwrap();
+    let dir = temp.path().join("outbox");
+    for name in [".old.json.tmp", ".new.json.tmp"] {
+        std::fs::write(dir.join(name), "{").unwrap();
+    }
+    let old = std::fs::File::open(dir.join(".old.json.tmp")).unwrap();
+    old.set_modified(std::time::SystemTime::now() - Duration::from_secs(7200))
+        .unwrap();
+    outbox.sweep().unwrap();
+    assert!(!dir.join(".old.json.tmp").exists() && dir.join(".new.json.tmp").exists());
+    assert_eq!(outbox.names().unwrap().len(), 1);
 }
 
 #[test]
