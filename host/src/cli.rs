@@ -19,6 +19,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod webhook;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -121,6 +122,7 @@ fn run(app: &App, command: Command) -> Result<Ended> {
         Command::Rebuild => maintain::rebuild(app),
         Command::Doctor => doctor::run(app),
         Command::Config(args) => config::run(app, &args),
+        Command::Webhook(args) => webhook::run(app, &args),
         Command::Component(args) => component::run(app, &args),
         Command::Completions(args) => complete::completions(&args),
         Command::Man(args) => complete::man(&args),

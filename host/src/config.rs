@@ -357,10 +357,20 @@ pub struct Webhook {
     pub url: Secret,
     /// Its host, which may be shown.
     pub host: String,
-    /// The key of the signature.
+    /// The key of the signature; a `whsec_` one has been checked.
     pub secret: Option<Secret>,
     /// Which events; empty means all.
     pub events: Vec<Event>,
+    /// Whether `http` to another machine is allowed.
+    pub allow_http: bool,
+}
+
+impl Webhook {
+    /// Whether it is told of an event.
+    #[must_use]
+    pub fn takes(&self, event: Event) -> bool {
+        self.events.is_empty() || self.events.contains(&event)
+    }
 }
 
 /// How the log looks, and where else it goes.

@@ -116,6 +116,9 @@ pub enum Command {
     /// Check the configuration
     #[command(after_help = exits(&[0, 2]))]
     Config(ConfigArgs),
+    /// List the webhooks, or send one a test
+    #[command(after_help = exits(&[0, 2, 8, 10]))]
+    Webhook(WebhookArgs),
     /// Show the embedded component, or write it to a file
     #[command(after_help = exits(&[0, 2, 7, 8, 10]))]
     Component(Component),
@@ -265,6 +268,33 @@ pub enum ConfigCommand {
     /// Report everything that is wrong, each with its key and what to write instead
     #[command(after_help = exits(&[0, 2]))]
     Check,
+}
+
+/// `webhook`.
+#[derive(Debug, clap::Args)]
+pub struct WebhookArgs {
+    /// What to do with them.
+    #[command(subcommand)]
+    pub command: WebhookCommand,
+}
+
+/// The commands of `webhook`.
+#[derive(Debug, Subcommand)]
+pub enum WebhookCommand {
+    /// Show each webhook, what waits for it and what became of earlier deliveries
+    #[command(after_help = exits(&[0, 2, 8, 10]))]
+    List,
+    /// Send the event `test`, signed like any other, once
+    #[command(after_help = exits(&[0, 2, 10]))]
+    Test(WebhookTest),
+}
+
+/// `webhook test`.
+#[derive(Debug, clap::Args)]
+pub struct WebhookTest {
+    /// Name of the webhook; its host unless the configuration says otherwise
+    #[arg(value_name = "NAME")]
+    pub name: String,
 }
 
 /// `component`.

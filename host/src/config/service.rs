@@ -8,7 +8,7 @@ use super::document::Section;
 use super::parts::{one_of, path, secret_file};
 use super::plans::required;
 use super::{Api, Jwt, Log, LogFormat, Role, Secret, Token, Webhook, value};
-use crate::notify::Event;
+use crate::notify::{Event, SigningKey};
 
 /// Connections at a time when nothing else is written.
 const DEFAULT_CONNECTIONS: usize = 1024;
@@ -176,6 +176,9 @@ pub(super) fn webhooks(root: &Section<'_>, dir: &Path, warnings: &mut Vec<String
         let inline = table.string("url").map(Secret::new);
         let from_file = secret_file(&table, "url_file", dir, warnings);
         let secret = secret_file(&table, "secret_file", dir, warnings);
+        if let Some(Err((message, hint))) = secret.as_ref().map(|key| SigningKey::parse(key.expose())) {
+            table.problem("secret_file", message, Some(hint));
+        }
         let events = events(&table);
         let allow_http = table.boolean("allow_http").unwrap_or(false);
         match (table.has("url"), table.has("url_file")) {
@@ -202,6 +205,7 @@ pub(super) fn webhooks(root: &Section<'_>, dir: &Path, warnings: &mut Vec<String
                         host,
                         secret,
                         events,
+                        allow_http,
                     });
                 }
                 Err((message, hint)) => table.problem(key, message, hint),
