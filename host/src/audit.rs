@@ -84,7 +84,8 @@ pub fn record(entry: &Entry<'_>) {
     let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     macro_rules! line {
         ($level:ident) => {
-            tracing::$level!(target: "cofre::audit", %operation, %who, from, %target, %status, took_ms, %error)
+            // `object`, since in JSON `target` is where a line comes from.
+            tracing::$level!(target: "cofre::audit", %operation, %who, from, object = %target, %status, took_ms, %error)
         };
     }
     match grade {
