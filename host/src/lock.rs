@@ -52,8 +52,8 @@ fn busy(dir: BorrowedFd<'_>) -> Error {
     .remedy("wait until it ends; the lock goes with the process, so nothing has to be removed")
 }
 
-/// The process that holds the lock, as far as `/proc/locks` tells.
-fn holder(dir: BorrowedFd<'_>) -> Option<String> {
+/// The process that holds the `flock` on a file or folder, as far as `/proc/locks` tells.
+pub(crate) fn holder(dir: BorrowedFd<'_>) -> Option<String> {
     let stat = rustix::fs::fstat(dir).ok()?;
     let id = Identity::of(&stat);
     let file = format!(

@@ -168,7 +168,10 @@ impl Asked {
             return with(filter, AUDIT, audit);
         }
         let configured = configured.unwrap_or(LevelFilter::INFO);
-        filter(self.level().map_or(configured, |asked| asked.max(configured)), audit)
+        filter(
+            self.level().map_or(configured, |asked| asked.max(configured)),
+            audit,
+        )
     }
 
     fn variable(&self) -> Option<EnvFilter> {

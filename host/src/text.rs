@@ -63,6 +63,21 @@ pub fn shown_bytes(name: &[u8]) -> String {
     )
 }
 
+/// A TOML string, in quotes.
+#[must_use]
+pub fn toml_string(text: &str) -> String {
+    let mut out = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
 /// `1.5 MiB`.
 #[must_use]
 pub fn size(bytes: u64) -> String {

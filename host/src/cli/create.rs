@@ -10,6 +10,7 @@ use crate::context::Context;
 use crate::engine::wit::engine::CreateReport;
 use crate::engine::wit::types as wit;
 use crate::error::{Code, Error, Result};
+use crate::notify;
 use crate::output::Bar;
 use crate::text::{self, escape};
 
@@ -19,11 +20,23 @@ const NAMED: usize = 20;
 pub(super) fn run(app: &App, args: Create) -> Result<Ended> {
     let config = configured(app, &args)?;
     let options = options(&config, &args)?;
+    app.about(format!("plan {}", options.plan));
     let ctx = Context::new(config)?;
     let bar = Bar::new(app.output, "create");
     let mut control = app.control(&ctx.config, &bar);
-    let outcome = backup::create(&ctx, &options, &mut control, &mut |_| ());
+    let outcome = backup::create(&ctx, &options, &mut control, &mut |begun| {
+        app.about_backup(begun.id, &begun.name);
+    });
     bar.finish();
+    let ended = report_outcome(app, outcome);
+    if !options.dry_run {
+        // After the result is printed: nobody waits for a webhook to learn how the backup went.
+        notify::deliver_once(&ctx);
+    }
+    ended
+}
+
+fn report_outcome(app: &App, outcome: Result<CreateOutcome>) -> Result<Ended> {
     match outcome? {
         CreateOutcome::Created { report, pruned } => created(app, *report, &pruned),
         CreateOutcome::Planned { entries, skips } => {

@@ -18,6 +18,7 @@ use crate::restore::{self, RestoreOptions, RestoreOutcome};
 use crate::text::{self, escape, shown};
 
 pub(super) fn run(app: &App, args: Restore) -> Result<Ended> {
+    app.about(&args.id);
     let ctx = app.context()?;
     let bar = Bar::new(app.output, "restore");
     let mut control = app.control(&ctx.config, &bar);
@@ -43,6 +44,7 @@ pub(super) fn run(app: &App, args: Restore) -> Result<Ended> {
         links_left_out,
         manifest,
     } = report;
+    app.about(format!("{} {} to {}", backup.id, backup.name, shown(&path)));
     let restored = Restored {
         success: true,
         backup: backup.into(),

@@ -68,7 +68,11 @@ impl Log {
             }
         }
         if self.left_out > 0 {
-            tracing::warn!(hook = self.hook, "{} more bytes of output are left out", self.left_out);
+            tracing::warn!(
+                hook = self.hook,
+                "{} more bytes of output are left out",
+                self.left_out
+            );
         }
         self.last
     }

@@ -203,6 +203,9 @@ impl Pipe {
 /// Takes the child's entry out of the process table, unless it hangs in the kernel.
 fn reap(child: &mut Child) {
     if !matches!(child.try_wait(), Ok(Some(_))) {
-        tracing::error!("a hook (process {}) can't be killed, and is left behind", child.id());
+        tracing::error!(
+            "a hook (process {}) can't be killed, and is left behind",
+            child.id()
+        );
     }
 }

@@ -35,7 +35,11 @@ const MINUTE: Duration = Duration::from_secs(60);
 fn assert_gone(pid: &str) {
     let end = Instant::now() + Duration::from_secs(10);
     while let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) {
-        if stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')) {
+        if stat
+            .rsplit(')')
+            .next()
+            .is_some_and(|rest| rest.trim_start().starts_with('Z'))
+        {
             return;
         }
         assert!(Instant::now() < end, "process {pid} is still there");
@@ -90,7 +94,10 @@ fn a_relative_path_starts_at_the_configurations_folder() {
     std::os::unix::fs::symlink("/bin/true", temp.path().join("bin/hook")).unwrap();
     run_before(temp.path(), &["bin/hook"], MINUTE).unwrap();
     run_before(temp.path(), &["./bin/hook"], MINUTE).unwrap();
-    assert_eq!(program(Path::new("/etc/cofre"), "bin/x"), Path::new("/etc/cofre/bin/x"));
+    assert_eq!(
+        program(Path::new("/etc/cofre"), "bin/x"),
+        Path::new("/etc/cofre/bin/x")
+    );
     assert_eq!(program(Path::new("/etc/cofre"), "/bin/x"), Path::new("/bin/x"));
     assert_eq!(program(Path::new("/etc/cofre"), "x"), Path::new("x"));
 }
@@ -116,7 +123,10 @@ fn a_signal_and_a_missing_program_are_failures_too() {
     for missing in ["no-such-program-of-cofre", "./no/such", "/"] {
         let error = run_before(temp.path(), &[missing], MINUTE).unwrap_err();
         assert_eq!(error.code, Code::HookFailed);
-        assert!(error.message.contains(missing) && error.remedy.is_some(), "{error}");
+        assert!(
+            error.message.contains(missing) && error.remedy.is_some(),
+            "{error}"
+        );
     }
 }
 
@@ -173,7 +183,15 @@ fn endless_output_is_bounded_by_the_timeout() {
 
 #[test]
 fn variables_of_the_service_and_of_an_outer_run_are_not_passed_on() {
-    let keys = ["PATH", "HOME", "NOTIFY_SOCKET", "COFRE_ID", "COFRE_LOG", "LISTEN_FDS", "COFRES"];
+    let keys = [
+        "PATH",
+        "HOME",
+        "NOTIFY_SOCKET",
+        "COFRE_ID",
+        "COFRE_LOG",
+        "LISTEN_FDS",
+        "COFRES",
+    ];
     let gone: Vec<_> = hidden(keys.iter().map(OsString::from)).collect();
     assert_eq!(gone, ["NOTIFY_SOCKET", "COFRE_ID", "COFRE_LOG", "LISTEN_FDS"]);
 }

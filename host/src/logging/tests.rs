@@ -60,7 +60,8 @@ fn record(object: &str, grade: Grade) {
     });
 }
 
-const FORGED: &str = "backup\n2026-11-25T02:00:00.000-03:00  INFO cofre::audit: forged\r\u{1b}[2J\u{202e}\u{85}";
+const FORGED: &str =
+    "backup\n2026-11-25T02:00:00.000-03:00  INFO cofre::audit: forged\r\u{1b}[2J\u{202e}\u{85}";
 
 #[test]
 fn a_name_with_line_ends_and_escape_sequences_stays_on_its_line_as_text() {
@@ -72,7 +73,12 @@ fn a_name_with_line_ends_and_escape_sequences_stays_on_its_line_as_text() {
         },
     );
     assert_eq!(text.lines().count(), 1, "{text}");
-    assert!(!text.trim_end().contains(|c: char| c.is_control() || c == '\u{202e}'), "{text:?}");
+    assert!(
+        !text
+            .trim_end()
+            .contains(|c: char| c.is_control() || c == '\u{202e}'),
+        "{text:?}"
+    );
     assert!(text.contains("backup\\n2026"), "{text}");
 }
 
@@ -88,7 +94,12 @@ fn a_name_with_line_ends_and_escape_sequences_stays_on_its_line_as_json() {
         },
     );
     assert_eq!(text.lines().count(), 1, "{text}");
-    assert!(!text.trim_end().contains(|c: char| c.is_control() || c == '\u{202e}'), "{text:?}");
+    assert!(
+        !text
+            .trim_end()
+            .contains(|c: char| c.is_control() || c == '\u{202e}'),
+        "{text:?}"
+    );
     let line: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(line["plain"], FORGED, "JSON keeps the value");
     assert_eq!(line["level"], "WARN");
