@@ -99,14 +99,14 @@ pub fn record(entry: &Entry<'_>) {
         grade,
         error,
     } = entry;
-    let from = from.map(|address| address.to_string()).unwrap_or_default();
-    let error = error.map(|text| escape(text)).unwrap_or_default();
+    let from = from.map(|address| address.to_string());
+    let from = from.as_deref();
     let (operation, target, status) = (escape(operation), escape(target), escape(status));
     let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     macro_rules! line {
         ($level:ident) => {
             // `object`, since in JSON `target` is where a line comes from.
-            tracing::$level!(target: "cofre::audit", %operation, %who, from, object = %target, %status, took_ms, %error)
+            tracing::$level!(target: "cofre::audit", %operation, %who, from, object = %target, %status, took_ms, error)
         };
     }
     match grade {

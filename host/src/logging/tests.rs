@@ -127,6 +127,35 @@ fn an_audit_line_in_json_has_each_key_once_and_the_zones_offset() {
 }
 
 #[test]
+fn an_audit_line_quotes_its_error_and_has_no_key_for_none() {
+    let text = logged(
+        Asked {
+            verbose: 1,
+            ..Asked::default()
+        },
+        |_| (),
+        |_| {
+            record("1", Grade::Normal);
+            audit::record(&audit::Entry {
+                operation: "GET /x",
+                who: &Who::Anonymous,
+                from: Some([127, 0, 0, 1].into()),
+                target: "",
+                status: "401",
+                took: std::time::Duration::ZERO,
+                grade: Grade::Refused,
+                error: Some("a \"b\"\nstatus=200"),
+            });
+        },
+    );
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines.len(), 2, "{text}");
+    assert!(!lines[0].contains("error=") && !lines[0].contains("from="), "{text}");
+    assert!(lines[1].contains(r#"error="a \"b\"\nstatus=200""#), "{text}");
+    assert!(lines[1].contains(r#"from="127.0.0.1""#), "{text}");
+}
+
+#[test]
 fn the_file_gets_audit_lines_that_a_command_does_not_show() {
     let temp = tempfile::tempdir().unwrap();
     let config = config(temp.path(), "file = \"cofre.log\"\nlevel = \"error\"");

@@ -49,6 +49,9 @@ impl Unit<'_> {
         out.push_str(&self.privileges());
         out.push_str(&self.files());
         out.push_str(FIXED);
+        if self.config.group.is_some() {
+            out.push_str("SystemCallFilter=@chown\n");
+        }
         out.push_str("\n[Install]\nWantedBy=multi-user.target\n");
         out
     }
@@ -59,14 +62,30 @@ impl Unit<'_> {
              # `systemctl daemon-reload && systemctl enable --now cofre`.\n\
              # It fits the configuration as it is now: print it again when a path in there changes.\n",
         );
-        let folders: Vec<_> = self.writable().iter().map(|path| quote(path, false)).collect();
-        let _ = writeln!(
-            out,
-            "# The folders that it writes to have to exist before the first start:\n\
-             #   install -d -m 0700 -o {} {}",
-            self.user,
-            folders.join(" ")
-        );
+        let missing: Vec<_> = self
+            .writable()
+            .iter()
+            .filter(|path| !path.exists())
+            .map(|path| quote(path, false))
+            .collect();
+        if !missing.is_empty() {
+            let _ = writeln!(
+                out,
+                "# What it writes to has to exist before the first start, and this does not yet:\n\
+                 #   install -d -m 0700 -o {} {}",
+                self.user,
+                missing.join(" ")
+            );
+        }
+        if self
+            .log_folder()
+            .is_some_and(|log| self.config.dir.starts_with(log))
+        {
+            out.push_str(
+                "# `log.file` lies in or above the configuration's own folder, which is therefore writable: a folder\n\
+                 # for logs alone would be better.\n",
+            );
+        }
         if !self.config.hooks.before.is_empty() || !self.config.hooks.after.is_empty() {
             out.push_str(
                 "# The programs of [hooks] run under the same limits: no sudo, no writing elsewhere. Loosen what\n\
@@ -80,8 +99,7 @@ impl Unit<'_> {
         let mut mounts: BTreeSet<PathBuf> = self.writable();
         mounts.extend(self.sources());
         format!(
-            "\n[Unit]\nDescription=Backups of {} (cofre)\nDocumentation=man:cofre(1)\n\
-             Wants=network-online.target\nAfter=network-online.target\n\
+            "\n[Unit]\nDescription=Backups of {} (cofre)\nWants=network-online.target\nAfter=network-online.target\n\
              # An unmounted disk must not look like an empty folder.\nRequiresMountsFor={}\n",
             escape_text(&self.config.repository),
             list(&mounts, "")
@@ -135,7 +153,8 @@ impl Unit<'_> {
         if let Some(group) = &self.config.group {
             let _ = writeln!(
                 out,
-                "# To give catalog and state to the group of `group`.\nSupplementaryGroups={}",
+                "# To give catalog and state to the group of `group`; the call itself is allowed at the end.\n\
+                 SupplementaryGroups={}",
                 escape_text(group)
             );
         }
@@ -172,14 +191,17 @@ impl Unit<'_> {
     fn writable(&self) -> BTreeSet<PathBuf> {
         let config = self.config;
         let api = config.api.as_ref();
-        // The folder of the log, since rotation renames the file in it.
-        let log = config.log.file.as_deref().and_then(Path::parent);
         [config.backup_dir.as_path(), config.state_dir.as_path()]
             .into_iter()
             .chain(api.and_then(|api| api.restore_dir.as_deref()))
-            .chain(log)
+            .chain(self.log_folder())
             .map(Path::to_path_buf)
             .collect()
+    }
+
+    /// The folder of the log, since rotation renames the file in it.
+    fn log_folder(&self) -> Option<&Path> {
+        self.config.log.file.as_deref().and_then(Path::parent)
     }
 
     fn source_folders(&self) -> BTreeSet<PathBuf> {
@@ -231,6 +253,9 @@ CacheDirectory=cofre
 CacheDirectoryMode=0700
 Environment=XDG_CACHE_HOME=%C
 PrivateDevices=yes
+PrivateMounts=yes
+# ProcSubset=pid would hide /proc/locks, where the metrics see whether a run holds the backups; PrivateUsers=yes
+# would make every other owner `nobody` in the archives.
 ProtectProc=invisible
 ProtectClock=yes
 ProtectControlGroups=yes
@@ -336,6 +361,8 @@ mod tests {
             "ProtectHome=yes",
             "PrivateTmp=yes",
             "TimeoutStopSec=70",
+            "SystemCallFilter=@chown",
+            "#   install -d -m 0700 -o cofre /srv/app/.cofre /srv/restored /var/backups/app /var/log/cofre",
             "LimitNOFILE=1224",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} in\n{text}");
