@@ -150,7 +150,10 @@ fn an_audit_line_quotes_its_error_and_has_no_key_for_none() {
     );
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(lines.len(), 2, "{text}");
-    assert!(!lines[0].contains("error=") && !lines[0].contains("from="), "{text}");
+    assert!(
+        !lines[0].contains("error=") && !lines[0].contains("from="),
+        "{text}"
+    );
     assert!(lines[1].contains(r#"error="a \"b\"\nstatus=200""#), "{text}");
     assert!(lines[1].contains(r#"from="127.0.0.1""#), "{text}");
 }
