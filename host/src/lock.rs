@@ -59,8 +59,8 @@ pub fn is_held(dir: impl AsFd) -> bool {
     holder(dir.as_fd()).is_some()
 }
 
-/// The process that holds the lock, as far as `/proc/locks` tells.
-fn holder(dir: BorrowedFd<'_>) -> Option<String> {
+/// The process that holds the `flock` on a file or folder, as far as `/proc/locks` tells.
+pub(crate) fn holder(dir: BorrowedFd<'_>) -> Option<String> {
     let stat = rustix::fs::fstat(dir).ok()?;
     let id = Identity::of(&stat);
     let file = format!(

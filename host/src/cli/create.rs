@@ -20,6 +20,7 @@ const NAMED: usize = 20;
 pub(super) fn run(app: &App, args: Create) -> Result<Ended> {
     let config = configured(app, &args)?;
     let options = options(&config, &args)?;
+    app.about(format!("plan {}", options.plan));
     let ctx = Context::new(config)?;
     let deliverer = if options.dry_run {
         None
@@ -41,7 +42,9 @@ pub(super) fn run(app: &App, args: Create) -> Result<Ended> {
 fn make(app: &App, ctx: &Context, options: &CreateOptions) -> Result<Ended> {
     let bar = Bar::new(app.output, "create");
     let mut control = app.control(&ctx.config, &bar);
-    let outcome = backup::create(ctx, options, &mut control, &mut |_| ());
+    let outcome = backup::create(ctx, options, &mut control, &mut |begun| {
+        app.about_backup(begun.id, &begun.name);
+    });
     bar.finish();
     match outcome? {
         CreateOutcome::Created { report, pruned } => created(app, *report, &pruned),

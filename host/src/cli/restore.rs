@@ -10,6 +10,7 @@ use crate::restore::{self, RestoreOptions};
 use crate::text::{self, escape, shown};
 
 pub(super) fn run(app: &App, args: Restore) -> Result<Ended> {
+    app.about(&args.id);
     let ctx = app.context()?;
     let bar = Bar::new(app.output, "restore");
     let mut control = app.control(&ctx.config, &bar);
@@ -36,6 +37,7 @@ pub(super) fn run(app: &App, args: Restore) -> Result<Ended> {
     } = outcome.report;
     let path = outcome.path.clone();
     let restored = Restored::new(outcome, options.absolute_links);
+    app.about(format!("{} {} to {}", restored.backup.id, restored.backup.name, shown(&path)));
     for link in &restored.links_left_out {
         let target = link.target.as_deref().unwrap_or_default();
         app.output.note(&format!(

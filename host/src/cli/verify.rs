@@ -8,28 +8,51 @@ use crate::api::types::{Verification, Verified};
 use crate::context::Context;
 use crate::engine::wit::types::Backup;
 use crate::error::{Code, Error, Result};
+use crate::notify;
 use crate::output::Bar;
 use crate::text::{self, escape};
 use crate::verify::{self, has_archive};
 
 pub(super) fn run(app: &App, args: &Verify) -> Result<Ended> {
+    app.about(if args.all {
+        "all".to_owned()
+    } else {
+        args.ids.join(" ")
+    });
     let ctx = app.context()?;
     let backups = selected(app, &ctx, args)?;
+    match &backups[..] {
+        [one] => app.about_backup(one.id, &one.name),
+        more => app.about(format!("{} backups", more.len())),
+    }
+    let verified = all(app, &ctx, backups, args.quick);
+    let ended = verified.and_then(|verified| {
+        app.output.print(&verified, || render(&verified))?;
+        Ok(if verified.success {
+            Ended::Done
+        } else {
+            Ended::Bad(Code::VerifyFailed)
+        })
+    });
+    notify::deliver_once(&ctx);
+    ended
+}
+
+fn all(app: &App, ctx: &Context, backups: Vec<Backup>, quick: bool) -> Result<Verified> {
     let mut results = Vec::new();
     for backup in backups {
         if app.cancel.load(Ordering::SeqCst) {
             return Err(Error::new(Code::Cancelled, "stopped on request"));
         }
-        results.push(one(app, &ctx, backup, args.quick)?);
+        let row = backup.clone();
+        let result = one(app, ctx, backup, quick)?;
+        if result.status == "failed" {
+            notify::verify_failed(ctx, &row, &result.problems);
+        }
+        results.push(result);
     }
     let success = results.iter().all(|r| r.status != "failed");
-    let verified = Verified { success, results };
-    app.output.print(&verified, || render(&verified))?;
-    Ok(if success {
-        Ended::Done
-    } else {
-        Ended::Bad(Code::VerifyFailed)
-    })
+    Ok(Verified { success, results })
 }
 
 fn selected(app: &App, ctx: &Context, args: &Verify) -> Result<Vec<Backup>> {
