@@ -23,9 +23,11 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 use croner::Cron;
+use ipnet::IpNet;
 
 pub use adhoc::AdHoc;
 pub use document::Problem;
+pub(crate) use paths::others_can_read;
 pub use secret::Secret;
 pub use value::At;
 pub use value::check_backup_type;
@@ -298,7 +300,7 @@ pub struct Api {
     /// Its key, PEM.
     pub tls_key: Option<PathBuf>,
     /// Addresses or networks (`10.0.0.0/8`) whose `X-Forwarded-For` counts.
-    pub trusted_proxies: Vec<String>,
+    pub trusted_proxies: Vec<IpNet>,
     /// How long running work may take at the end of `serve`.
     pub grace: Duration,
     /// Below which the API may restore.
