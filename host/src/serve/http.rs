@@ -104,8 +104,8 @@ impl Server {
     pub fn bind(service: Arc<Service>, api: &Api, router: Router) -> Result<Self> {
         let gate = Gate::new(api)?;
         let tls = Tls::new(api)?.map(Arc::new);
-        let listener =
-            cofre_exporter::server::bind(&api.listen.to_string()).map_err(|e| cannot_listen(api.listen, &e))?;
+        let listener = cofre_exporter::server::bind(&api.listen.to_string())
+            .map_err(|e| cannot_listen(api.listen, &e))?;
         let address = listener
             .local_addr()
             .map_err(|e| Error::io(format_args!("listen on {}", api.listen), &e))?;

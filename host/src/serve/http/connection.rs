@@ -142,7 +142,8 @@ where
     let app = TowerToHyperService::new(app);
     let service = service_fn(move |mut request: Request<Incoming>| {
         let busy = Busy::new(&link);
-        link.unread.store(!request.body().is_end_stream(), Ordering::Relaxed);
+        link.unread
+            .store(!request.body().is_end_stream(), Ordering::Relaxed);
         request.extensions_mut().insert(Arc::clone(&link));
         let answer = app.call(request);
         async move { Ok::<_, Infallible>(answer.await?.map(|body| Answer { body, _busy: busy })) }

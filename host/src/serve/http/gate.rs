@@ -83,12 +83,10 @@ impl Gate {
             Verdict::Known { identity, by_cookie } => (identity, by_cookie),
         };
         link.is_known();
-        if by_cookie
-            && is_mutating(request.method())
-            && !self.proxies.same_origin(link, request.headers())
-        {
-            let problem = Problem::new(Cause::CrossSite)
-                .detail("with a cookie, `Origin` has to be this server's own (or `Sec-Fetch-Site: same-origin`)");
+        if by_cookie && is_mutating(request.method()) && !self.proxies.same_origin(link, request.headers()) {
+            let problem = Problem::new(Cause::CrossSite).detail(
+                "with a cookie, `Origin` has to be this server's own (or `Sec-Fetch-Site: same-origin`)",
+            );
             return Err(refuse(problem, identity.who, "another site's request"));
         }
         if identity.role != Role::Admin && request.uri().path() != METRICS {
@@ -167,7 +165,12 @@ impl Call {
         self.recorded = true;
         if self.is_probe && grade == Grade::Normal {
             // Every quarter of a minute: the audit log would be nothing else.
-            tracing::debug!("{} for {} from {}: {status}", self.operation, self.who, self.client);
+            tracing::debug!(
+                "{} for {} from {}: {status}",
+                self.operation,
+                self.who,
+                self.client
+            );
             return;
         }
         audit::record(&Entry {

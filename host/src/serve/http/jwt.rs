@@ -142,7 +142,10 @@ fn key(algorithm: Algorithm, path: &Path) -> Result<DecodingKey> {
                     "leave that with the application: `openssl pkey -in PRIVATE -pubout` gives the public one",
                 ));
             }
-            let label = [b"-----BEGIN PUBLIC KEY-----".as_slice(), b"-----BEGIN RSA PUBLIC KEY-----"];
+            let label = [
+                b"-----BEGIN PUBLIC KEY-----".as_slice(),
+                b"-----BEGIN RSA PUBLIC KEY-----",
+            ];
             let labelled = label
                 .iter()
                 .any(|label| bytes.trim_ascii_start().starts_with(label));
@@ -163,11 +166,10 @@ fn key(algorithm: Algorithm, path: &Path) -> Result<DecodingKey> {
 fn secret(secret: &[u8], path: &Path) -> Result<DecodingKey> {
     let shown = shown(path);
     if secret.is_empty() {
-        return Err(Error::new(
-            Code::Config,
-            format!("api.jwt.key_file: {shown} is empty"),
-        )
-        .remedy("put the application's secret there"));
+        return Err(
+            Error::new(Code::Config, format!("api.jwt.key_file: {shown} is empty"))
+                .remedy("put the application's secret there"),
+        );
     }
     if secret.len() < HMAC_BYTES {
         tracing::warn!(
@@ -222,4 +224,4 @@ fn without_newline(bytes: &[u8]) -> &[u8] {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

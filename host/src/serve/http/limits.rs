@@ -94,9 +94,7 @@ pub(super) async fn whole_body(State(limits): State<Limits>, request: Request, n
         }
         Err(_) => {
             let detail = format!("the body was not there within {} s", limits.body.as_secs_f32());
-            return Problem::new(Cause::RequestTimeout)
-                .detail(detail)
-                .into_response();
+            return Problem::new(Cause::RequestTimeout).detail(detail).into_response();
         }
     };
     if let Some(link) = parts.extensions.get::<Arc<Link>>() {

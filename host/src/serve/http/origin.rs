@@ -70,9 +70,10 @@ impl Proxies {
         let mut origins = headers.get_all(ORIGIN).iter();
         match (origins.next(), origins.next()) {
             (None, _) => single(headers, &SEC_FETCH_SITE) == Some("same-origin"),
-            (Some(origin), None) => origin
-                .to_str()
-                .is_ok_and(|origin| self.own_origin(link, headers).is_some_and(|own| same(origin, &own))),
+            (Some(origin), None) => origin.to_str().is_ok_and(|origin| {
+                self.own_origin(link, headers)
+                    .is_some_and(|own| same(origin, &own))
+            }),
             (Some(_), Some(_)) => false,
         }
     }

@@ -68,11 +68,9 @@ impl Throttle {
         } else {
             CROWD
         };
-        self.limiter.check_key(&key).map_err(|until| {
-            until
-                .wait_time_from(self.clock.now())
-                .max(Duration::from_secs(1))
-        })
+        self.limiter
+            .check_key(&key)
+            .map_err(|until| until.wait_time_from(self.clock.now()).max(Duration::from_secs(1)))
     }
 
     fn sweep(&self) {

@@ -155,11 +155,8 @@ fn not_pem(key: &str, path: &Path, error: &PemError) -> Error {
         PemError::Base64Decode(_) => "a section is no base64",
         _ => "it can't be parsed",
     };
-    Error::new(
-        Code::Config,
-        format!("{key}: {} is damaged: {what}", shown(path)),
-    )
-    .remedy("put the PEM file there again")
+    Error::new(Code::Config, format!("{key}: {} is damaged: {what}", shown(path)))
+        .remedy("put the PEM file there again")
 }
 
 fn read(key: &str, path: &Path) -> Result<Vec<u8>> {

@@ -117,8 +117,7 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut object =
-            serde_json::json!({"success": false, "code": self.code, "message": self.message});
+        let mut object = serde_json::json!({"success": false, "code": self.code, "message": self.message});
         if let Some(fields) = object.as_object_mut() {
             fields.extend(self.detail.map(|text| ("detail".to_owned(), text.into())));
         }
