@@ -34,7 +34,6 @@ use hyper_util::server::graceful::GracefulShutdown;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -62,6 +61,8 @@ const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
 const UNSENT_BYTES: u32 = 128 * 1024;
 /// File descriptors beside the connections: archives being read, the engine's, standard streams.
 const OTHER_FILES: u64 = 512;
+/// Connections at a time that are allowed however few files may be open.
+const LEAST_CONNECTIONS: usize = 16;
 
 /// On every answer: nothing of it is kept, guessed at, framed or referred to.
 const HEADERS: [(HeaderName, HeaderValue); 4] = [
@@ -109,7 +110,7 @@ impl Server {
         let address = listener
             .local_addr()
             .map_err(|e| Error::io(format_args!("listen on {}", api.listen), &e))?;
-        raise_open_files(api.max_connections);
+        let connections = raise_open_files(api.max_connections);
         if tls.is_none() && !address.ip().to_canonical().is_loopback() {
             tracing::warn!(
                 "the API listens on {address} WITHOUT TLS: whoever is on the way reads tokens and backups; set \
@@ -129,7 +130,7 @@ impl Server {
             router,
             gate: Arc::new(gate),
             tls,
-            connections: api.max_connections,
+            connections,
             limits: Limits::default(),
         })
     }
@@ -158,7 +159,7 @@ impl Server {
         let mut pool = Pool::new(self.connections);
         let mut background = JoinSet::new();
         if let Some(tls) = &tls {
-            background.spawn(keep_current(Arc::clone(tls), limits.reload));
+            background.spawn(tls::keep_current(Arc::clone(tls), limits.reload));
         }
         let mut failures = Failures::default();
         let ended = ended(ending);
@@ -175,6 +176,8 @@ impl Server {
                 Err(e) => {
                     if !is_of_one_client(&e) {
                         failures.log(&e);
+                        // The usual reason is that files are short, and an idle connection has one.
+                        pool.end_idle();
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                     continue;
@@ -237,51 +240,6 @@ fn tune(stream: &TcpStream) {
     }
 }
 
-/// Reads certificate and key again on SIGHUP, and when both have changed and then stayed the same from one look
-/// to the next: so a pair that is being replaced is not read in the middle.
-async fn keep_current(tls: Arc<Tls>, every: Duration) {
-    let mut hangup = match signal(SignalKind::hangup()) {
-        Ok(hangup) => Some(hangup),
-        Err(e) => {
-            tracing::warn!("SIGHUP can't be heard, so that it does not renew the certificate: {e}");
-            None
-        }
-    };
-    let mut loaded = tls.stamp();
-    let mut seen = loaded.clone();
-    loop {
-        let asked = tokio::select! {
-            () = tokio::time::sleep(every) => false,
-            () = next(&mut hangup) => true,
-        };
-        let tls = Arc::clone(&tls);
-        let (before, last) = (loaded.clone(), seen.clone());
-        // Files are slow where they lie on a network.
-        let looked = tokio::task::spawn_blocking(move || {
-            let now = tls.stamp();
-            let due = asked || (now != before && now == last);
-            if due {
-                tls.reload();
-            }
-            (now, due)
-        });
-        let Ok((now, due)) = looked.await else { continue };
-        if due {
-            loaded = now.clone();
-        }
-        seen = now;
-    }
-}
-
-async fn next(hangup: &mut Option<tokio::signal::unix::Signal>) {
-    match hangup {
-        Some(hangup) => {
-            hangup.recv().await;
-        }
-        None => std::future::pending().await,
-    }
-}
-
 /// Failed accepts, logged now and then.
 #[derive(Debug, Default)]
 struct Failures {
@@ -305,25 +263,43 @@ impl Failures {
     }
 }
 
-/// Every connection is an open file, and one that downloads has an archive open too. The soft limit is raised to
-/// what that needs, not to the hard one: programs that cofre starts inherit it, and some of them are slow, or
-/// break, when it is a million.
-fn raise_open_files(connections: usize) {
-    let needed = 2 * u64::try_from(connections).unwrap_or(u64::MAX / 4) + OTHER_FILES;
+/// Raises the soft limit of open files to what the connections need, and says how many connections it allows:
+/// each is an open file, and one that downloads has an archive open too. It is not raised to the hard limit:
+/// programs that cofre starts inherit it, and some of them are slow, or break, when it is a million.
+fn raise_open_files(connections: usize) -> usize {
+    let needed = files_for(connections);
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current.is_none_or(|soft| soft >= needed) {
-        return;
+        return connections;
     }
-    let possible = limit.maximum.map_or(needed, |hard| hard.min(needed));
-    limit.current = Some(possible);
+    let mut possible = limit.maximum.map_or(needed, |hard| hard.min(needed));
+    let soft = limit.current.replace(possible);
     if let Err(e) = setrlimit(Resource::Nofile, limit) {
         tracing::warn!("the limit of open files can't be raised to {possible}: {e}");
-    } else if possible < needed {
+        possible = soft.unwrap_or(possible);
+    }
+    let affordable = connections_for(possible).min(connections);
+    if affordable < connections {
         tracing::warn!(
-            "api.max_connections needs {needed} open files, and {possible} are allowed: raise LimitNOFILE of the \
-             unit, or lower api.max_connections"
+            "api.max_connections is {connections}, and the {possible} open files that are allowed are enough for \
+             {affordable}: raise LimitNOFILE of the unit to {needed}, or lower api.max_connections"
         );
     }
+    affordable
+}
+
+fn files_for(connections: usize) -> u64 {
+    u64::try_from(connections)
+        .unwrap_or(u64::MAX)
+        .saturating_mul(2)
+        .saturating_add(OTHER_FILES)
+}
+
+/// The other way round; a handful always, for who may get in at all.
+fn connections_for(files: u64) -> usize {
+    usize::try_from(files.saturating_sub(OTHER_FILES) / 2)
+        .unwrap_or(usize::MAX)
+        .max(LEAST_CONNECTIONS)
 }
 
 fn cannot_listen(address: SocketAddr, error: &cofre_exporter::Error) -> Error {

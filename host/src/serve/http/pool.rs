@@ -67,7 +67,8 @@ impl Pool {
         }
     }
 
-    fn end_idle(&self) -> bool {
+    /// Ends one idle connection, if there is one.
+    pub(super) fn end_idle(&self) -> bool {
         let idle = self
             .links
             .values()

@@ -5,11 +5,13 @@ use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::{Api, others_can_read};
@@ -72,15 +74,63 @@ impl Tls {
         }))
     }
 
-    /// Takes the files as they are now; a failure is logged, and the old certificate stays.
-    pub(super) fn reload(&self) {
-        match load(&self.cert, &self.key) {
-            Ok(config) => {
-                *self.current.write().unwrap_or_else(PoisonError::into_inner) = config;
-                tracing::info!("the certificate {} was read again", shown(&self.cert));
-            }
-            Err(error) => tracing::error!("the old certificate stays in use: {error}"),
+    /// Takes the files as they are now.
+    ///
+    /// # Errors
+    /// As [`Self::new`]; the old certificate stays.
+    pub(super) fn reload(&self) -> Result<()> {
+        let config = load(&self.cert, &self.key)?;
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = config;
+        Ok(())
+    }
+}
+
+/// Keeps the certificate current, for ever: both files are read again on SIGHUP, and when they have changed and
+/// then stayed the same from one look to the next, so that a pair that is being replaced is not read in the
+/// middle. What can't be used is logged once, and the old certificate stays.
+pub(super) async fn keep_current(tls: Arc<Tls>, every: Duration) {
+    let mut hangup = match signal(SignalKind::hangup()) {
+        Ok(hangup) => Some(hangup),
+        Err(e) => {
+            tracing::warn!("SIGHUP can't be heard, so that it does not renew the certificate: {e}");
+            None
         }
+    };
+    let mut loaded = tls.stamp();
+    let mut seen = loaded.clone();
+    loop {
+        let asked = tokio::select! {
+            () = tokio::time::sleep(every) => false,
+            () = heard(&mut hangup) => true,
+        };
+        let (reader, before, last) = (Arc::clone(&tls), loaded.clone(), seen.clone());
+        // Files are slow where they lie on a network.
+        let looked = tokio::task::spawn_blocking(move || {
+            let now = reader.stamp();
+            let due = asked || (now != before && now == last);
+            (now, due.then(|| reader.reload()))
+        });
+        let Ok((now, reloaded)) = looked.await else {
+            continue;
+        };
+        match &reloaded {
+            Some(Ok(())) => tracing::info!("the certificate {} was read again", shown(&tls.cert)),
+            Some(Err(error)) => tracing::error!("the old certificate stays in use: {error}"),
+            None => {}
+        }
+        if reloaded.is_some() {
+            loaded = now.clone();
+        }
+        seen = now;
+    }
+}
+
+async fn heard(hangup: &mut Option<Signal>) {
+    match hangup {
+        Some(hangup) => {
+            hangup.recv().await;
+        }
+        None => std::future::pending().await,
     }
 }
 

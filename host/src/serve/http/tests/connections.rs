@@ -263,3 +263,13 @@ fn listening_in_the_open_without_tls_is_warned_about_loudly() {
     local.end();
     assert!(!local.log.text().contains("WITHOUT TLS"));
 }
+
+#[test]
+fn fewer_open_files_are_fewer_connections() {
+    use super::super::{connections_for, files_for};
+    for connections in [16, 1_024, 65_536] {
+        assert_eq!(connections_for(files_for(connections)), connections);
+    }
+    assert_eq!(connections_for(1_024), 256);
+    assert_eq!(connections_for(64), 16);
+}

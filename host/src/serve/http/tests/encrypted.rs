@@ -2,6 +2,10 @@
 
 use super::*;
 use std::process::Command;
+use std::sync::PoisonError;
+
+/// A SIGHUP reaches every server of this process, and one test counts how often files are read.
+static HANGUP: Mutex<()> = Mutex::new(());
 
 fn openssl(folder: &Path, arguments: &[&str]) -> String {
     let output = Command::new("openssl")
@@ -122,13 +126,22 @@ fn a_client_that_trusts_the_certificate_speaks_tls_1_2_or_1_3() {
         "%{http_version}",
     ];
     assert_eq!(curl(&server, &folder, "one.pem", &version), Ok("1.1".to_owned()));
-    let old = curl(
-        &server,
-        &folder,
-        "one.pem",
-        &["--tls-max", "1.1", "--ciphers", "DEFAULT@SECLEVEL=0"],
-    );
-    assert_eq!(old, Err(35), "TLS 1.1 has to be refused");
+    let address = server.address.to_string();
+    let output = Command::new("openssl")
+        .args([
+            "s_client",
+            "-tls1_1",
+            "-cipher",
+            "DEFAULT@SECLEVEL=0",
+            "-connect",
+            &address,
+        ])
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    // The server says so, not the client.
+    assert!(said.contains("SSL alert number"), "{said}");
     // Plain HTTP is none, and ends.
     let mut plain = server.connect();
     plain
@@ -167,6 +180,7 @@ fn a_refused_body_is_answered_through_tls_as_well() {
 
 #[test]
 fn the_certificate_is_replaced_while_serving_and_a_bad_one_is_not_taken() {
+    let _alone = HANGUP.lock().unwrap_or_else(PoisonError::into_inner);
     let (server, folder) = encrypted();
     let answer = Ok("token:ops Admin".to_owned());
     certificate(&folder, "two");
@@ -185,9 +199,41 @@ fn the_certificate_is_replaced_while_serving_and_a_bad_one_is_not_taken() {
     std::fs::remove_file(folder.join("cert.pem")).unwrap();
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(curl(&server, &folder, "two.pem", &[]), answer);
+    // Looked at every 50 ms, and said once each.
+    let log = server.log.text();
+    assert_eq!(
+        log.matches("the old certificate stays in use").count(),
+        4,
+        "{log}"
+    );
+    assert!(log.contains("cert.pem: No such file"), "{log}");
     replace(&folder, "one.pem", "one.key");
     eventually("the first certificate is back", || {
         curl(&server, &folder, "one.pem", &[]) == answer
+    });
+}
+
+#[test]
+fn sighup_renews_the_certificate_at_once() {
+    let _alone = HANGUP.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_path_buf();
+    certificate(&path, "one");
+    certificate(&path, "two");
+    replace(&path, "one.pem", "one.key");
+    let limits = Limits {
+        reload: Duration::from_secs(3_600),
+        ..Limits::default()
+    };
+    let server = start_in(folder, TLS, limits, routes());
+    let answer = Ok("token:ops Admin".to_owned());
+    assert_eq!(curl(&server, &path, "one.pem", &[]), answer);
+    replace(&path, "two.pem", "two.key");
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(curl(&server, &path, "one.pem", &[]), answer);
+    rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::HUP).unwrap();
+    eventually("the new certificate is in use", || {
+        curl(&server, &path, "two.pem", &[]) == answer
     });
 }
 
