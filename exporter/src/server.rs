@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 pub use listen::bind;
-pub use routes::Site;
+pub use routes::{Site, metrics};
 
 /// A client has to send its request within this time.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);

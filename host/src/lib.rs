@@ -30,6 +30,7 @@ pub mod staging;
 #[cfg(test)]
 mod testing;
 pub mod text;
+pub mod verify;
 
 pub use config::Config;
 pub use context::Context;

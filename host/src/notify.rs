@@ -13,3 +13,6 @@ pub fn ended_runs(_context: &Context, _exclusive: &Exclusive<'_>) {}
 
 /// Reports the start of a run to the plan's dead-man's switch.
 pub fn run_begun(_context: &Context, _plan: &str, _id: u64) {}
+
+/// Puts into the outbox that a verification found something wrong.
+pub fn verify_failed(_context: &Context, _backup: &crate::engine::wit::types::Backup, _problems: &[String]) {}

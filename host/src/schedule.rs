@@ -19,3 +19,9 @@ pub fn next_run(_when: &When, _zone: Tz, _after: DateTime<Utc>) -> Option<DateTi
 pub fn expected_interval(_when: &When, _zone: Tz) -> Duration {
     Duration::from_secs(86_400)
 }
+
+/// When each plan of the configuration runs and ran.
+#[must_use]
+pub fn status(_context: &crate::context::Context) -> Vec<crate::api::types::ScheduleStatus> {
+    Vec::new()
+}

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{App, Ended, checks};
+use crate::api::convert::no_backups;
 use crate::api::types::{Backup, Status};
-use crate::engine::wit::engine::Summary;
 use crate::error::Result;
 use crate::text::{self, escape};
 
@@ -12,27 +12,11 @@ pub(super) fn run(app: &App) -> Result<Ended> {
     let ctx = app.context()?;
     let summary = match checks::reader(app, &ctx)? {
         Some(mut session) => session.status(ctx.now())?,
-        None => empty(),
+        None => no_backups(),
     };
     let status = Status::new(summary, &ctx.config);
     app.output.print(&status, || render(&status))?;
     Ok(Ended::Done)
-}
-
-/// The totals of a folder that does not exist yet.
-fn empty() -> Summary {
-    Summary {
-        total_backups: 0,
-        completed_backups: 0,
-        failed_backups: 0,
-        partial_backups: 0,
-        total_size_bytes: 0,
-        last_backup: None,
-        last_success: None,
-        archives_missing: Vec::new(),
-        archives_unknown: Vec::new(),
-        future: Vec::new(),
-    }
 }
 
 fn render(status: &Status) -> String {

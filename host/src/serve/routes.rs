@@ -1,1 +1,3 @@
 //! The routes of the REST API (DESIGN section 8).
+
+pub mod problem;
