@@ -84,14 +84,16 @@ impl Site {
     }
 
     async fn metrics(&self, headers: &HeaderMap) -> Answer {
-        metrics(&self.exporter, headers, self.limit).await.unwrap_or_else(|e| {
-            tracing::error!("{e}");
-            plain(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                TEXT,
-                "500: see the exporter's log\n",
-            )
-        })
+        metrics(&self.exporter, headers, self.limit)
+            .await
+            .unwrap_or_else(|e| {
+                tracing::error!("{e}");
+                plain(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    TEXT,
+                    "500: see the exporter's log\n",
+                )
+            })
     }
 
     fn landing(&self) -> Answer {

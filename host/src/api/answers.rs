@@ -7,7 +7,10 @@ use super::types::{Backup, Details, Pruned, Restored, ScheduleStatus, Status, Ve
 
 /// What `criar` takes. Other fields are ignored, as by the original system.
 #[derive(Debug, Clone, PartialEq, Eq, ToSchema)]
-#[allow(dead_code, reason = "read field by field, so that each mistake has its own answer")]
+#[allow(
+    dead_code,
+    reason = "read field by field, so that each mistake has its own answer"
+)]
 pub struct CreateBody {
     /// Type in the archive's name.
     #[schema(value_type = String, required = false, default = "manual", pattern = "^[a-z0-9_-]{1,32}$")]
