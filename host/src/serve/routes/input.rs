@@ -113,7 +113,9 @@ pub(super) fn prefers_async(headers: &HeaderMap) -> bool {
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .filter_map(|preference| preference.split([';', '=']).next());
-    names.map(str::trim).any(|name| name.eq_ignore_ascii_case("respond-async"))
+    names
+        .map(str::trim)
+        .any(|name| name.eq_ignore_ascii_case("respond-async"))
 }
 
 /// A caller's text for an answer: short and without control characters.
@@ -133,8 +135,22 @@ mod tests {
         assert_eq!(parse_id("1"), Some(1));
         assert_eq!(parse_id("9223372036854775807"), Some(i64::MAX as u64));
         for bad in [
-            "", "0", "-1", "+1", "01", "1.0", "1e3", " 1", "1\n", "x", "..", "latest", "١",
-            "9223372036854775808", "18446744073709551616", "99999999999999999999999999",
+            "",
+            "0",
+            "-1",
+            "+1",
+            "01",
+            "1.0",
+            "1e3",
+            " 1",
+            "1\n",
+            "x",
+            "..",
+            "latest",
+            "١",
+            "9223372036854775808",
+            "18446744073709551616",
+            "99999999999999999999999999",
         ] {
             assert_eq!(parse_id(bad), None, "{bad:?}");
         }

@@ -129,6 +129,12 @@ impl Cause {
         self.row().0
     }
 
+    /// The Portuguese sentence.
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        self.row().2
+    }
+
     /// The status of the answer.
     #[must_use]
     pub fn status(self) -> StatusCode {
