@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 pub use listen::bind;
-pub use routes::Site;
+pub use routes::{Site, metrics};
 
 /// A client has to send its request within this time.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -59,8 +59,9 @@ async fn accept(listener: TcpListener, site: Arc<Site>, slots: Arc<Semaphore>) {
     }
 }
 
-/// The client gave up before it was accepted.
-fn is_of_one_client(e: &io::Error) -> bool {
+/// Whether an error of `accept` is about one client, which gave up before it was accepted.
+#[must_use]
+pub fn is_of_one_client(e: &io::Error) -> bool {
     matches!(
         e.kind(),
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
