@@ -110,7 +110,7 @@ fn credentials() -> Vec<(&'static str, Vec<(&'static str, String)>, Verdict)> {
             vec![("Authorization", format!("Basic {}", admin()))],
             Unknown,
         ),
-        ("malformed", bearer("ção \u{7f}~~"), Unknown),
+        ("malformed", bearer("ção ~~"), Unknown),
         ("two words", bearer(&format!("{} x", admin())), Unknown),
         ("wrong token", bearer(&flipped), Unknown),
         ("cut token", bearer(&admin()[..admin().len() - 1]), Unknown),

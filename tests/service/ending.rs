@@ -133,7 +133,7 @@ fn a_second_signal_ends_it_without_waiting() {
     let mut service = Service::start(&site);
     site.begin();
     service.signal(Signal::TERM);
-    service.logs(&["grace"]);
+    service.logs(&["a backup is running", "to finish"]);
     assert!(service.runs());
     let began = Instant::now();
     service.signal(Signal::TERM);

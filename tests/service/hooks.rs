@@ -54,7 +54,10 @@ fn a_before_that_takes_too_long_or_does_not_exist_stops_the_run() {
         .fails(500, "hook_failed")
         .json();
     let error = body["backup"]["error"].as_str().unwrap();
-    assert!(error.contains("1 s") && error.contains("hooks.timeout"), "{body}");
+    assert!(
+        error.contains("longer than 1") && error.contains("hooks.timeout"),
+        "{body}"
+    );
 
     let site = with("[hooks]\nbefore = [\"./falta.sh\"]\n");
     let _service = Service::start(&site);

@@ -175,7 +175,10 @@ impl Drop for Service {
         drop(self.child.kill());
         drop(self.child.wait());
         if std::thread::panicking() {
-            eprintln!("--- the service's log\n{}", self.log());
+            let log = self.log();
+            let lines: Vec<_> = log.lines().collect();
+            let last = lines.get(lines.len().saturating_sub(60)..).unwrap_or_default();
+            eprintln!("--- the end of the service's log\n{}", last.join("\n"));
         } else {
             self.check_log();
         }

@@ -218,7 +218,9 @@ fn unknown_routes_and_methods_are_named_as_such() {
                 continue;
             }
             let reply = site.call(method, path).send();
-            assert_eq!(reply.status, 405, "{method} {path}: {reply}");
+            // To ask which methods there are is no mistake.
+            let status = if method == "OPTIONS" { 204 } else { 405 };
+            assert_eq!(reply.status, status, "{method} {path}: {reply}");
             let mut got: Vec<_> = reply
                 .header("allow")
                 .unwrap_or_default()
@@ -227,7 +229,9 @@ fn unknown_routes_and_methods_are_named_as_such() {
                 .collect();
             got.sort_unstable();
             assert_eq!(got.join(","), allowed, "{method} {path}: {reply}");
-            reply.fails(405, "method_not_allowed");
+            if status == 405 {
+                reply.fails(405, "method_not_allowed");
+            }
         }
     }
 }

@@ -36,6 +36,23 @@ impl Hanging {
         });
         hanging
     }
+
+    /// Waits until a thread of the service stands still in strace's hands.
+    fn has_caught(&self, service: &Service) {
+        let mut still = 0;
+        until("a read that hangs", || {
+            let tasks = std::fs::read_dir(format!("/proc/{}/task", service.pid())).unwrap();
+            let stopped = tasks.flatten().any(|task| {
+                let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+                // The state follows the name in parentheses; `t` is a tracer's stop.
+                stat.rsplit_once(") ")
+                    .is_some_and(|(_, rest)| rest.starts_with('t'))
+            });
+            // Calls of other files are stopped for a moment too.
+            still = if stopped { still + 1 } else { 0 };
+            (still > 40).then_some(())
+        });
+    }
 }
 
 impl Drop for Hanging {
@@ -116,10 +133,7 @@ fn a_run_that_hangs_does_not_keep_the_service_from_ending() {
         &site.app.path("strace.txt"),
     );
     site.begin();
-    until("a read that hangs", || {
-        let said = std::fs::read_to_string(site.app.path("strace.txt")).unwrap();
-        said.contains("morto.bin").then_some(())
-    });
+    hanging.has_caught(&service);
     let began = Instant::now();
     let code = service.terminate();
     assert!(
