@@ -18,7 +18,7 @@ use crate::audit::Who;
 use crate::config::Config;
 use crate::context::Context;
 use crate::engine::wit::types::{Backup, Status};
-use crate::lock::BackupsLock;
+use crate::lock::{self, BackupsLock};
 use crate::serve::Service;
 use crate::serve::runner::{RunRequest, Runner};
 use crate::state::{self, PlanState};
@@ -210,15 +210,49 @@ fn a_run_of_another_process_is_waited_for() {
     let machine = Machine::new(DAILY);
     let mut scheduler = machine.start();
     settle(&mut scheduler);
-    fs::create_dir(machine.dir.path().join("backups")).unwrap();
-    let folder = fs::File::open(machine.dir.path().join("backups")).unwrap();
-    let held = BackupsLock::acquire(&folder).unwrap();
+    let backups = machine.dir.path().join("backups");
+    fs::create_dir(&backups).unwrap();
+    let folder = fs::File::open(&backups).unwrap();
+    let mut other = std::process::Command::new("flock")
+        .args(["--no-fork", "-x"])
+        .arg(&backups)
+        .args(["sleep", "100"])
+        .spawn()
+        .unwrap();
+    while lock::holder(&folder) != Some(other.id()) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
     machine.set(machine.noon + TimeDelta::hours(14));
     for _ in 0..3 {
         settle(&mut scheduler);
     }
     assert_eq!((machine.rows().len(), machine.state().missed), (0, 1));
     assert_eq!(machine.state().last_due, None, "a restart would not forget it");
+    other.kill().unwrap();
+    other.wait().unwrap();
+    settle(&mut scheduler);
+    assert_eq!((machine.rows().len(), machine.state().missed), (1, 1));
+}
+
+#[test]
+fn what_this_process_holds_for_a_moment_makes_no_run_missed() {
+    let machine = Machine::new(DAILY);
+    let mut scheduler = machine.start();
+    settle(&mut scheduler);
+    let backups = machine.dir.path().join("backups");
+    fs::create_dir(&backups).unwrap();
+    let held = BackupsLock::acquire(fs::File::open(&backups).unwrap()).unwrap();
+    let due = machine.noon + TimeDelta::hours(14);
+    machine.set(due);
+    settle(&mut scheduler);
+    assert_eq!((machine.rows().len(), machine.state().missed), (0, 0));
+    machine.set(due + TimeDelta::seconds(62));
+    settle(&mut scheduler);
+    assert_eq!(
+        (machine.rows().len(), machine.state().missed),
+        (0, 1),
+        "it was no moment"
+    );
     drop(held);
     settle(&mut scheduler);
     assert_eq!((machine.rows().len(), machine.state().missed), (1, 1));
