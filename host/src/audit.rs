@@ -47,11 +47,21 @@ impl fmt::Display for Who {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Anonymous => f.write_str("anonymous"),
-            Self::Token(name) => write!(f, "token:{}", escape(name)),
-            Self::Session(subject) => write!(f, "session:{}", escape(subject)),
-            Self::Schedule(name) => write!(f, "schedule:{}", escape(name)),
-            Self::User(name) => write!(f, "user:{}", escape(name)),
+            Self::Token(name) => write!(f, "token:{}", word(name)),
+            Self::Session(subject) => write!(f, "session:{}", word(subject)),
+            Self::Schedule(name) => write!(f, "schedule:{}", word(name)),
+            Self::User(name) => write!(f, "user:{}", word(name)),
         }
+    }
+}
+
+/// A name as one word of a line of text: in quotes where it could pass for more than one.
+fn word(name: &str) -> String {
+    let name = escape(name);
+    if name.contains(|c: char| c.is_whitespace() || c == '"' || c == '=') {
+        format!("\"{}\"", name.replace('"', "\\\""))
+    } else {
+        name.into_owned()
     }
 }
 
@@ -118,7 +128,14 @@ pub fn record(entry: &Entry<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use super::user_name;
+    use super::{Who, user_name};
+
+    #[test]
+    fn a_name_can_not_pass_for_further_fields() {
+        assert_eq!(Who::Token("ops".to_owned()).to_string(), "token:ops");
+        let forged = Who::Session("x status=200 who=\"token:ops\"\n".to_owned()).to_string();
+        assert_eq!(forged, r#"session:"x status=200 who=\"token:ops\"\n""#);
+    }
 
     #[test]
     fn a_users_name_is_that_of_the_first_line_with_the_number() {

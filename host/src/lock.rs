@@ -44,7 +44,7 @@ impl BackupsLock {
 }
 
 fn busy(dir: BorrowedFd<'_>) -> Error {
-    let who = holder(dir).map_or_else(String::new, |who| format!(" ({who})"));
+    let who = holder(dir).map_or_else(String::new, |pid| format!(" ({})", described(pid)));
     Error::new(
         Code::Busy,
         format!("another run{who} holds {}", fsutil::fd_path(dir)),
@@ -52,15 +52,10 @@ fn busy(dir: BorrowedFd<'_>) -> Error {
     .remedy("wait until it ends; the lock goes with the process, so nothing has to be removed")
 }
 
-/// Whether somebody seems to hold the lock of `dir`, this process included. Asks `/proc/locks`, which doesn't see
-/// into other containers, and leaves the lock alone: trying it would make another process's attempt fail.
+/// The process that seems to hold the lock of `dir`; it may be this one. Asks `/proc/locks`, which doesn't see into
+/// other containers, and leaves the lock alone: trying it would make another process's attempt fail.
 #[must_use]
-pub fn is_held(dir: impl AsFd) -> bool {
-    holder(dir.as_fd()).is_some()
-}
-
-/// The process that holds the `flock` on a file or folder, as far as `/proc/locks` tells.
-pub(crate) fn holder(dir: BorrowedFd<'_>) -> Option<String> {
+pub fn holder(dir: impl AsFd) -> Option<u32> {
     let stat = rustix::fs::fstat(dir).ok()?;
     let id = Identity::of(&stat);
     let file = format!(
@@ -77,14 +72,18 @@ pub(crate) fn holder(dir: BorrowedFd<'_>) -> Option<String> {
         let pid = words.nth(2)?;
         (flock && words.next() == Some(file.as_str())).then(|| pid.to_owned())
     })?;
-    let pid: u32 = pid.parse().ok().filter(|pid| *pid > 0)?;
+    pid.parse().ok().filter(|pid| *pid > 0)
+}
+
+/// A process for a message.
+pub(crate) fn described(pid: u32) -> String {
     let name = std::fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
     let name = fsutil::show_bytes(name.trim_ascii_end());
-    Some(if name.is_empty() {
+    if name.is_empty() {
         format!("process {pid}")
     } else {
         format!("process {pid}, {name}")
-    })
+    }
 }
 
 #[cfg(test)]
@@ -107,9 +106,9 @@ mod tests {
             error.message.contains(&format!("process {}", std::process::id())),
             "{error}"
         );
-        assert!(is_held(&dir));
+        assert_eq!(holder(&dir), Some(std::process::id()));
         drop(first);
-        assert!(!is_held(&dir));
+        assert_eq!(holder(&dir), None);
         BackupsLock::acquire(&dir).unwrap();
     }
 

@@ -19,6 +19,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::config::{At, When};
 
+pub(crate) use decide::is_believed;
 pub use decide::{Action, Decision, Last, ON_TIME, Plan, Way, due};
 pub(crate) use status::instant;
 pub use status::{NewestRun, newest_run, newest_success, status};

@@ -24,7 +24,8 @@ pub struct Verified {
 /// doesn't decompress: it proves damage, but not that all is well, so that only damage is recorded.
 ///
 /// # Errors
-/// `NotFound` for a run without an archive; whatever kept the archive from being looked at.
+/// `NotFound` for a run without an archive and for a backup that was deleted meanwhile; whatever kept the archive
+/// from being looked at.
 pub fn verify(context: &Context, backup: Backup, quick: bool, control: &mut Control) -> Result<Verified> {
     if !has_archive(&backup) {
         let message = format!(
@@ -37,6 +38,10 @@ pub fn verify(context: &Context, backup: Backup, quick: bool, control: &mut Cont
     let row = backup.clone();
     let mut verification = look(&mut context.reader()?, backup, quick, control)?;
     let bad = verification.status == "failed";
+    if bad && is_gone(context, row.id) {
+        let message = format!("{} was deleted meanwhile", row.name);
+        return Err(Error::new(Code::NotFound, message));
+    }
     let mut unrecorded = None;
     if !quick || bad {
         match record(context, row.id, verification.status) {
@@ -57,6 +62,14 @@ pub fn verify(context: &Context, backup: Backup, quick: bool, control: &mut Cont
 #[must_use]
 pub fn has_archive(backup: &Backup) -> bool {
     matches!(backup.status, Status::Completed | Status::Partial)
+}
+
+/// Whether the row has left the catalog: what was deleted is not damaged.
+fn is_gone(context: &Context, id: u64) -> bool {
+    context
+        .reader()
+        .and_then(|mut session| session.find(id.to_string()))
+        .is_err_and(|error| error.code == Code::NotFound)
 }
 
 fn look(session: &mut Session, backup: Backup, quick: bool, control: &mut Control) -> Result<Verification> {

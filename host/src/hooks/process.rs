@@ -109,7 +109,7 @@ impl Watched {
     fn end(&mut self, log: &mut Log) {
         self.signal(Signal::TERM);
         let kill = Instant::now() + KILL_AFTER;
-        while Instant::now() < kill && !(self.has_ended() && !self.has_open_pipes()) {
+        while Instant::now() < kill && (self.has_open_pipes() || !self.has_ended()) {
             self.read(log);
         }
         self.signal(Signal::KILL);

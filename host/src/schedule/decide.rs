@@ -124,13 +124,21 @@ impl Plan {
 impl Last {
     /// The newest thing that says that the plan has run, as far as that can be believed.
     fn believed(&self, now: DateTime<Utc>) -> (DateTime<Utc>, bool) {
-        let limit = now.checked_add_signed(BELIEVED).unwrap_or(now);
         let known = [Some(self.since), self.due, self.row];
-        let newest = known.into_iter().flatten().filter(|at| *at <= limit).max();
-        let doubted = known.into_iter().flatten().any(|at| at > limit);
+        let newest = known
+            .into_iter()
+            .flatten()
+            .filter(|at| is_believed(*at, now))
+            .max();
+        let doubted = known.into_iter().flatten().any(|at| !is_believed(at, now));
         let oldest = now.checked_sub_signed(LOOK_BACK).unwrap_or(now);
         (newest.unwrap_or(now).max(oldest), doubted)
     }
+}
+
+/// Whether a time that was remembered is not a wrong clock's.
+pub(crate) fn is_believed(at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    at - now <= BELIEVED
 }
 
 /// The occurrences that have come due.
@@ -146,6 +154,7 @@ struct Found {
 #[must_use]
 pub fn due(plan: &Plan, last: &Last, way: Way, now: DateTime<Utc>) -> Decision {
     let (base, doubted) = last.believed(now);
+    let counted = last.counted.filter(|counted| is_believed(*counted, now));
     let mut decision = Decision {
         action: Action::Nothing,
         missed: 0,
@@ -157,11 +166,11 @@ pub fn due(plan: &Plan, last: &Last, way: Way, now: DateTime<Utc>) -> Decision {
     if !plan.enabled {
         return decision;
     }
-    let (found, next) = walk(plan, base, last.counted, now);
+    let (found, next) = walk(plan, base, counted, now);
     decision.next = next;
     let Some(found) = found else { return decision };
     decision.due_since = Some(found.since);
-    let waited = last.counted.is_some_and(|counted| counted >= found.newest);
+    let waited = counted.is_some_and(|counted| counted >= found.newest);
     let late = now - found.start > ON_TIME;
     decision.on_time = way == Way::Free && !late && !waited;
     decision.missed = found.uncounted - u64::from(decision.on_time);

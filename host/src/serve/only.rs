@@ -25,7 +25,7 @@ pub(super) fn lock(state_dir: &Path) -> Result<OwnedFd> {
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
         Err(Errno::WOULDBLOCK) => {
-            let who = lock::holder(file.as_fd()).map_or_else(String::new, |who| format!(" ({who})"));
+            let who = lock::holder(&file).map_or_else(String::new, |pid| format!(" ({})", lock::described(pid)));
             Err(Error::new(
                 Code::Busy,
                 format!(

@@ -16,11 +16,12 @@ fn config(more: &str) -> (tempfile::TempDir, Config) {
 
 fn some_state() -> ScheduleState {
     let at = "2026-03-01T02:00:00Z".parse().unwrap();
-    let mut state = ScheduleState::default();
-    state.last_tick = Some(at);
-    state.plans.insert("daily".into(), PlanState::new(at));
-    state.verify = Some(VerifyState::new(at));
-    state
+    ScheduleState {
+        last_tick: Some(at),
+        plans: [("daily".to_owned(), PlanState::new(at))].into(),
+        verify: Some(VerifyState::new(at)),
+        ..ScheduleState::default()
+    }
 }
 
 fn files(config: &Config) -> Vec<String> {

@@ -171,6 +171,21 @@ fn a_last_run_in_the_far_future_is_not_believed() {
         (found.action, found.next),
         (Action::Nothing, Some(utc("2026-03-05T02:00:00Z")))
     );
+    // A clock that was a year ahead for a while, in which the plan ran.
+    let mut strict = plan.clone();
+    strict.catch_up = false;
+    let ahead = Some(utc("2027-03-04T02:00:00Z"));
+    let last = Last {
+        since: utc("2026-03-01T10:00:00Z"),
+        due: ahead,
+        row: ahead,
+        counted: ahead,
+    };
+    let found = due(&strict, &last, Way::Free, now);
+    assert_eq!(
+        (found.action, found.missed),
+        (Action::GiveUp(utc("2026-03-04T02:00:00Z")), 3)
+    );
     let past = Last {
         since: DateTime::<Utc>::MIN_UTC,
         due: Some(DateTime::<Utc>::MIN_UTC),

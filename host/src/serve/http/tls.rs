@@ -25,12 +25,22 @@ const FILE_BYTES: u64 = 1 << 20;
 pub(super) struct Tls {
     cert: PathBuf,
     key: PathBuf,
+    /// The files as they were just before they were first read.
+    first: Stamp,
     current: RwLock<Arc<ServerConfig>>,
 }
 
 /// Which files they were: another inode, size or time of change says that they were replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Stamp([Option<(u64, u64, u64, i64, i64)>; 2]);
+struct Stamp([Option<Version>; 2]);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Version {
+    device: u64,
+    inode: u64,
+    size: u64,
+    changed: (i64, i64),
+}
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -54,6 +64,7 @@ impl Tls {
         Ok(Some(Self {
             cert: cert.clone(),
             key: key.clone(),
+            first: stamp(cert, key),
             current: RwLock::new(load(cert, key)?),
         }))
     }
@@ -62,16 +73,6 @@ impl Tls {
     pub(super) fn acceptor(&self) -> TlsAcceptor {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         TlsAcceptor::from(Arc::clone(&current))
-    }
-
-    /// The files as they are now.
-    pub(super) fn stamp(&self) -> Stamp {
-        Stamp([&self.cert, &self.key].map(|path| {
-            // Links are followed on purpose: certbot replaces where they lead to.
-            let meta = std::fs::metadata(path).ok()?;
-            let changed = (meta.mtime(), meta.mtime_nsec());
-            Some((meta.dev(), meta.ino(), meta.size(), changed.0, changed.1))
-        }))
     }
 
     /// Takes the files as they are now.
@@ -96,7 +97,7 @@ pub(super) async fn keep_current(tls: Arc<Tls>, every: Duration) {
             None
         }
     };
-    let mut loaded = tls.stamp();
+    let mut loaded = tls.first.clone();
     let mut seen = loaded.clone();
     loop {
         let asked = tokio::select! {
@@ -106,7 +107,7 @@ pub(super) async fn keep_current(tls: Arc<Tls>, every: Duration) {
         let (reader, before, last) = (Arc::clone(&tls), loaded.clone(), seen.clone());
         // Files are slow where they lie on a network.
         let looked = tokio::task::spawn_blocking(move || {
-            let now = reader.stamp();
+            let now = stamp(&reader.cert, &reader.key);
             let due = asked || (now != before && now == last);
             (now, due.then(|| reader.reload()))
         });
@@ -132,6 +133,19 @@ async fn heard(hangup: &mut Option<Signal>) {
         }
         None => std::future::pending().await,
     }
+}
+
+/// The files as they are now. Links are followed on purpose: certbot replaces where they lead to.
+fn stamp(cert: &Path, key: &Path) -> Stamp {
+    Stamp([cert, key].map(|path| {
+        let meta = std::fs::metadata(path).ok()?;
+        Some(Version {
+            device: meta.dev(),
+            inode: meta.ino(),
+            size: meta.size(),
+            changed: (meta.mtime(), meta.mtime_nsec()),
+        })
+    }))
 }
 
 fn load(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>> {

@@ -229,12 +229,13 @@ impl Scheduler {
         if self.is_ending() {
             return true;
         }
-        if self.active.is_some() || self.is_held() {
-            return false;
-        }
         let Some(decision) = self.decide(at, None, now) else {
             return true;
         };
+        if self.active.is_some() || self.is_held() {
+            // What holds them in passing is no other run.
+            return decision.on_time && self.holder() == Some(std::process::id());
+        }
         let (Action::Start(occurrence), Some(planned)) = (decision.action, self.plans.get(at)) else {
             return false;
         };
@@ -273,16 +274,15 @@ impl Scheduler {
         }
     }
 
-    /// Whether another process holds the backups, or did so a moment ago. Looked up without touching the lock: to
-    /// try it would make that process's next command fail.
+    /// Whether anybody holds the backups, or did so a moment ago.
     pub(super) fn is_held(&self) -> bool {
-        let just_now = self.held.is_some_and(|(when, wait)| when.elapsed() < wait);
-        just_now
-            || self
-                .service
-                .context
-                .backups()
-                .is_ok_and(|backups| lock::is_held(&backups))
+        self.held.is_some_and(|(when, wait)| when.elapsed() < wait) || self.holder().is_some()
+    }
+
+    /// The process that holds the backups. This one does so in passing: to record a verification, for a call of
+    /// the API.
+    fn holder(&self) -> Option<u32> {
+        self.service.context.backups().ok().and_then(lock::holder)
     }
 }
 

@@ -6,14 +6,11 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use super::tick::Scheduler;
 use crate::notify;
-use crate::schedule::newest_success;
+use crate::schedule::{is_believed, newest_success};
 use crate::state::PlanState;
 
 /// A run that goes on may still be the success that is missing; one that takes longer than this may not.
 const BENEFIT_OF_DOUBT: TimeDelta = TimeDelta::hours(1);
-
-/// Further in the future than a clock is off for a good reason.
-const BELIEVED: TimeDelta = TimeDelta::hours(26);
 
 /// How old a plan's last success may be: a quarter more than its interval, and an hour for a run that takes long.
 pub(super) fn limit(interval: Duration) -> Duration {
@@ -24,8 +21,7 @@ pub(super) fn limit(interval: Duration) -> Duration {
 
 /// Since when a plan has had no success: its last one, its creation, or its last change.
 fn waiting_since(known: &PlanState, success: Option<DateTime<Utc>>, now: DateTime<Utc>) -> DateTime<Utc> {
-    let believed = |at: &DateTime<Utc>| *at - now <= BELIEVED;
-    let since = known.since.filter(believed);
+    let since = known.since.filter(|at| is_believed(*at, now));
     success
         .unwrap_or(known.created)
         .max(since.unwrap_or(known.created))
@@ -48,7 +44,7 @@ impl Scheduler {
             let success = [newest_success(self.rows.list(), name), known.last_success]
                 .into_iter()
                 .flatten()
-                .filter(|at| *at - now <= BELIEVED)
+                .filter(|at| is_believed(*at, now))
                 .max();
             let limit = limit(planned.interval);
             let over = (now - waiting_since(known, success, now))

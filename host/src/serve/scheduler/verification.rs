@@ -156,8 +156,10 @@ impl Verification {
         record(&step, &result);
     }
 
-    /// Starts with the next archive.
-    fn next_step(&mut self, context: &Arc<Context>) {
+    /// Starts with the next archive that was not deleted since.
+    fn next_step(&mut self, context: &Arc<Context>, rows: &[Backup]) {
+        self.queue
+            .retain(|backup| rows.iter().any(|row| row.id == backup.id));
         let Some(backup) = self.queue.pop_front() else {
             return;
         };
@@ -239,7 +241,7 @@ impl Scheduler {
         if verification.step.is_none() && verification.queue.is_empty() {
             verification.finish(state, now);
         } else if verification.step.is_none() && !held {
-            verification.next_step(&self.service.context);
+            verification.next_step(&self.service.context, self.rows.list());
         }
     }
 }

@@ -2,16 +2,14 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use crate::engine::wit::types::Backup;
-use crate::schedule::instant;
+use crate::schedule::{instant, is_believed};
 use crate::verify::has_archive;
 
-/// A check further in the future than this was made by a wrong clock, and counts as none.
-const BELIEVED: TimeDelta = TimeDelta::hours(26);
-
-/// The archives to verify, the oldest check first and those never verified before: all that would be older than
+/// The archives to verify, the oldest check first and those never verified before (a check in the far future is a
+/// wrong clock's, and none): all that would be older than
 /// `max_age` before the next time, and at least the share that spreads them evenly.
 pub(super) fn to_verify(
     rows: &[Backup],
@@ -24,7 +22,7 @@ pub(super) fn to_verify(
         .filter(|row| has_archive(row))
         .map(|row| {
             let checked = instant(row.verified_at.as_deref());
-            (checked.filter(|at| *at - now <= BELIEVED), row)
+            (checked.filter(|at| is_believed(*at, now)), row)
         })
         .collect();
     all.sort_by_key(|(checked, row)| (*checked, row.id));
@@ -50,6 +48,8 @@ fn share(count: usize, interval: Duration, max_age: Duration) -> usize {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+    use chrono::TimeDelta;
 
     use super::*;
     use crate::schedule::testing::row;
