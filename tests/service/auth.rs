@@ -396,6 +396,28 @@ fn a_session_may_come_in_a_cookie_and_then_a_write_needs_the_same_origin() {
 }
 
 #[test]
+fn the_subject_of_a_session_passes_for_nobody_else_in_the_log() {
+    let site = site();
+    let service = Service::start(&site);
+    let sub = r#"maria status=200\n2026-01-01T00:00:00Z  INFO cofre::audit: who=token:ops \u001b[31m"#;
+    let claims = format!(
+        r#"{{"sub":"{sub}","setor":"portaria","aud":"relatorios","exp":{}}}"#,
+        now() + 3_600
+    );
+    let token = jwt(HEAD, &claims, KEY);
+    let call = site.anonymous("POST", "/api/backup/criar").bearer(&token);
+    call.json("{}").send().fails(403, "forbidden");
+    let line = service.logs(&["cofre::audit", "maria", "403"]);
+    assert!(
+        line.contains("WARN") && line.contains("session:\"maria "),
+        "{line}"
+    );
+    let log = service.log();
+    assert!(log.lines().all(|line| !line.starts_with("2026-01-01")), "{log}");
+    assert!(!log.contains('\u{1b}'), "{log:?}");
+}
+
+#[test]
 fn cookies_are_off_unless_the_configuration_names_one() {
     let site = Site::with(Extra {
         tables: &JWT.replace("cookie = \"sessao\"\n", ""),
