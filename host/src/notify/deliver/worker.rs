@@ -69,8 +69,8 @@ impl Worker {
         let failure = match outcome {
             Ok(status) => {
                 tracing::info!(id, status, took = %text::duration(began.elapsed().as_secs_f64()), "delivered to {label}");
-                self.inner.tally.count(&self.lane, Counts::arrived);
                 self.inner.drop_entry(&mut lock(&self.inner.state), name);
+                self.inner.tally.count(&self.lane, Counts::arrived);
                 return Ok(());
             }
             // Broken off by the end of the process: that was no try.
@@ -81,11 +81,11 @@ impl Worker {
         let message = failure.message.as_str();
         let Some(wait) = self.inner.pace.wait(&entry) else {
             tracing::error!(id, tries = entry.attempts, "{label}: {message}; given up");
+            self.inner.drop_entry(&mut lock(&self.inner.state), name);
             self.inner.tally.count(&self.lane, |counts| {
                 counts.failed(message);
                 counts.given_up += 1;
             });
-            self.inner.drop_entry(&mut lock(&self.inner.state), name);
             return Err(None);
         };
         let wait = wait.max(failure.retry_after.unwrap_or_default());
