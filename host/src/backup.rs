@@ -74,6 +74,9 @@ pub fn create(
     }
     make_backups_folder(context)?;
     let exclusive = context.exclusive()?;
+    // Before beginning, which closes the rows of runs that a crash interrupted: the very first call takes what has
+    // ended for old news.
+    notify::ended_runs(context, &exclusive);
     let run = run_request(context, options);
     let row = exclusive.writer()?.begin_run(run.clone())?;
     let begun = Begun {

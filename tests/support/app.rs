@@ -94,8 +94,13 @@ impl App {
     /// The same for a user whom permission bits bind.
     #[track_caller]
     pub(crate) fn cofre_unprivileged<S: AsRef<OsStr>>(&self, args: &[S]) -> Run {
+        run(&mut self.command_unprivileged(args))
+    }
+
+    /// [`Self::command`] for a user whom permission bits bind.
+    pub(crate) fn command_unprivileged<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
         let command = without_capabilities(cofre_binary());
-        run(&mut cofre_command(command, &self.path("cofre.toml"), args))
+        cofre_command(command, &self.path("cofre.toml"), args)
     }
 
     /// `cofre --json ARGS`, which has to succeed.

@@ -4,7 +4,11 @@
 //! Nothing of cofre is linked in. A program that is missing fails the test by name; `.ci/run` installs all of
 //! them. Random choices come from a printed seed.
 
-#![allow(dead_code, reason = "each test binary uses its part of the harness")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each test binary uses its part of the harness"
+)]
 
 mod app;
 mod command;

@@ -117,6 +117,8 @@ pub fn recover(context: &Context) -> Result<()> {
         }
         exclusive => exclusive?,
     };
+    // Where nobody was ever told of anything, what has ended until now is old; what ends now is not.
+    notify::ended_runs(context, &exclusive);
     let mut session = exclusive.writer()?;
     for row in session.list()? {
         if row.status == Status::InProgress {

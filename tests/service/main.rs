@@ -1,0 +1,32 @@
+//! `cofre serve` from outside: the built binary as a process of its own, spoken to by curl, by Python's requests
+//! and by plain sockets, with a real receiver for what it sends. One module for each area.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that can't go on has failed"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod http;
+mod process;
+mod python;
+mod receiver;
+mod site;
+
+mod audit;
+mod auth;
+mod crash;
+mod download;
+mod ending;
+mod hooks;
+mod limits;
+mod openapi;
+mod routes;
+mod schedule;
+mod seed_clients;
+mod stuck;
+mod webhooks;
