@@ -175,8 +175,7 @@ impl Asked {
     }
 
     fn variable(&self) -> Option<EnvFilter> {
-        let filter = self.variable.as_ref()?.parse().ok()?;
-        Some(without_secrets(filter))
+        self.variable.as_deref().and_then(asked).map(without_urls)
     }
 }
 
@@ -184,13 +183,7 @@ impl Asked {
 fn filter(level: LevelFilter, audit: Option<LevelFilter>) -> EnvFilter {
     let libraries = EnvFilter::default().add_directive(LevelFilter::WARN.min(level).into());
     let filter = with(libraries, "cofre", Some(level));
-    without_secrets(with(filter, AUDIT, audit))
-}
-
-/// At finer levels ureq logs the URLs that it calls, and those of webhooks and pings are secrets.
-fn without_secrets(filter: EnvFilter) -> EnvFilter {
-    let filter = with(filter, "ureq", Some(LevelFilter::WARN));
-    with(filter, "ureq_proto", Some(LevelFilter::WARN))
+    without_urls(with(filter, AUDIT, audit))
 }
 
 fn with(filter: EnvFilter, target: &str, level: Option<LevelFilter>) -> EnvFilter {
@@ -198,4 +191,23 @@ fn with(filter: EnvFilter, target: &str, level: Option<LevelFilter>) -> EnvFilte
         Some(directive) => filter.add_directive(directive),
         None => filter,
     }
+}
+
+/// What `COFRE_LOG` asks for, except of the HTTP client.
+fn asked(text: &str) -> Option<EnvFilter> {
+    let directives: Vec<&str> = text
+        .split(',')
+        .filter(|directive| !directive.trim_start().starts_with(CLIENT))
+        .collect();
+    directives.join(",").parse().ok()
+}
+
+/// The HTTP client of webhooks and pings: what it logs has whole URLs and bodies in it, and a URL may be a secret.
+const CLIENT: &str = "ureq";
+
+/// A filter that lets nothing of the HTTP client through, whatever else it says.
+fn without_urls(filter: EnvFilter) -> EnvFilter {
+    [CLIENT, "ureq_proto"].into_iter().fold(filter, |filter, target| {
+        with(filter, target, Some(LevelFilter::OFF))
+    })
 }

@@ -37,7 +37,12 @@ pub(super) fn run(app: &App, args: Restore) -> Result<Ended> {
     } = outcome.report;
     let path = outcome.path.clone();
     let restored = Restored::new(outcome, options.absolute_links);
-    app.about(format!("{} {} to {}", restored.backup.id, restored.backup.name, shown(&path)));
+    app.about(format!(
+        "{} {} to {}",
+        restored.backup.id,
+        restored.backup.name,
+        shown(&path)
+    ));
     for link in &restored.links_left_out {
         let target = link.target.as_deref().unwrap_or_default();
         app.output.note(&format!(

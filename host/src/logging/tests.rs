@@ -295,3 +295,13 @@ fn a_link_in_place_of_a_rotated_file_is_not_followed() {
     assert_eq!(std::fs::read(&victim).unwrap(), b"");
     assert_ne!(LogFile::open(&path).unwrap_err().code, Code::Internal);
 }
+
+#[test]
+fn nothing_that_is_asked_for_lets_the_http_client_log() {
+    let filter = without_urls(asked("trace, ureq::run=trace,ureq=debug,cofre=info").unwrap()).to_string();
+    let parts: std::collections::BTreeSet<&str> = filter.split(',').collect();
+    assert_eq!(
+        parts,
+        ["cofre=info", "trace", "ureq=off", "ureq_proto=off"].into()
+    );
+}

@@ -1,6 +1,8 @@
 //! Sends what is in the outbox. One thread looks, and for each receiver with something due a thread of its own
 //! sends: one that hangs delays nobody else.
 
+mod worker;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -8,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
-use super::client::{Client, Failure};
+use super::client::Client;
 use super::outbox::{self, Entry, Lane, Message, Outbox, OutboxLock, Signal};
 use super::pace::Pace;
 use super::tally::Tally;
@@ -17,6 +19,7 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::text;
+use worker::{Free, Worker};
 
 /// How long the end waits for those who are told to stop: a name lookup can't be interrupted.
 const LEAVE: Duration = Duration::from_secs(1);
@@ -365,125 +368,6 @@ fn named(lane: &Lane) -> String {
     match lane {
         Lane::Webhook(name) => format!("webhook `{}`", text::escape(name)),
         Lane::Ping(plan) => format!("ping_url for the plan `{}`", text::escape(plan)),
-    }
-}
-
-/// Sends to one receiver.
-struct Worker {
-    inner: Arc<Inner>,
-    lane: Lane,
-    target: Target,
-    client: Client,
-}
-
-/// Frees the receiver when its thread ends, however it does.
-struct Free<'a>(&'a Worker);
-
-impl Drop for Free<'_> {
-    fn drop(&mut self) {
-        lock(&self.0.inner.state).busy.remove(&self.0.lane);
-        outbox::ring();
-    }
-}
-
-impl Worker {
-    fn run(&self, batch: &[String]) {
-        for (at, name) in batch.iter().enumerate() {
-            if self.inner.stopping() {
-                return;
-            }
-            // It may have been pushed out by newer ones meanwhile.
-            let Some(entry) = lock(&self.inner.state).queue.get(name).cloned() else {
-                continue;
-            };
-            let Err(retry_at) = self.attempt(name, entry) else {
-                continue;
-            };
-            let paused = lock(&self.inner.state).paused.contains_key(&self.lane);
-            if let (Lane::Ping(_), Some(retry_at)) = (&self.lane, retry_at) {
-                self.put_off(batch.get(at + 1..).unwrap_or_default(), retry_at);
-                return;
-            }
-            if paused {
-                return;
-            }
-        }
-    }
-
-    /// Tries one; on failure says when it is tried again, if it is.
-    fn attempt(&self, name: &str, mut entry: Entry) -> std::result::Result<(), Option<DateTime<Utc>>> {
-        let began = Instant::now();
-        let outcome = match self.target.request(&entry, super::now()) {
-            Ok(request) => self.client.post(&request),
-            Err(error) => Err(Failure {
-                message: error.to_string(),
-                retry_after: None,
-            }),
-        };
-        let label = &self.target.label;
-        let id = entry.id.as_str();
-        let failure = match outcome {
-            Ok(status) => {
-                tracing::info!(id, status, took = %text::duration(began.elapsed().as_secs_f64()), "delivered to {label}");
-                self.inner.tally.count(&self.lane, super::tally::Counts::arrived);
-                self.inner.drop_entry(&mut lock(&self.inner.state), name);
-                return Ok(());
-            }
-            // Broken off by the end of the process: that was no try.
-            Err(_) if self.inner.stopping() => return Err(None),
-            Err(failure) => failure,
-        };
-        entry.attempts = entry.attempts.saturating_add(1);
-        let message = failure.message.as_str();
-        let Some(wait) = self.inner.pace.wait(&entry) else {
-            tracing::error!(id, tries = entry.attempts, "{label}: {message}; given up");
-            self.inner.tally.count(&self.lane, |counts| {
-                counts.failed(message);
-                counts.given_up += 1;
-            });
-            self.inner.drop_entry(&mut lock(&self.inner.state), name);
-            return Err(None);
-        };
-        let wait = wait.max(failure.retry_after.unwrap_or_default());
-        if let Some(pause) = failure.retry_after {
-            lock(&self.inner.state)
-                .paused
-                .insert(self.lane.clone(), Instant::now() + pause);
-        }
-        tracing::warn!(
-            id,
-            tries = entry.attempts,
-            "{label}: {message}; next try in {}",
-            text::duration(wait.as_secs_f64())
-        );
-        self.inner
-            .tally
-            .count(&self.lane, |counts| counts.failed(message));
-        entry.next_attempt_at = super::now() + wait;
-        let retry_at = entry.next_attempt_at;
-        self.keep(name, entry);
-        Err(Some(retry_at))
-    }
-
-    /// Pings behind one that failed wait for it.
-    fn put_off(&self, names: &[String], until: DateTime<Utc>) {
-        for name in names {
-            let entry = lock(&self.inner.state).queue.get(name).cloned();
-            if let Some(mut entry) = entry
-                && entry.next_attempt_at < until
-            {
-                entry.next_attempt_at = until;
-                self.keep(name, entry);
-            }
-        }
-    }
-
-    /// Writes an entry that was tried. Where that fails it counts for this process at least.
-    fn keep(&self, name: &str, entry: Entry) {
-        if let Err(error) = self.inner.outbox.write(name, &entry) {
-            tracing::error!("a failed delivery is not recorded: {error}");
-        }
-        lock(&self.inner.state).queue.insert(name.to_owned(), entry);
     }
 }
 

@@ -1,6 +1,6 @@
 //! One service for each state folder: two would run every plan twice.
 
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, Mode, OFlags};
@@ -25,7 +25,8 @@ pub(super) fn lock(state_dir: &Path) -> Result<OwnedFd> {
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
         Err(Errno::WOULDBLOCK) => {
-            let who = lock::holder(&file).map_or_else(String::new, |pid| format!(" ({})", lock::described(pid)));
+            let who =
+                lock::holder(&file).map_or_else(String::new, |pid| format!(" ({})", lock::described(pid)));
             Err(Error::new(
                 Code::Busy,
                 format!(
