@@ -1,12 +1,14 @@
 //! Bad input on each route, and what each route promises beyond the seed's.
 
+use std::io::{BufRead, BufReader, Write as _};
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
-use crate::http::Reply;
+use crate::http::{Reply, connect};
 use crate::process::{Service, until};
-use crate::site::{Extra, HOLD, Site};
+use crate::site::{Extra, HOLD, Site, admin};
 
 fn post(site: &Site, path: &str, body: &str) -> Reply {
     site.call("POST", path).json(body).send()
@@ -283,6 +285,64 @@ fn a_run_of_the_command_line_is_in_the_way_too_and_reading_goes_on() {
     assert_eq!(site.get("/api/backup/info/1")["success"], true);
     drop(held);
     site.create();
+}
+
+#[test]
+fn reading_goes_on_whatever_a_run_does_at_the_moment() {
+    let site = Site::with(Extra {
+        top: "max_backups = 3",
+        ..Extra::default()
+    });
+    let _service = Service::start(&site);
+    site.create();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for route in ["listar", "status"] {
+            let (site, done) = (&site, &done);
+            scope.spawn(move || {
+                let request = format!(
+                    "GET /api/backup/{route} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\r\n",
+                    admin()
+                );
+                let mut stream = BufReader::new(connect(site.port));
+                while !done.load(Ordering::SeqCst) {
+                    stream.get_mut().write_all(request.as_bytes()).unwrap();
+                    let (status, body) = answer(&mut stream);
+                    assert_eq!(status, 200, "{route}: {body}");
+                }
+            });
+        }
+        // Archives come, catalogs are exchanged and old archives go.
+        for _ in 0..60 {
+            if site.call("POST", "/api/backup/criar").json("{}").send().status != 200 {
+                break;
+            }
+        }
+        done.store(true, Ordering::SeqCst);
+    });
+    assert_eq!(site.list().len(), 3);
+}
+
+/// Reads one answer with a length from a connection that is kept.
+fn answer(stream: &mut impl BufRead) -> (u16, String) {
+    let (mut head, mut length) = (Vec::new(), 0);
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line).unwrap();
+        let line = line.trim_end().to_owned();
+        if line.is_empty() {
+            break;
+        }
+        if let Some(text) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = text.trim().parse().unwrap();
+        }
+        head.push(line);
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).unwrap();
+    let status = head.first().and_then(|line| line.split(' ').nth(1)?.parse().ok());
+    let status = status.unwrap_or_else(|| panic!("no answer: {head:?}"));
+    (status, String::from_utf8_lossy(&body).into_owned())
 }
 
 #[test]

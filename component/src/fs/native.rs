@@ -161,7 +161,12 @@ impl Dir {
         let mut out = Vec::new();
         for item in fs::read_dir(&self.0).map_err(|e| error("list", shown(), &e))? {
             let item = item.map_err(|e| error("list", shown(), &e))?;
-            let kind = item.metadata().map_or(FileKind::Special, |m| stat_of(&m).kind);
+            let kind = match item.metadata() {
+                Ok(metadata) => stat_of(&metadata).kind,
+                // Gone since its name was read.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                Err(_) => FileKind::Special,
+            };
             let raw = item.file_name();
             let (name, problem) = match raw.to_str() {
                 Some(name) => (name.to_owned(), None),

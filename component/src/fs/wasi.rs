@@ -205,6 +205,9 @@ impl Dir {
                     problem: None,
                 }),
                 Ok(None) => return Ok(out),
+                // Gone between its name and its type, which the host looks up one after the other: a run beside
+                // this reader exchanges the catalog, or removes an archive.
+                Err(ErrorCode::NoEntry) => {}
                 // A name that is not UTF-8: the listing goes on behind it.
                 Err(ErrorCode::IllegalByteSequence) => {
                     odd += 1;
