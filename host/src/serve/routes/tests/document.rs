@@ -118,3 +118,15 @@ async fn ids_are_numbers_from_1_and_bodies_may_be_left_out() {
         }
     }
 }
+
+#[tokio::test]
+async fn an_archive_has_no_schema_and_an_event_has_one() {
+    let document = document().await;
+    for status in ["200", "206"] {
+        let content = &document["paths"]["/api/backup/download/{id}"]["get"]["responses"][status]["content"];
+        assert_eq!(content, &serde_json::json!({ "application/zip": {} }));
+    }
+    let events = &document["paths"]["/api/backup/progresso"]["get"]["responses"]["200"]["content"];
+    let schema = &events["text/event-stream"]["schema"]["$ref"];
+    assert_eq!(schema, "#/components/schemas/ProgressEvent");
+}
