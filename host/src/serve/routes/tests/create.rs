@@ -66,7 +66,7 @@ async fn a_backup_has_the_fields_of_the_design_and_the_catalog_has_the_same() {
         chrono::NaiveDateTime::parse_from_str(timestamp, "%Y-%m-%dT%H:%M:%S%.6f").is_ok(),
         "{timestamp}"
     );
-    assert_eq!(app.list().await, [backup.clone()]);
+    assert_eq!(app.list().await, std::slice::from_ref(backup));
 }
 
 #[tokio::test]
