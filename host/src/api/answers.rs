@@ -154,7 +154,19 @@ pub struct PruneAnswer {
     pub pruned: Pruned,
 }
 
-/// An event `progress` of `progresso`: how far the running backup is.
+/// An event of `progresso`.
+#[derive(Debug, Clone, PartialEq, Eq, ToSchema)]
+#[allow(dead_code, reason = "describes what the library for events writes")]
+pub struct ProgressEvent {
+    /// What it is about.
+    #[schema(pattern = "^(progress|ended|idle)$")]
+    event: String,
+    /// JSON: of `progress` an object `Progress`; of `ended` an object `Backup`, or null where it can't be read; of
+    /// `idle` an empty object.
+    data: String,
+}
+
+/// The data of an event `progress` of `progresso`: how far the running backup is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Progress {
     /// Id of its row.

@@ -37,7 +37,6 @@ use crate::error::Code;
 const SCRAPE_LIMIT: Duration = Duration::from_secs(8);
 
 /// All routes. Who may call them is not looked at here.
-#[must_use]
 pub fn router(service: Arc<Service>) -> Router {
     let (router, mut description) = OpenApiRouter::with_openapi(document::base())
         .routes(routes!(create::create))

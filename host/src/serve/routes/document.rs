@@ -66,17 +66,21 @@ pub(super) fn base() -> OpenApi {
         .build()
 }
 
-/// What the annotations can't say: that a body may be left out.
+/// What the annotations can't say: that a body may be left out, and that an archive is no JSON of any schema.
 pub(super) fn finish(document: &mut OpenApi) {
     for item in document.paths.paths.values_mut() {
         let operations = [&mut item.post, &mut item.delete, &mut item.get];
-        for body in operations
-            .into_iter()
-            .flatten()
-            .filter_map(|o| o.request_body.as_mut())
-        {
-            let RefOr::T(body) = body else { continue };
-            body.required = Some(Required::False);
+        for operation in operations.into_iter().flatten() {
+            if let Some(RefOr::T(body)) = &mut operation.request_body {
+                body.required = Some(Required::False);
+            }
+            for response in operation.responses.responses.values_mut() {
+                if let RefOr::T(response) = response
+                    && let Some(RefOr::T(content)) = response.content.get_mut("application/zip")
+                {
+                    content.schema = None;
+                }
+            }
         }
     }
 }

@@ -48,7 +48,7 @@ struct Archive {
 /// The archive of a backup. `HEAD` gives the header alone.
 ///
 /// A range has to be a single one; of several the whole archive is sent, as RFC 9110 (14.2) allows. A unit other
-/// than bytes is passed over.
+/// than bytes is passed over. `If-Match` is heeded as well.
 #[utoipa::path(
     get,
     path = "/api/backup/download/{id}",
@@ -58,7 +58,6 @@ struct Archive {
         ("id" = u64, Path, description = "Id of the backup", minimum = 1, maximum = 9_223_372_036_854_775_807_i64),
         ("Range" = Option<String>, Header, description = "`bytes=FIRST-LAST`, `bytes=FIRST-` or `bytes=-LENGTH`"),
         ("If-Range" = Option<String>, Header, description = "The entity tag that the range belongs to"),
-        ("If-Match" = Option<String>, Header, description = "Entity tags of which one has to be the archive's"),
         ("If-None-Match" = Option<String>, Header, description = "Entity tags that the client has"),
     ),
     responses(

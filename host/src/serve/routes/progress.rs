@@ -14,7 +14,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::document::OfProgress;
 use super::problem::{Cause, Problem};
 use super::work::{Site, overloaded};
-use crate::api::answers;
+use crate::api::answers::{self, ProgressEvent};
 use crate::api::types::Backup;
 use crate::serve::runner::{Progress, Run};
 
@@ -35,9 +35,9 @@ type Events = mpsc::Sender<Result<Event, Infallible>>;
     responses(
         (
             status = 200,
-            description = "Events `progress` (an object `Progress`), `ended` (an object `Backup`, or null) and `idle` (an empty object)",
+            description = "Each event",
             content_type = "text/event-stream",
-            body = String,
+            body = ProgressEvent,
         ),
         OfProgress,
     ),
