@@ -146,7 +146,9 @@ impl Scheduler {
 
     fn wait(&self) -> Wait {
         let now = self.clock.now();
+        // One that is due waits for the run in its way, whose end wakes this.
         let verify = self.state.verify.as_ref().and_then(|verify| verify.next);
+        let verify = verify.filter(|next| *next > now);
         let next = self.state.plans.values().filter_map(|plan| plan.next);
         let time = next
             .chain(verify)

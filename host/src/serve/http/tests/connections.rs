@@ -273,3 +273,21 @@ fn fewer_open_files_are_fewer_connections() {
     assert_eq!(connections_for(1_024), 256);
     assert_eq!(connections_for(64), 16);
 }
+
+#[test]
+fn a_body_that_a_stranger_announces_is_not_waited_for() {
+    let server = start("max_connections = 16\n");
+    let slow: Vec<TcpStream> = (0..16)
+        .map(|_| {
+            let mut stream = server.connect();
+            stream
+                .write_all(b"POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n")
+                .unwrap();
+            stream
+        })
+        .collect();
+    let began = Instant::now();
+    assert_eq!(server.get("/api/backup/status", Some(ADMIN)).status, 200);
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    drop(slow);
+}
