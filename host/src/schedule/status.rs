@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use chrono::{DateTime, SecondsFormat, Utc};
 use chrono_tz::Tz;
 
-use super::{Last, Plan, Way, due};
+use super::{Last, Plan, Way, due, is_believed};
 use crate::api::types::ScheduleStatus;
 use crate::context::Context;
 use crate::engine::wit::types::{Backup, Status};
@@ -54,7 +54,7 @@ fn of(
     now: DateTime<Utc>,
 ) -> ScheduleStatus {
     let known = state.and_then(|state| state.plans.get(&plan.name));
-    let newest = newest_run(rows, &plan.name);
+    let newest = newest_run(rows, &plan.name, now);
     let last = Last::of(known, newest.map(|run| run.covers), now);
     let show = |at: DateTime<Utc>| {
         at.with_timezone(&zone)
@@ -97,21 +97,27 @@ pub struct NewestRun {
     pub covers: DateTime<Utc>,
 }
 
-/// The newest run of `plan`, in the catalog's order: the times of its rows may be a wrong clock's.
+/// The newest run of `plan`, in the catalog's order. A row of a clock that was far ahead does not hide those before
+/// it, whose runs would be repeated; where there is no other, it is the newest all the same.
 #[must_use]
-pub fn newest_run(rows: &[Backup], plan: &str) -> Option<NewestRun> {
-    rows.iter()
-        .rev()
-        .filter(|row| row.plan.as_deref() == Some(plan))
-        .find_map(|row| {
-            let started = instant(row.started_at.as_deref())?;
-            let made = matches!(row.status, Status::Completed | Status::Partial);
-            let ended = instant(row.finished_at.as_deref()).filter(|_| made);
-            Some(NewestRun {
-                started,
-                covers: ended.unwrap_or(started).max(started),
-            })
-        })
+pub fn newest_run(rows: &[Backup], plan: &str, now: DateTime<Utc>) -> Option<NewestRun> {
+    let runs = || rows.iter().rev().filter_map(move |row| run_of(row, plan));
+    runs()
+        .find(|run| is_believed(run.covers, now))
+        .or_else(|| runs().next())
+}
+
+fn run_of(row: &Backup, plan: &str) -> Option<NewestRun> {
+    if row.plan.as_deref() != Some(plan) {
+        return None;
+    }
+    let started = instant(row.started_at.as_deref())?;
+    let made = matches!(row.status, Status::Completed | Status::Partial);
+    let ended = instant(row.finished_at.as_deref()).filter(|_| made);
+    Some(NewestRun {
+        started,
+        covers: ended.unwrap_or(started).max(started),
+    })
 }
 
 /// When the newest complete backup of `plan` was finished.

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::runner::Run;
+use super::runner::{Run, RunState};
 use super::{Ended, Service, Tasks};
+use crate::engine::wit::types::Status;
 use crate::text;
 
 /// How long running work may take without `[api]`, where `api.grace` is.
@@ -24,7 +25,7 @@ pub(super) async fn end(service: &Arc<Service>, tasks: Tasks) -> Ended {
     let grace = api.map_or(DEFAULT_GRACE, |api| api.grace);
     let deadline = Instant::now() + grace;
     let ended = match service.runner.current() {
-        Some(run) => end_run(&run, grace, deadline).await,
+        Some(run) => end_run(service, &run, grace, deadline).await,
         None => Ended::Done,
     };
     if let Some(http) = tasks.http {
@@ -35,12 +36,15 @@ pub(super) async fn end(service: &Arc<Service>, tasks: Tasks) -> Ended {
     ended
 }
 
-async fn end_run(run: &Run, grace: Duration, deadline: Instant) -> Ended {
+async fn end_run(service: &Service, run: &Run, grace: Duration, deadline: Instant) -> Ended {
     let plan = text::escape(&run.request().plan);
     let limit = text::duration(grace.as_secs_f64());
     tracing::info!("a backup is running (plan {plan}); it may take {limit} to finish");
     if timeout_at(deadline, run.end()).await.is_ok() {
         return Ended::Done;
+    }
+    if let Some(ended) = left_behind(service, run, &plan).await {
+        return ended;
     }
     tracing::warn!("the backup (plan {plan}) has not finished within {limit}, and is cancelled");
     run.cancel();
@@ -48,13 +52,37 @@ async fn end_run(run: &Run, grace: Duration, deadline: Instant) -> Ended {
         // It got to its end before it saw the flag.
         Ok(end) if end.error.is_none() => Ended::Done,
         Ok(_) => Ended::CutShort,
-        Err(_) => {
+        Err(_) => left_behind(service, run, &plan).await.unwrap_or_else(|| {
             tracing::error!(
                 "the backup (plan {plan}) does not react and is given up; the next start marks it failed"
             );
             Ended::CutShort
-        }
+        }),
     }
+}
+
+/// How a run whose row says that it has ended came out: the program after it, which no cancelling stops, may go on
+/// for long, and the backup is as it is. None while the run itself goes on.
+async fn left_behind(service: &Service, run: &Run, plan: &str) -> Option<Ended> {
+    let Ok(RunState::Begun(begun)) = timeout(ANSWER, run.begun()).await else {
+        return None;
+    };
+    let context = Arc::clone(&service.context);
+    let row = spawn_blocking(move || {
+        context
+            .reader()
+            .and_then(|mut rows| rows.find(begun.id.to_string()))
+    });
+    let Ok(Ok(Ok(row))) = timeout(ANSWER, row).await else {
+        return None;
+    };
+    let ended = match row.status {
+        Status::InProgress => return None,
+        Status::Cancelled => Ended::CutShort,
+        Status::Completed | Status::Partial | Status::Failed => Ended::Done,
+    };
+    tracing::warn!("the backup (plan {plan}) has ended; what comes after it (hooks.after) is left behind");
+    Some(ended)
 }
 
 async fn stop(part: &str, mut task: JoinHandle<()>, deadline: Instant) {

@@ -19,8 +19,9 @@ use tokio::task::spawn_blocking;
 
 use super::Service;
 use super::runner::Run;
+use crate::audit::{self, Grade, Who};
 use crate::context::Context;
-use crate::engine::wit::types::Status;
+use crate::engine::wit::types::{Backup, Status};
 use crate::error::{Code, Result};
 use crate::notify;
 use tick::{Scheduler, Wait};
@@ -122,13 +123,31 @@ pub fn recover(context: &Context) -> Result<()> {
     let mut session = exclusive.writer()?;
     for row in session.list()? {
         if row.status == Status::InProgress {
-            tracing::error!(id = row.id, name = %row.name, "the run was interrupted; it is recorded as failed");
             session.fail_run(row.id, INTERRUPTED.to_owned(), false, context.now())?;
+            record_interrupted(&row);
         }
     }
     drop(session);
     notify::ended_runs(context, &exclusive);
     Ok(())
+}
+
+/// The audit line of a run that could not write its own. Who asked for a run by hand is not known any more.
+fn record_interrupted(row: &Backup) {
+    let who = match row.plan.as_deref() {
+        None | Some("manual") => Who::Anonymous,
+        Some(plan) => Who::Schedule(plan.to_owned()),
+    };
+    audit::record(&audit::Entry {
+        operation: "run",
+        who: &who,
+        from: None,
+        target: &format!("{} {}", row.id, row.name),
+        status: "failed",
+        took: Duration::ZERO,
+        grade: Grade::Problem,
+        error: Some(INTERRUPTED),
+    });
 }
 
 #[cfg(test)]

@@ -56,7 +56,11 @@ fn an_address_in_use_ends_the_start_and_frees_the_state_folder() {
 
 /// A service with a backup that is busy in its hook.
 fn busy(dir: &Path, seconds: &str, grace: &str) -> (Arc<Service>, watch::Sender<bool>) {
-    let more = format!("[hooks]\nbefore = [\"sleep\", \"{seconds}\"]\n[api]\ngrace = \"{grace}\"");
+    with_hook(dir, "before", seconds, grace)
+}
+
+fn with_hook(dir: &Path, hook: &str, seconds: &str, grace: &str) -> (Arc<Service>, watch::Sender<bool>) {
+    let more = format!("[hooks]\n{hook} = [\"sleep\", \"{seconds}\"]\n[api]\ngrace = \"{grace}\"");
     let context = Arc::new(context(dir, &more));
     let (end, ending) = watch::channel(false);
     let service = Arc::new(Service {
@@ -107,4 +111,30 @@ fn a_backup_that_takes_longer_than_the_grace_is_cancelled_and_recorded() {
     let (ended, status) = end_while_busy(temp.path(), "100", "1s");
     assert_eq!((ended, status.as_str()), (Ended::CutShort, "cancelled"));
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_program_after_the_backup_does_not_make_it_one_that_was_cut_short() {
+    let temp = tempfile::tempdir().unwrap();
+    let (service, end) = with_hook(temp.path(), "after", "20", "3s");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let began = Instant::now();
+    let ended = runtime.block_on(async {
+        let request = runner::RunRequest {
+            backup_type: "manual".to_owned(),
+            plan: "manual".to_owned(),
+            full: false,
+            who: crate::audit::Who::Anonymous,
+        };
+        let run = service.runner.start(request).unwrap();
+        assert!(matches!(run.begun().await, runner::RunState::Begun(_)));
+        end.send_replace(true);
+        let tasks = Tasks {
+            scheduler: tokio::spawn(scheduler::run(Arc::clone(&service))),
+            http: None,
+        };
+        ending::end(&service, tasks).await
+    });
+    assert_eq!(ended, Ended::Done);
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
 }

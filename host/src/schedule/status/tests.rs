@@ -47,17 +47,17 @@ fn rows() -> Vec<Backup> {
 
 #[test]
 fn a_failed_row_covers_its_beginning_and_a_backup_its_whole_time() {
-    let failed = newest_run(&rows(), "daily").unwrap();
+    let failed = newest_run(&rows(), "daily", utc("2026-03-10T00:00:00Z")).unwrap();
     assert_eq!(
         (failed.started, failed.covers),
         (utc("2026-03-03T05:00:00Z"), utc("2026-03-03T05:00:00Z"))
     );
-    let partial = newest_run(&rows()[..3], "daily").unwrap();
+    let partial = newest_run(&rows()[..3], "daily", utc("2026-03-10T00:00:00Z")).unwrap();
     assert_eq!(
         (partial.started, partial.covers),
         (utc("2026-03-02T05:00:00Z"), utc("2026-03-02T05:10:00Z"))
     );
-    assert_eq!(newest_run(&rows(), "manual"), None);
+    assert_eq!(newest_run(&rows(), "manual", utc("2026-03-10T00:00:00Z")), None);
 }
 
 #[test]
@@ -109,4 +109,21 @@ fn a_plan_is_told_in_local_time_with_what_it_missed() {
         now,
     );
     assert_eq!((off.next_run, off.enabled), (None, false));
+}
+
+#[test]
+fn a_row_of_the_far_future_does_not_hide_the_run_before_it() {
+    let mut rows = rows();
+    rows.push(row(
+        5,
+        "daily",
+        "completed",
+        "2027-03-03T02:00:00-03:00",
+        "2027-03-03T02:10:00-03:00",
+    ));
+    let now = utc("2026-03-03T12:00:00Z");
+    let newest = newest_run(&rows, "daily", now).unwrap();
+    assert_eq!(newest.started, utc("2026-03-03T05:00:00Z"));
+    let alone = newest_run(&rows[4..], "daily", now).unwrap();
+    assert_eq!(alone.started, utc("2027-03-03T05:00:00Z"));
 }

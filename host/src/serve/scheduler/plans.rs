@@ -143,7 +143,7 @@ impl Scheduler {
         let name = self.plans.get(at)?.plan.name.clone();
         let way = way.unwrap_or_else(|| self.way(&name));
         let known = self.state.plans.get_mut(&name)?;
-        let row = newest_run(self.rows.list(), &name).map(|run| run.covers);
+        let row = newest_run(self.rows.list(), &name, now).map(|run| run.covers);
         let mut last = Last::of(Some(known), row, now);
         if let Some(active) = self.active.as_ref().filter(|active| active.plan == name) {
             last.due = last.due.max(Some(active.occurrence));
