@@ -15,6 +15,8 @@ use crate::text;
 pub(super) const DEFAULT_GRACE: Duration = Duration::from_secs(30);
 /// How long a run may take to end after it was cancelled; then it is given up, stuck in the kernel perhaps.
 pub(super) const CANCEL: Duration = Duration::from_secs(15);
+/// How long retention and the news of a run may take after its row says that it has ended.
+const CLOSING: Duration = Duration::from_secs(3);
 /// How long an answer about a run may take after the run's end.
 const ANSWER: Duration = Duration::from_secs(1);
 
@@ -81,6 +83,9 @@ async fn left_behind(service: &Service, run: &Run, plan: &str) -> Option<Ended> 
         Status::Cancelled => Ended::CutShort,
         Status::Completed | Status::Partial | Status::Failed => Ended::Done,
     };
+    if timeout(CLOSING, run.end()).await.is_ok() {
+        return Some(ended);
+    }
     tracing::warn!("the backup (plan {plan}) has ended; what comes after it (hooks.after) is left behind");
     Some(ended)
 }
