@@ -58,7 +58,8 @@ pub struct Begun {
 }
 
 /// Makes a backup. `on_begun` is told as soon as the run has a row in the catalog; from there on every end, a
-/// failure too, is recorded in that row, and told to whom the configuration says.
+/// failure too, is recorded in that row, and told to whom the configuration says. What fails before it has a row is
+/// told as well.
 ///
 /// # Errors
 /// Whatever stopped the run, which is recorded as failed. `Busy` while another run holds the backups folder: that
@@ -72,6 +73,27 @@ pub fn create(
     if options.dry_run {
         return plan(context, options, control);
     }
+    let mut begun = false;
+    let result = run(context, options, control, &mut |run| {
+        begun = true;
+        on_begun(run);
+    });
+    // Without a row the catalog can't tell anybody: a folder that is gone, or can't be written.
+    if let Err(error) = &result
+        && !begun
+        && !matches!(error.code, Code::Busy | Code::Cancelled | Code::Usage)
+    {
+        notify::never_began(context, &options.plan, &options.backup_type, error);
+    }
+    result
+}
+
+fn run(
+    context: &Context,
+    options: &CreateOptions,
+    control: &mut Control,
+    on_begun: &mut dyn FnMut(&Begun),
+) -> Result<CreateOutcome> {
     make_backups_folder(context)?;
     let exclusive = context.exclusive()?;
     // Before beginning, which closes the rows of runs that a crash interrupted: the very first call takes what has

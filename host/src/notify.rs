@@ -28,9 +28,10 @@ pub use payload::{Payload, Stale};
 pub use sign::SigningKey;
 pub use tally::{Counts, Deliveries};
 
+use crate::api::convert::status_word;
 use crate::config::{Config, Ping, Webhook};
 use crate::context::{Context, Exclusive};
-use crate::engine::wit::types::Backup;
+use crate::engine::wit::types::{Backup, Status};
 use crate::error::{Code, Error, Result};
 use outbox::{Entry, Message, Outbox, Signal};
 use pace::Pace;
@@ -69,6 +70,33 @@ pub fn run_begun(context: &Context, plan: &str, id: u64) {
             message,
         )],
     );
+}
+
+/// Tells of a run that failed before it had a row in the catalog.
+pub fn never_began(context: &Context, plan: &str, backup_type: &str, error: &Error) {
+    let config = &context.config;
+    let at = now();
+    let text = payload::cut(&error.to_string());
+    let payload = Payload {
+        plan: Some(plan.to_owned()),
+        backup_type: Some(backup_type.to_owned()),
+        status: Some(status_word(Status::Failed).to_owned()),
+        error: Some(text.clone()),
+        ..Payload::bare(Event::BackupFailed.name(), &config.repository, at)
+    };
+    let about = format!("{plan}\0{}", payload::rfc3339(at));
+    broadcast(config, Event::BackupFailed, &about, &payload);
+    if ping_of(config, plan).is_some() {
+        let message = Message::Ping {
+            plan: plan.to_owned(),
+            // There is no id; what waits of earlier runs is older news.
+            run: 0,
+            signal: Signal::Fail,
+            text: crate::text::escape(&format!("failed: {text}")).into_owned(),
+        };
+        let id = payload::event_id(&config.repository, Event::BackupFailed.name(), &about);
+        put(config, [Entry::new(id, message)]);
+    }
 }
 
 /// Tells of an archive that did not verify.

@@ -283,3 +283,32 @@ fn a_real_run_is_seen_by_a_real_server_field_by_field() {
     assert_eq!(pings, ["POST /ping/start", "POST /ping"]);
     assert!(entries(temp.path()).is_empty());
 }
+
+#[test]
+fn a_run_that_never_got_a_row_is_told_and_a_busy_one_is_not() {
+    let temp = tempfile::tempdir().unwrap();
+    let context = context(temp.path(), &(hook("ops", URL) + &plan(URL)));
+    let create = || backup::create(&context, &options("daily"), &mut Control::default(), &mut |_| ());
+    std::fs::create_dir(&context.config.backup_dir).unwrap();
+    let held = context.exclusive().unwrap();
+    assert_eq!(create().unwrap_err().code, Code::Busy);
+    drop(held);
+    assert!(told(temp.path()).is_empty());
+    std::fs::write(
+        context.config.backup_dir.join("backup_history.json"),
+        "no catalog",
+    )
+    .unwrap();
+    assert_eq!(create().unwrap_err().code, Code::CatalogInvalid);
+    assert_eq!(told(temp.path()), ["daily Fail 0", "ops backup_failed 0"]);
+    let webhook = entries(temp.path())
+        .into_iter()
+        .find_map(|entry| match entry.message {
+            Message::Webhook { payload, .. } => Some(payload),
+            Message::Ping { .. } => None,
+        });
+    let webhook = webhook.unwrap();
+    assert_eq!(webhook.backup_id, None);
+    assert_eq!(webhook.plan.as_deref(), Some("daily"));
+    assert!(webhook.error.unwrap().contains("backup_history.json"));
+}
