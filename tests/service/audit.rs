@@ -136,8 +136,9 @@ fn every_line_is_one_object_of_json() {
         made.iter()
             .chain([&("POST /api/backup/criar".to_owned(), "token:ops", 500)])
     {
+        let code = status.to_string();
         let found = lines.iter().find(|line| {
-            line["operation"] == *operation && line["who"] == *who && line["status"] == status.to_string()
+            line["operation"] == *operation && line["who"] == *who && line["status"] == code.as_str()
         });
         let line = found.unwrap_or_else(|| panic!("{operation} {who} {status} in {lines:#?}"));
         assert!(

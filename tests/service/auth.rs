@@ -79,7 +79,10 @@ enum Verdict {
     Admin,
 }
 
-fn credentials() -> Vec<(&'static str, Vec<(&'static str, String)>, Verdict)> {
+/// Its name, the headers that carry it, and what is expected of it.
+type Credential = (&'static str, Vec<(&'static str, String)>, Verdict);
+
+fn credentials() -> Vec<Credential> {
     use Verdict::{Admin, Unknown, Viewer};
     let bearer = |text: &str| vec![("Authorization", format!("Bearer {text}"))];
     let good = claims("admin", now() + 3_600);

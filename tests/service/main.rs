@@ -22,6 +22,7 @@ mod auth;
 mod crash;
 mod download;
 mod ending;
+mod harness;
 mod hooks;
 mod limits;
 mod openapi;

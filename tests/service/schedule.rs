@@ -143,7 +143,7 @@ fn runs_that_were_missed_while_the_machine_was_off_are_caught_up_by_one() {
     let moved = Moved::new(tables(HOURLY));
     let service = moved.start();
     assert_eq!(service.terminate(), Some(0));
-    assert_eq!(moved.site.app.backups().exists(), false, "nothing was due yet");
+    assert!(!moved.site.app.backups().exists(), "nothing was due yet");
     moved.at(5, 600);
     let service = moved.start();
     moved.ended("hora", 1);

@@ -156,7 +156,7 @@ fn is(value: &Value, kind: &str) -> bool {
 
 /// Asserts that an object has exactly these fields, each of its type.
 #[track_caller]
-fn has_fields(object: &Value, fields: &[(&str, &str)]) {
+pub(crate) fn has_fields(object: &Value, fields: &[(&str, &str)]) {
     let mut wanted: Vec<_> = fields.iter().map(|(name, _)| *name).collect();
     wanted.sort_unstable();
     assert_eq!(keys(object), wanted, "{object}");

@@ -75,7 +75,7 @@ fn a_partial_backup_is_an_event_of_its_own() {
 
 /// The signature of Standard Webhooks, computed by Python.
 #[track_caller]
-fn is_signed(one: &Received, key: &str) {
+pub(crate) fn is_signed(one: &Received, key: &str) {
     let header = |name| one.header(name).unwrap_or_else(|| panic!("{name} in {one:?}"));
     let body = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(body.path(), &one.body).unwrap();
