@@ -18,6 +18,7 @@ mod target;
 mod tests;
 mod watermark;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use chrono::{DateTime, Utc};
@@ -39,6 +40,8 @@ use target::Target;
 
 /// What one request may take, everything included.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// See [`has_untold`].
+static UNTOLD: AtomicBool = AtomicBool::new(false);
 /// How long a command waits for deliveries at its end: one that hangs, and some that don't.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -46,9 +49,17 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// interrupted included. Called under the lock, before a run and after it. Failures are logged: no notification
 /// fails a backup.
 pub fn ended_runs(context: &Context, exclusive: &Exclusive<'_>) {
-    if let Err(error) = watermark::tell(context, exclusive) {
-        tracing::error!("who is to be told of ended runs is not yet (the next run tries again): {error}");
+    let told = watermark::tell(context, exclusive);
+    UNTOLD.store(told.is_err(), Ordering::SeqCst);
+    if let Err(error) = told {
+        tracing::error!("who is to be told of ended runs is not yet (it is tried again): {error}");
     }
+}
+
+/// Whether the last call of [`ended_runs`] could not tell, so that it is worth another one.
+#[must_use]
+pub fn has_untold() -> bool {
+    UNTOLD.load(Ordering::SeqCst)
 }
 
 /// Reports the start of a run to the plan's dead-man's switch.
@@ -107,8 +118,9 @@ pub fn verify_failed(context: &Context, backup: &Backup, problems: &[String]) {
     broadcast(&context.config, Event::VerifyFailed, &about, &payload);
 }
 
-/// Tells that a plan has had no success for longer than `limit`. Called once for each time that it becomes so.
-pub fn stale(context: &Context, plan: &str, last_success: Option<DateTime<Utc>>, limit: Duration) {
+/// Tells that a plan has had no success for longer than `limit`. Called once for each time that it becomes so, and
+/// again where it gives false: nobody will be told then.
+pub fn stale(context: &Context, plan: &str, last_success: Option<DateTime<Utc>>, limit: Duration) -> bool {
     let at = now();
     let mut payload = Payload::bare(Event::BackupStale.name(), &context.config.repository, at);
     payload.plan = Some(plan.to_owned());
@@ -123,7 +135,7 @@ pub fn stale(context: &Context, plan: &str, last_success: Option<DateTime<Utc>>,
         limit_seconds: limit.as_secs(),
     });
     let about = format!("{plan}\0{}", payload::rfc3339(at));
-    broadcast(&context.config, Event::BackupStale, &about, &payload);
+    broadcast(&context.config, Event::BackupStale, &about, &payload)
 }
 
 /// Tries what is due, once, for at most fifteen seconds; nothing while a service sends.
@@ -209,7 +221,7 @@ pub fn waiting(config: &Config) -> Result<std::collections::BTreeMap<String, u64
 }
 
 /// Puts one event into the outbox for every webhook that takes it.
-fn broadcast(config: &Config, event: Event, about: &str, payload: &Payload) {
+fn broadcast(config: &Config, event: Event, about: &str, payload: &Payload) -> bool {
     let id = payload::event_id(&config.repository, event.name(), about);
     let hooks = config.webhooks.iter().filter(|hook| hook.takes(event));
     put(
@@ -221,19 +233,21 @@ fn broadcast(config: &Config, event: Event, about: &str, payload: &Payload) {
             };
             Entry::new(id.clone(), message)
         }),
-    );
+    )
 }
 
-fn put(config: &Config, entries: impl IntoIterator<Item = Entry>) {
+/// Puts entries into the outbox; false when that fails.
+fn put(config: &Config, entries: impl IntoIterator<Item = Entry>) -> bool {
     let mut entries = entries.into_iter().peekable();
     if entries.peek().is_none() {
-        return;
+        return true;
     }
     let done =
         Outbox::open(&config.state_dir).and_then(|outbox| entries.try_for_each(|entry| outbox.put(&entry)));
-    if let Err(error) = done {
-        tracing::error!("a notification is lost: {error}");
+    if let Err(error) = &done {
+        tracing::error!("a notification can't be put into the outbox: {error}");
     }
+    done.is_ok()
 }
 
 /// The dead-man's switch of a plan.

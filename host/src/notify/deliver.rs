@@ -4,6 +4,7 @@
 mod worker;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -17,12 +18,14 @@ use super::tally::Tally;
 use super::target::Target;
 use crate::config::Config;
 use crate::context::Context;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::text;
 use worker::{Free, Worker};
 
 /// How long the end waits for those who are told to stop: a name lookup can't be interrupted.
 const LEAVE: Duration = Duration::from_secs(1);
+/// How much longer the thread may take than it should, before it is left behind: its disk may hang.
+const LAST_WORD: Duration = Duration::from_secs(5);
 
 /// The sender of this process. Another process that sends goes first; this one takes over when it is gone.
 #[derive(Debug)]
@@ -110,9 +113,20 @@ impl Deliverer {
     fn end(&mut self, mode: Mode) {
         *lock(&self.inner.mode) = mode;
         outbox::ring();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
+        let Some(thread) = self.thread.take() else { return };
+        let limit = match mode {
+            Mode::Finish(_, until) => until.saturating_duration_since(Instant::now()),
+            Mode::Run | Mode::Stop => Duration::ZERO,
+        };
+        let end = Instant::now() + limit + LAST_WORD;
+        while !thread.is_finished() {
+            if Instant::now() > end {
+                tracing::error!("the thread that sends notifications hangs, and is left behind");
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if thread.join().is_err() {
             tracing::error!("the thread that sends notifications panicked; this is a bug");
         }
     }
@@ -137,7 +151,9 @@ impl Inner {
         loop {
             let seen = outbox::rung();
             let mode = *lock(&self.mode);
-            let looked = self.look(&mut held, mode);
+            // A bug in one round must not end all of them.
+            let looked = catch_unwind(AssertUnwindSafe(|| self.look(&mut held, mode)))
+                .unwrap_or_else(|_| Err(Error::new(Code::Internal, "a bug stopped the sending; see above")));
             let problem = looked.err().map(|error| error.to_string());
             if problem.is_some() && problem != said {
                 tracing::error!("notifications wait: {}", problem.as_deref().unwrap_or_default());

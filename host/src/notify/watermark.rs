@@ -72,7 +72,8 @@ fn advance(config: &Config, rows: &[Backup], through: Option<u64>) -> Result<u64
     let newest = rows.iter().map(|row| row.id).max().unwrap_or(0);
     if newest < through {
         // Ids never go back in one catalog: this is another in its place.
-        tracing::warn!("the catalog begins anew: runs are told from id {newest} on");
+        // Or its newest run was deleted; ids are not given twice, so nothing is lost either way.
+        tracing::info!("the catalog has fewer runs than before: runs are told from id {newest} on");
         return Ok(newest_ended);
     }
     let mut fresh: Vec<&Backup> = rows.iter().filter(|row| row.id > through).filter(ended).collect();

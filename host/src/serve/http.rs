@@ -46,6 +46,8 @@ use crate::serve::Service;
 use connection::Link;
 use gate::Gate;
 use limits::Limits;
+
+pub(in crate::serve) use limits::BODY_BYTES;
 use pool::Pool;
 use tls::Tls;
 

@@ -232,10 +232,12 @@ impl Inner {
         let began = Instant::now();
         let outcome = catch_unwind(AssertUnwindSafe(|| self.create(run, state)));
         let mut end = outcome.unwrap_or_else(|_| RunEnd::died());
-        if end.backup.is_none()
-            && let RunState::Begun(begun) = &*state.borrow()
-        {
-            end.backup = self.row(begun.id);
+        let begun = match &*state.borrow() {
+            RunState::Begun(begun) => Some(begun.id),
+            RunState::Starting | RunState::Ended(_) => None,
+        };
+        if let Some(id) = begun.filter(|_| end.backup.is_none()) {
+            end.backup = self.row(id);
         }
         self.progress.send_replace(None);
         record(run, &end, began);
@@ -344,10 +346,10 @@ fn record(run: &Run, end: &RunEnd, began: Instant) {
         ),
         status,
         took: began.elapsed(),
-        grade: if error.is_none() && partial.is_none() {
-            Grade::Normal
-        } else {
-            Grade::Problem
+        grade: match &end.error {
+            None if partial.is_none() => Grade::Normal,
+            Some(error) if error.code == Code::Busy => Grade::Refused,
+            None | Some(_) => Grade::Problem,
         },
         error: error.or(partial).as_deref(),
     });

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::Identity;
-use super::jwt::Sessions;
+use super::jwt::{Bad, Sessions};
 use crate::audit::Who;
 use crate::config::{Api, Token};
 use crate::error::Result;
@@ -21,6 +21,8 @@ pub(super) enum Verdict {
     Missing,
     /// It is not good, and why, for the audit log.
     Wrong(&'static str),
+    /// It was good: an expired session. Whoever has it has not guessed it.
+    Expired(&'static str),
     /// It is.
     Known {
         /// Whose it is.
@@ -122,7 +124,8 @@ impl Authenticator {
 fn session(sessions: &Sessions, text: &str, by_cookie: bool) -> Verdict {
     match sessions.check(text) {
         Ok(identity) => Verdict::Known { identity, by_cookie },
-        Err(why) => Verdict::Wrong(why),
+        Err(Bad::Expired) => Verdict::Expired("the session has expired"),
+        Err(Bad::Wrong(why)) => Verdict::Wrong(why),
     }
 }
 

@@ -81,6 +81,10 @@ impl Gate {
                 };
                 return Err(refuse(problem, Who::Anonymous, why));
             }
+            Verdict::Expired(why) => {
+                let problem = Problem::new(Cause::NotAuthenticated);
+                return Err(refuse(problem, Who::Anonymous, why));
+            }
             Verdict::Known { identity, by_cookie } => (identity, by_cookie),
         };
         link.is_known();
@@ -90,7 +94,9 @@ impl Gate {
             );
             return Err(refuse(problem, identity.who, "another site's request"));
         }
-        if identity.role != Role::Admin && request.uri().path() != METRICS {
+        // Every user of the application has a session; a viewer is somebody whom the configuration names.
+        let views = request.uri().path() == METRICS && matches!(identity.who, Who::Token(_));
+        if identity.role != Role::Admin && !views {
             let problem = Problem::new(Cause::Forbidden);
             return Err(refuse(problem, identity.who, "not an administrator"));
         }

@@ -73,15 +73,15 @@ impl Sessions {
     }
 
     /// Whose session it is; else why it is none, for the audit log.
-    pub(super) fn check(&self, text: &str) -> std::result::Result<Identity, &'static str> {
+    pub(super) fn check(&self, text: &str) -> std::result::Result<Identity, Bad> {
         if text.len() > TOKEN_BYTES {
-            return Err("the session is too long");
+            return Err(Bad::Wrong("the session is too long"));
         }
         let token = jsonwebtoken::decode::<Map<String, Value>>(text, &self.key, &self.validation)
-            .map_err(|error| reason(error.kind()))?;
+            .map_err(|error| bad(error.kind()))?;
         // `crit` lists extensions that have to be understood (RFC 7515, section 4.1.11), and none is.
         if token.header.crit.is_some() {
-            return Err("the session needs an extension");
+            return Err(Bad::Wrong("the session needs an extension"));
         }
         let claims = token.claims;
         let role = if claims.get(&self.claim).is_some_and(|value| self.is_admin(value)) {
@@ -110,17 +110,25 @@ impl Sessions {
     }
 }
 
-/// Words of our own: the library's have what it could not parse in them.
-fn reason(kind: &ErrorKind) -> &'static str {
-    match kind {
-        ErrorKind::ExpiredSignature => "the session has expired",
+/// Why a session is not good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bad {
+    /// Its time is over; the signature, which is looked at first, is right.
+    Expired,
+    /// Anything else, in words of our own: the library's have what it could not parse in them.
+    Wrong(&'static str),
+}
+
+fn bad(kind: &ErrorKind) -> Bad {
+    Bad::Wrong(match kind {
+        ErrorKind::ExpiredSignature => return Bad::Expired,
         ErrorKind::ImmatureSignature => "the session is not valid yet",
         ErrorKind::InvalidAudience => "the session is for another audience",
         ErrorKind::InvalidSignature => "the session's signature is wrong",
         ErrorKind::InvalidAlgorithm => "the session has another algorithm",
         ErrorKind::MissingRequiredClaim(_) => "the session lacks `exp` or `aud`",
         _ => "the session can't be read",
-    }
+    })
 }
 
 fn key(algorithm: Algorithm, path: &Path) -> Result<DecodingKey> {

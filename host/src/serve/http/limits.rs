@@ -51,7 +51,7 @@ impl Default for Limits {
 }
 
 /// Longest body of a request, bytes. The largest that makes sense is a list of globs for a restore.
-pub(super) const BODY_BYTES: usize = 64 * 1024;
+pub(in crate::serve) const BODY_BYTES: usize = 64 * 1024;
 /// Longest header of a request with its first line, bytes.
 pub(super) const HEADER_BYTES: usize = 16 * 1024;
 /// Most fields in it.

@@ -1,25 +1,17 @@
 //! What callers send: ids, bodies, preferences. Everything is checked here, before any work is done.
 
-use std::time::Duration;
-
-use axum::body::{Body, HttpBody as _};
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query};
-use axum::http::header::{CONTENT_TYPE, EXPECT};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderName};
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::{Map, Value};
 
 use super::problem::{Cause, Problem};
+use crate::serve::http::BODY_BYTES;
 use crate::text::escape;
 
-/// Longest body, in bytes. The longest sensible one is a list of globs.
-const MAX_BODY: usize = 64 << 10;
-/// Of a body that is too long, this much is read and thrown away, so that a client that sends first and reads
-/// afterwards gets its answer rather than a broken connection.
-const MAX_DRAIN: usize = 32 << 20;
-/// For at most this long.
-const DRAIN_TIME: Duration = Duration::from_secs(10);
 /// Longest part of a caller's text in an answer.
 const MAX_SHOWN: usize = 64;
 
@@ -48,7 +40,7 @@ pub(super) fn query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Pro
 /// The object of a body; an empty one for an empty body, whose type then doesn't matter: old clients and
 /// `curl -X POST` send none or any.
 pub(super) async fn object(headers: &HeaderMap, body: Body) -> Result<Map<String, Value>, Problem> {
-    let bytes = read(headers, body).await?;
+    let bytes = read(body).await?;
     if bytes.is_empty() {
         return Ok(Map::new());
     }
@@ -62,38 +54,13 @@ pub(super) async fn object(headers: &HeaderMap, body: Body) -> Result<Map<String
     }
 }
 
-async fn read(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Problem> {
-    let announced = body.size_hint().lower();
-    let too_large = || {
-        Problem::new(Cause::BodyTooLarge).detail(format!("the body may have {} KiB at most", MAX_BODY >> 10))
-    };
-    // Such a client waits for a word before it sends anything.
-    if announced > MAX_BODY as u64 && headers.contains_key(EXPECT) {
-        return Err(too_large());
-    }
-    let mut body = Limited::new(body, MAX_BODY + MAX_DRAIN);
-    let mut bytes = Vec::new();
-    let mut is_too_large = announced > MAX_BODY as u64;
-    let rest = async {
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|e| {
-                Problem::new(Cause::BadRequest).detail(format!("the body did not arrive: {e}"))
-            })?;
-            let Some(data) = frame.data_ref() else { continue };
-            if is_too_large || bytes.len() + data.len() > MAX_BODY {
-                (is_too_large, bytes) = (true, Vec::new());
-            } else {
-                bytes.extend_from_slice(data);
-            }
-        }
-        Ok::<_, Problem>(())
-    };
-    let arrived = tokio::time::timeout(DRAIN_TIME, rest).await;
-    match arrived {
-        _ if is_too_large => Err(too_large()),
-        Ok(Ok(())) => Ok(bytes),
-        Ok(Err(problem)) => Err(problem),
-        Err(_) => Err(Cause::RequestTimeout.into()),
+/// The whole body. The server has let none pass that is too long or too slow.
+async fn read(body: Body) -> Result<Bytes, Problem> {
+    match Limited::new(body, BODY_BYTES).collect().await {
+        Ok(whole) => Ok(whole.to_bytes()),
+        Err(e) if e.is::<LengthLimitError>() => Err(Problem::new(Cause::BodyTooLarge)
+            .detail(format!("the body may have {} KiB at most", BODY_BYTES >> 10))),
+        Err(e) => Err(Problem::new(Cause::BadRequest).detail(format!("the body did not arrive: {e}"))),
     }
 }
 

@@ -30,6 +30,8 @@ pub(super) struct Planned {
     /// What was decided last while nothing was due, when and on what grounds: it holds until the next run.
     idle: Option<(Last, DateTime<Utc>, Decision)>,
     doubted: bool,
+    /// When it was last tried to tell that it is stale.
+    pub(super) stale_tried: Option<DateTime<Utc>>,
 }
 
 /// Makes the configured plans ready and their state up to date: new ones begin now, or with their first run in
@@ -67,6 +69,7 @@ pub(super) fn adopt(
             interval,
             idle: None,
             doubted: false,
+            stale_tried: None,
         });
     }
     plans

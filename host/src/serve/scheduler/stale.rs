@@ -12,6 +12,9 @@ use crate::state::PlanState;
 /// A run that goes on may still be the success that is missing; one that takes longer than this may not.
 const BENEFIT_OF_DOUBT: TimeDelta = TimeDelta::hours(1);
 
+/// After which time an outbox that could not be written is tried again.
+const TRY_AGAIN: TimeDelta = TimeDelta::minutes(1);
+
 /// How old a plan's last success may be: a quarter more than its interval, and an hour for a run that takes long.
 pub(super) fn limit(interval: Duration) -> Duration {
     interval
@@ -30,7 +33,7 @@ fn waiting_since(known: &PlanState, success: Option<DateTime<Utc>>, now: DateTim
 impl Scheduler {
     /// Reports each plan whose last success is too old, once until the next success.
     pub(super) fn report_stale(&mut self, now: DateTime<Utc>) {
-        for planned in self.plans.iter().filter(|planned| planned.plan.enabled) {
+        for planned in self.plans.iter_mut().filter(|planned| planned.plan.enabled) {
             let name = &planned.plan.name;
             let Some(known) = self.state.plans.get_mut(name) else {
                 continue;
@@ -50,16 +53,22 @@ impl Scheduler {
             let over = (now - waiting_since(known, success, now))
                 .to_std()
                 .is_ok_and(|age| age > limit);
+            let just_tried = planned
+                .stale_tried
+                .is_some_and(|tried| tried <= now && now - tried < TRY_AGAIN);
             if !over {
                 known.stale_notified = None;
-            } else if known.stale_notified.is_none() {
+                planned.stale_tried = None;
+            } else if known.stale_notified.is_none() && !just_tried {
                 let last = success.map_or_else(
                     || "never".to_owned(),
                     |at| at.to_rfc3339_opts(SecondsFormat::Secs, true),
                 );
                 tracing::error!(plan = %name, %last, "the plan has had no success for too long");
-                notify::stale(&self.service.context, name, success, limit);
-                known.stale_notified = Some(now);
+                planned.stale_tried = Some(now);
+                if notify::stale(&self.service.context, name, success, limit) {
+                    known.stale_notified = Some(now);
+                }
             }
         }
     }

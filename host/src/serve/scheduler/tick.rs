@@ -11,12 +11,16 @@ use super::plans::Planned;
 use super::rows::Rows;
 use super::verification::Verification;
 use crate::error::Result;
+use crate::notify;
 use crate::serve::Service;
 use crate::serve::runner::Run;
 use crate::state::{self, ScheduleState};
 
 /// How often `last_tick` is written when nothing else is.
 const REMEMBER_EVERY: TimeDelta = TimeDelta::seconds(60);
+
+/// How often telling of ended runs is tried again.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
 
 /// The shortest wait: a clock that is a little behind must not make it spin.
 const SHORTEST: Duration = Duration::from_millis(20);
@@ -37,6 +41,8 @@ pub(super) struct Scheduler {
     pub(super) wanted: bool,
     pub(super) verification: Option<Verification>,
     pub(super) wake: Arc<Notify>,
+    /// When telling of ended runs was last tried again.
+    told: Option<Instant>,
     saved: Option<ScheduleState>,
     complained: Option<String>,
 }
@@ -94,6 +100,7 @@ impl Scheduler {
             wanted: false,
             verification,
             wake,
+            told: None,
             saved,
             complained: None,
             service,
@@ -112,6 +119,7 @@ impl Scheduler {
         self.settle(now);
         self.run_due(now);
         self.report_stale(now);
+        self.tell_again();
         self.verify_due(now);
         self.remember(now);
         self.wait()
@@ -120,6 +128,19 @@ impl Scheduler {
     /// Whether the service ends, and nothing is to be started.
     pub(super) fn is_ending(&self) -> bool {
         *self.service.ending.borrow()
+    }
+
+    /// Tells of ended runs again when that was not possible at their end: the next run may be a day away.
+    fn tell_again(&mut self) {
+        let just_tried = self.told.is_some_and(|tried| tried.elapsed() < TELL_AGAIN);
+        if !notify::has_untold() || just_tried || self.active.is_some() || self.is_held() {
+            return;
+        }
+        self.told = Some(Instant::now());
+        match self.service.context.exclusive() {
+            Ok(exclusive) => notify::ended_runs(&self.service.context, &exclusive),
+            Err(error) => tracing::debug!("ended runs are told later: {error}"),
+        }
     }
 
     /// Writes the state if it has changed, and at least once a minute.

@@ -69,7 +69,7 @@ fn sessions(audience: Option<&str>) -> Sessions {
     Sessions::new(&configured("HS256", folder.file("jwt.key", KEY), audience)).unwrap()
 }
 
-fn role(sessions: &Sessions, claims: &Value) -> std::result::Result<Role, &'static str> {
+fn role(sessions: &Sessions, claims: &Value) -> std::result::Result<Role, Bad> {
     sessions
         .check(&session(KEY, claims))
         .map(|identity| identity.role)
@@ -105,26 +105,26 @@ fn times_and_audience_are_checked() {
     for (sessions, claims, expected) in [
         (&plain, json!({"exp": n + 60}), Ok(Role::Viewer)),
         (&plain, json!({"exp": n - 10}), Ok(Role::Viewer)),
-        (&plain, json!({"exp": n - 60}), Err("the session has expired")),
+        (&plain, json!({"exp": n - 60}), Err(Bad::Expired)),
         (
             &plain,
             json!({"exp": -1}),
-            Err("the session lacks `exp` or `aud`"),
+            Err(Bad::Wrong("the session lacks `exp` or `aud`")),
         ),
         (
             &plain,
             json!({"exp": "4000000000"}),
-            Err("the session lacks `exp` or `aud`"),
+            Err(Bad::Wrong("the session lacks `exp` or `aud`")),
         ),
         (
             &plain,
             json!({"setor": "admin"}),
-            Err("the session lacks `exp` or `aud`"),
+            Err(Bad::Wrong("the session lacks `exp` or `aud`")),
         ),
         (
             &plain,
             json!({"exp": n + 60, "nbf": n + 300}),
-            Err("the session is not valid yet"),
+            Err(Bad::Wrong("the session is not valid yet")),
         ),
         (&plain, json!({"exp": n + 60, "nbf": n - 5}), Ok(Role::Viewer)),
         (&plain, json!({"exp": n + 60, "aud": "other"}), Ok(Role::Viewer)),
@@ -141,12 +141,12 @@ fn times_and_audience_are_checked() {
         (
             &audience,
             json!({"exp": n + 60, "aud": "other"}),
-            Err("the session is for another audience"),
+            Err(Bad::Wrong("the session is for another audience")),
         ),
         (
             &audience,
             json!({"exp": n + 60}),
-            Err("the session lacks `exp` or `aud`"),
+            Err(Bad::Wrong("the session lacks `exp` or `aud`")),
         ),
     ] {
         assert_eq!(role(sessions, &claims), expected, "{claims}");
@@ -172,9 +172,15 @@ fn the_token_chooses_neither_algorithm_nor_key() {
         &EncodingKey::from_secret(KEY),
     )
     .unwrap();
-    assert_eq!(sessions.check(&other), Err("the session has another algorithm"));
+    assert_eq!(
+        sessions.check(&other),
+        Err(Bad::Wrong("the session has another algorithm"))
+    );
     let forged = session(b"another key that is as long as it", &claims);
-    assert_eq!(sessions.check(&forged), Err("the session's signature is wrong"));
+    assert_eq!(
+        sessions.check(&forged),
+        Err(Bad::Wrong("the session's signature is wrong"))
+    );
     // Pointers to other keys are as if they were not there.
     let mut header = Header::new(Algorithm::HS256);
     header.jku = Some("http://127.0.0.1:9/keys".to_owned());
@@ -186,7 +192,10 @@ fn the_token_chooses_neither_algorithm_nor_key() {
     assert!(sessions.check(&forged).is_err());
     header.crit = Some(vec!["b64".to_owned()]);
     let critical = encode(&header, &claims, &EncodingKey::from_secret(KEY)).unwrap();
-    assert_eq!(sessions.check(&critical), Err("the session needs an extension"));
+    assert_eq!(
+        sessions.check(&critical),
+        Err(Bad::Wrong("the session needs an extension"))
+    );
 }
 
 #[test]
@@ -207,7 +216,7 @@ fn what_is_no_session_or_too_long_is_refused_without_a_panic() {
     let claims = json!({"exp": now() + 600, "setor": "admin", "fill": "x".repeat(TOKEN_BYTES)});
     assert_eq!(
         sessions.check(&session(KEY, &claims)),
-        Err("the session is too long")
+        Err(Bad::Wrong("the session is too long"))
     );
 }
 
