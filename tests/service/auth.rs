@@ -1,18 +1,13 @@
-//! Who may do what: every route by every credential, guessers, sessions of the application, and that nothing
-//! secret shows anywhere.
-
-use serde_json::Value;
+//! Who may do what: every route by every credential, and those who guess.
 
 use crate::http::Reply;
 use crate::process::{Service, until};
 use crate::python::jwt;
-use crate::receiver::Receiver;
 use crate::site::{Extra, Site, admin, viewer};
-use crate::support::{run, tool};
 
 /// Every route but the open one, and one that does not exist. Those that write are asked for a backup that does
 /// not exist or are harmless, so that an administrator can be let in.
-const ROUTES: [(&str, &str); 17] = [
+pub(crate) const ROUTES: [(&str, &str); 17] = [
     ("POST", "/api/backup/criar"),
     ("GET", "/api/backup/status"),
     ("GET", "/api/backup/listar"),
@@ -32,13 +27,13 @@ const ROUTES: [(&str, &str); 17] = [
     ("TRACE", "/api/backup/listar"),
 ];
 
-const KEY: &str = "uma chave de sessão que ninguém adivinha, 48 bytes";
+pub(crate) const KEY: &str = "uma chave de sessão que ninguém adivinha, 48 bytes";
 
 /// Sessions as the seed's application makes them.
-const JWT: &str = "[api.jwt]\nalgorithm = \"HS256\"\nkey_file = \"jwt.key\"\nclaim = \"setor\"\n\
+pub(crate) const JWT: &str = "[api.jwt]\nalgorithm = \"HS256\"\nkey_file = \"jwt.key\"\nclaim = \"setor\"\n\
                    admin = \"admin\"\naudience = \"relatorios\"\ncookie = \"sessao\"\n";
 
-fn site() -> Site {
+pub(crate) fn site() -> Site {
     let site = Site::with(Extra {
         tables: JWT,
         ..Extra::default()
@@ -47,24 +42,24 @@ fn site() -> Site {
     site
 }
 
-fn secret_file(site: &Site, name: &str, text: &str) {
+pub(crate) fn secret_file(site: &Site, name: &str, text: &str) {
     use std::os::unix::fs::PermissionsExt as _;
     site.app.write(name, text.as_bytes());
     std::fs::set_permissions(site.app.path(name), std::fs::Permissions::from_mode(0o600)).unwrap();
 }
 
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.unwrap().as_secs()
 }
 
-const HEAD: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
+pub(crate) const HEAD: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
 
-fn claims(setor: &str, expires: u64) -> String {
+pub(crate) fn claims(setor: &str, expires: u64) -> String {
     format!(r#"{{"sub":"maria","setor":"{setor}","aud":"relatorios","exp":{expires}}}"#)
 }
 
-fn session(setor: &str) -> String {
+pub(crate) fn session(setor: &str) -> String {
     jwt(HEAD, &claims(setor, now() + 3_600), KEY)
 }
 
@@ -340,251 +335,4 @@ fn without_a_trusted_proxy_x_forwarded_for_counts_for_nothing() {
         (call.header("X-Forwarded-For", &forwarded).send().status == 429).then_some(())
     });
     assert!(!service.log().contains("from=\"203.0.113."), "{}", service.log());
-}
-
-#[test]
-fn a_session_may_come_in_a_cookie_and_then_a_write_needs_the_same_origin() {
-    let site = site();
-    let _service = Service::start(&site);
-    let cookie = format!("outra=1; sessao={}; mais=2", session("admin"));
-    let read = |path: &str| site.anonymous("GET", path).header("Cookie", &cookie).send();
-    read("/api/backup/status").is(200);
-    let write = |origin: Option<&str>| {
-        let mut call = site
-            .anonymous("POST", "/api/backup/criar")
-            .header("Cookie", &cookie)
-            .json("{}");
-        if let Some(origin) = origin {
-            call = call.header("Origin", origin);
-        }
-        call.send()
-    };
-    for origin in [
-        None,
-        Some("https://malvado.example"),
-        Some("null"),
-        Some("http://127.0.0.1:1"),
-        Some("http://127.0.0.1.malvado.example"),
-    ] {
-        let reply = write(origin);
-        assert_eq!(reply.status, 403, "{origin:?}: {reply}");
-        reply.fails(403, "cross_site");
-    }
-    // A form of another site can be sent without a preflight only in these types.
-    for kind in ["text/plain", "application/x-www-form-urlencoded"] {
-        let call = site
-            .anonymous("POST", "/api/backup/criar")
-            .header("Cookie", &cookie);
-        let reply = call
-            .header("Origin", "https://malvado.example")
-            .body(kind, b"{\"tipo\":\"manual\"}")
-            .send();
-        assert_eq!(reply.status, 403, "{reply}");
-    }
-    assert_eq!(site.list().len(), 0, "nothing was made");
-    write(Some(&site.url(""))).is(200);
-    // A bearer token is never sent by a browser on its own: no origin is asked for.
-    site.call("POST", "/api/backup/criar")
-        .header("Origin", "https://malvado.example")
-        .json("{}")
-        .send()
-        .is(200);
-
-    let bad = format!("sessao={}", jwt(HEAD, &claims("admin", now() + 99), "outra"));
-    let reply = site
-        .anonymous("GET", "/api/backup/status")
-        .header("Cookie", &bad)
-        .send();
-    reply.fails(401, "not_authenticated");
-}
-
-#[test]
-fn the_subject_of_a_session_passes_for_nobody_else_in_the_log() {
-    let site = site();
-    let service = Service::start(&site);
-    let sub = r#"maria status=200\n2026-01-01T00:00:00Z  INFO cofre::audit: who=token:ops \u001b[31m"#;
-    let claims = format!(
-        r#"{{"sub":"{sub}","setor":"portaria","aud":"relatorios","exp":{}}}"#,
-        now() + 3_600
-    );
-    let token = jwt(HEAD, &claims, KEY);
-    let call = site.anonymous("POST", "/api/backup/criar").bearer(&token);
-    call.json("{}").send().fails(403, "forbidden");
-    let line = service.logs(&["cofre::audit", "maria", "403"]);
-    assert!(
-        line.contains("WARN") && line.contains("session:\"maria "),
-        "{line}"
-    );
-    let log = service.log();
-    assert!(log.lines().all(|line| !line.starts_with("2026-01-01")), "{log}");
-    assert!(!log.contains('\u{1b}'), "{log:?}");
-}
-
-#[test]
-fn cookies_are_off_unless_the_configuration_names_one() {
-    let site = Site::with(Extra {
-        tables: &JWT.replace("cookie = \"sessao\"\n", ""),
-        ..Extra::default()
-    });
-    secret_file(&site, "jwt.key", KEY);
-    let _service = Service::start(&site);
-    let cookie = format!("sessao={}", session("admin"));
-    let call = site.anonymous("GET", "/api/backup/status");
-    call.header("Cookie", &cookie)
-        .send()
-        .fails(401, "not_authenticated");
-    let call = site.anonymous("GET", "/api/backup/status");
-    call.bearer(&session("admin")).send().is(200);
-}
-
-/// A public key signs nothing: neither as the secret of HS256 nor in any other way.
-#[test]
-fn a_public_key_is_no_secret_and_its_own_signatures_count() {
-    let site = Site::with(Extra {
-        tables: &JWT.replace("HS256", "RS256").replace("jwt.key", "publica.pem"),
-        ..Extra::default()
-    });
-    let (private, public) = (site.app.path("privada.pem"), site.app.path("publica.pem"));
-    let openssl = || std::process::Command::new(tool("openssl"));
-    let bits = [
-        "genpkey",
-        "-quiet",
-        "-algorithm",
-        "RSA",
-        "-pkeyopt",
-        "rsa_keygen_bits:2048",
-    ];
-    run(openssl().args(bits).arg("-out").arg(&private)).exits(0);
-    run(openssl()
-        .args(["pkey", "-pubout", "-in"])
-        .arg(&private)
-        .arg("-out")
-        .arg(&public))
-    .exits(0);
-    let _service = Service::start(&site);
-    let status = |token: &str| {
-        let call = site.anonymous("GET", "/api/backup/status").bearer(token);
-        call.send().status
-    };
-    let good = claims("admin", now() + 3_600);
-    let pem = std::fs::read_to_string(&public).unwrap();
-    assert_eq!(status(&jwt(HEAD, &good, &pem)), 401, "the public key as a secret");
-    let rs = r#"{"alg":"RS256","typ":"JWT"}"#;
-    assert_eq!(status(&jwt(rs, &good, &pem)), 401, "an HMAC that says RS256");
-    let signed = run(crate::python::python()
-        .arg("-c")
-        .arg(
-            "
-import base64, subprocess, sys
-openssl, key, head, claims = sys.argv[1:]
-b64 = lambda b: base64.urlsafe_b64encode(b).rstrip(b'=')
-text = b64(head.encode()) + b'.' + b64(claims.encode())
-signature = subprocess.run([openssl, 'dgst', '-sha256', '-sign', key], input=text, capture_output=True, check=True)
-print((text + b'.' + b64(signature.stdout)).decode(), end='')
-",
-        )
-        .arg(tool("openssl"))
-        .arg(&private)
-        .args([rs, &good]))
-    .exits(0);
-    assert_eq!(status(&signed.stdout), 200);
-}
-
-#[test]
-fn nothing_secret_shows_in_log_process_list_metrics_or_answers() {
-    let receiver = Receiver::answering(|_, _| crate::receiver::Answer::Status(500));
-    let (path, signing, ping) = (
-        "/gancho/tok3n-no-caminho",
-        "segr3do-da-assinatura",
-        "/pulso/0b9e-uuid",
-    );
-    let tables = format!(
-        "{JWT}[[webhooks]]\nname = \"painel\"\nurl = \"{}\"\nsecret_file = \"hook.key\"\n\
-         [[schedules]]\nname = \"daily\"\nat = \"02:00\"\nping_url = \"{}\"\n[log]\nlevel = \"debug\"\nfile = \"cofre.log\"\n",
-        receiver.url(path),
-        receiver.url(ping),
-    );
-    let site = Site::with(Extra {
-        tables: &tables,
-        ..Extra::default()
-    });
-    secret_file(&site, "jwt.key", KEY);
-    secret_file(&site, "hook.key", signing);
-    use std::os::unix::fs::PermissionsExt as _;
-    let toml = site.app.path("cofre.toml");
-    std::fs::set_permissions(toml, std::fs::Permissions::from_mode(0o600)).unwrap();
-    let mut service = Service::start(&site);
-    let (session, guess) = (session("admin"), "cofre_quase_o_token_certo_0123456789");
-    let secrets = [
-        path, signing, ping, KEY, &session, guess, "tok3n", "segr3do", "0b9e",
-    ];
-    for secret in secrets {
-        service.secret(secret);
-    }
-    let mut answers = Vec::new();
-    for token in [admin(), viewer(), &session, guess] {
-        for route in ROUTES
-            .iter()
-            .filter(|(method, path)| *method != "HEAD" && !path.ends_with("progresso"))
-        {
-            let call = site.anonymous(route.0, route.1).bearer(token);
-            answers.push(call.send());
-        }
-    }
-    // In the query, where it has no business, it is not logged either.
-    let stray = format!("/api/backup/status?token={guess}&access_token={session}");
-    answers.push(site.call("GET", &stray).send());
-    site.app.cofre(&["create", "--plan", "daily"]).exits(0);
-    // The failed deliveries are logged.
-    receiver.wait_for(2);
-    service.logs(&["painel", "500"]);
-    let webhook = site.app.cofre(&["webhook", "test", "painel"]);
-    let json = site.app.cofre(&["--json", "webhook", "test", "painel"]);
-    let doctor = site.app.cofre(&["doctor"]);
-    let check = site.app.cofre(&["config", "check"]);
-
-    let cmdline = std::fs::read(format!("/proc/{}/cmdline", service.pid())).unwrap();
-    let cmdline = String::from_utf8_lossy(&cmdline).into_owned();
-    let log = std::fs::read_to_string(site.app.path("cofre.log")).unwrap();
-    assert!(log.contains("painel"), "the log file has the failure too: {log}");
-    let metrics = site.anonymous("GET", "/metrics").bearer(viewer()).send().text();
-    let mut shown = vec![cmdline, log, metrics, service.log()];
-    shown.extend(answers.iter().map(Reply::text));
-    for run in [webhook, json, doctor, check] {
-        shown.push(run.stdout);
-        shown.push(run.stderr);
-    }
-    for text in shown {
-        for secret in secrets.iter().chain(&[admin(), viewer()]) {
-            assert!(!text.contains(secret), "{secret} is shown in: {text}");
-        }
-    }
-}
-
-#[test]
-fn files_with_secrets_that_others_can_read_are_warned_about() {
-    use std::os::unix::fs::PermissionsExt as _;
-    let tables = format!("{JWT}[[webhooks]]\nurl_file = \"hook.url\"\nsecret_file = \"hook.key\"\n");
-    let site = Site::with(Extra {
-        tables: &tables,
-        ..Extra::default()
-    });
-    for (name, text) in [
-        ("jwt.key", KEY),
-        ("hook.url", "https://example.org/x"),
-        ("hook.key", "k"),
-    ] {
-        site.app.write(name, text.as_bytes());
-        std::fs::set_permissions(site.app.path(name), std::fs::Permissions::from_mode(0o644)).unwrap();
-    }
-    let service = Service::start(&site);
-    for name in ["jwt.key", "hook.url", "hook.key"] {
-        let line = service.logs(&["WARN", name]);
-        assert!(!line.contains(KEY), "{line}");
-    }
-    assert!(
-        Value::from(service.log())
-            .as_str()
-            .is_some_and(|log| !log.contains("example.org/x"))
-    );
 }

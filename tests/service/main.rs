@@ -17,6 +17,7 @@ mod python;
 mod receiver;
 mod site;
 
+mod archives;
 mod audit;
 mod auth;
 mod crash;
@@ -27,7 +28,10 @@ mod hooks;
 mod limits;
 mod openapi;
 mod routes;
+mod runs;
 mod schedule;
+mod secrets;
 mod seed_clients;
+mod sessions;
 mod stuck;
 mod webhooks;

@@ -77,6 +77,10 @@ impl Moved {
             (ended >= count).then_some(rows)
         });
         assert_eq!(rows.len(), count, "{rows:?}");
+        // The row is closed a little before the runner is free for what is due next.
+        until("no run in the status", || {
+            self.site.status()["running"].is_null().then_some(())
+        });
         rows
     }
 

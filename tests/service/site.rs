@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use serde_json::Value;
 
-use crate::http::Call;
+use crate::http::{Call, Reply};
 use crate::process::until;
 use crate::support::App;
 
@@ -195,4 +195,9 @@ pub(crate) fn free_port() -> u16 {
             return port;
         }
     }
+}
+
+/// The administrator posts a JSON body.
+pub(crate) fn post(site: &Site, path: &str, body: &str) -> Reply {
+    site.call("POST", path).json(body).send()
 }
