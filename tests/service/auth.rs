@@ -70,6 +70,8 @@ enum Verdict {
     Unknown,
     /// Known, and may read the metrics.
     Viewer,
+    /// Known, and may do nothing: a user of the application.
+    Nobody,
     /// May do everything.
     Admin,
 }
@@ -78,7 +80,7 @@ enum Verdict {
 type Credential = (&'static str, Vec<(&'static str, String)>, Verdict);
 
 fn credentials() -> Vec<Credential> {
-    use Verdict::{Admin, Unknown, Viewer};
+    use Verdict::{Admin, Nobody, Unknown, Viewer};
     let bearer = |text: &str| vec![("Authorization", format!("Bearer {text}"))];
     let good = claims("admin", now() + 3_600);
     let unsigned = jwt(r#"{"alg":"none","typ":"JWT"}"#, &good, "");
@@ -165,7 +167,7 @@ fn credentials() -> Vec<Credential> {
         ),
         ("session for nobody", bearer(&jwt(HEAD, &no_aud, KEY)), Unknown),
         ("viewer token", bearer(viewer()), Viewer),
-        ("viewer session", bearer(&session("portaria")), Viewer),
+        ("session of a user", bearer(&session("portaria")), Nobody),
         ("admin token", bearer(admin()), Admin),
         (
             "small letters",
@@ -227,7 +229,7 @@ fn every_route_by_every_credential() {
                     }
                 }
                 Verdict::Viewer if route.1 == "/metrics" => assert_eq!(reply.status, 200, "{what}"),
-                Verdict::Viewer => refused(403, "forbidden"),
+                Verdict::Viewer | Verdict::Nobody => refused(403, "forbidden"),
                 Verdict::Admin => assert!(![401, 403, 429].contains(&reply.status), "{what}"),
             }
         }

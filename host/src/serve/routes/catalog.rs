@@ -14,7 +14,6 @@ use crate::api::answers::{InfoAnswer, InfoQuery, ListAnswer, Running, ServiceSta
 use crate::api::convert::no_backups;
 use crate::api::types::{Details, Status};
 use crate::context::Context;
-use crate::error::Code;
 use crate::schedule;
 
 /// Most entries of one answer.
@@ -124,12 +123,7 @@ fn details(context: &Context, id: u64, query: InfoQuery) -> Result<Details, Prob
     }
     let details = session.details(id)?;
     let entries = if query.entries {
-        let page = session.entries(id, query.after, query.limit);
-        // The backup is there, so it is the path that isn't.
-        let page = page.map_err(|error| match error.code {
-            Code::NotFound => Problem::new(Cause::InvalidQuery).detail(error.to_string()),
-            _ => error.into(),
-        })?;
+        let page = session.entries(id, query.after, query.limit)?;
         Some(page.into_iter().map(Into::into).collect())
     } else {
         None

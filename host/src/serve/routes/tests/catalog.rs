@@ -99,7 +99,7 @@ async fn info_has_the_entries_page_by_page_only_where_asked() {
     assert_eq!(paged, all);
     app.get("/api/backup/info/1?entries=true&after=nothing")
         .await
-        .refuses(400, "invalid_query");
+        .refuses(404, "not_found");
 }
 
 #[tokio::test]
