@@ -22,7 +22,7 @@ use crate::config::{At, When};
 pub(crate) use decide::is_believed;
 pub use decide::{Action, Decision, Last, ON_TIME, Plan, Way, due};
 pub(crate) use status::instant;
-pub use status::{NewestRun, newest_run, newest_success, status};
+pub use status::{NewestRun, newest_run, newest_success, status, unattended};
 
 /// Clocks outside of these years are broken, and calendar arithmetic at the ends of what chrono holds panics.
 const YEARS: std::ops::Range<i32> = 1900..4000;

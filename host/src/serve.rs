@@ -3,7 +3,7 @@
 
 mod ending;
 pub mod http;
-mod only;
+pub(crate) mod only;
 pub mod routes;
 pub mod runner;
 pub mod scheduler;

@@ -5,6 +5,7 @@ use super::{App, Ended};
 use crate::api::types::{ConfigCheck, ConfigProblem};
 use crate::config::{Config, Problem};
 use crate::error::{Code, Result};
+use crate::serve::http;
 use crate::text::{escape, shown};
 
 pub(super) fn run(app: &App, args: &ConfigArgs) -> Result<Ended> {
@@ -17,7 +18,17 @@ fn check(app: &App) -> Result<Ended> {
     let (problems, warnings) = match Config::examine(&app.file)? {
         Ok(config) => {
             let warnings = [config.warnings.clone(), config.not_yet()].concat();
-            (config.check_sources(), warnings)
+            let mut problems = config.check_sources();
+            let api = config.api.as_ref().map(http::check);
+            if let Some(Err(error)) = api {
+                problems.push(Problem {
+                    key: "api".to_owned(),
+                    line: None,
+                    message: error.message,
+                    suggestion: error.remedy,
+                });
+            }
+            (problems, warnings)
         }
         Err(problems) => (problems.0, Vec::new()),
     };

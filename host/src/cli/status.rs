@@ -1,13 +1,17 @@
 //! `cofre status`: the totals, and when the plans run.
 
 use std::fmt::Write as _;
+use std::time::SystemTime;
+
+use chrono::{DateTime, Utc};
 
 use super::{App, Ended, checks};
 use crate::api::convert::no_backups;
 use crate::api::types::{Backup, ScheduleStatus, Status, StatusReport};
+use crate::config::Config;
 use crate::error::Result;
-use crate::schedule;
 use crate::text::{self, escape};
+use crate::{schedule, state};
 
 pub(super) fn run(app: &App) -> Result<Ended> {
     let ctx = app.context()?;
@@ -20,7 +24,16 @@ pub(super) fn run(app: &App) -> Result<Ended> {
         schedules: schedule::status(&ctx),
     };
     app.output.print(&status, || render(&status))?;
+    if let Some(message) = unattended(&ctx.config) {
+        app.output.note(&format!("{message}: start it, or no plan runs"));
+    }
     Ok(Ended::Done)
+}
+
+fn unattended(config: &Config) -> Option<String> {
+    let state = state::read(config).ok().flatten()?;
+    let now = DateTime::<Utc>::from(SystemTime::now());
+    schedule::unattended(config, &state, now).filter(|_| !config.schedules.is_empty())
 }
 
 fn render(report: &StatusReport) -> String {

@@ -222,7 +222,7 @@ pub(super) fn outgoing_host(url: &str, allow_http: bool) -> Result<String, Bad> 
         Some("http") if loopback || allow_http => Ok(host.to_owned()),
         Some("http") => Err((
             format!("`http` to {host} would send it in the clear"),
-            Some("write `https`, or `allow_http = true` beside it".into()),
+            Some("write `https` (only a webhook may have `allow_http = true` beside it)".into()),
         )),
         _ => Err(("has to begin with `https://`".into(), None)),
     }

@@ -6,14 +6,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Findings;
 use crate::config::Config;
-use crate::schedule::{Last, Plan, Way, due};
+use crate::schedule::{self, Last, Plan, Way, due};
 use crate::state::{self, ScheduleState};
 use crate::text;
 
 const AREA: &str = "schedule";
-
-/// The scheduler looks every few seconds and says so every minute: silent for this long, it is not there.
-const SILENCE: TimeDelta = TimeDelta::minutes(5);
 
 /// Missed runs are worth a warning for so long.
 const MISSED_LATELY: TimeDelta = TimeDelta::days(7);
@@ -30,25 +27,14 @@ pub(super) fn examine(found: &mut Findings, config: &Config) {
         None
     });
     let now = DateTime::<Utc>::from(SystemTime::now());
-    service(found, state.as_ref(), now);
+    if let Some(message) = state
+        .as_ref()
+        .and_then(|state| schedule::unattended(config, state, now))
+    {
+        found.warn(AREA, message, "start `cofre serve`; until then no plan runs");
+    }
     for schedule in &config.schedules {
         plan(found, config, &Plan::of(schedule, config), state.as_ref(), now);
-    }
-}
-
-/// A folder that no service was ever used with is another's: `cofre create` by a timer needs none.
-fn service(found: &mut Findings, state: Option<&ScheduleState>, now: DateTime<Utc>) {
-    let Some(state) = state else { return };
-    let silent = state
-        .last_tick
-        .is_none_or(|last| now.signed_duration_since(last) > SILENCE);
-    if silent {
-        let since = state.last_tick.map_or_else(
-            || "ever".to_owned(),
-            |last| format!("since {}", last.format("%F %T UTC")),
-        );
-        let message = format!("the schedule has not been looked after {since}");
-        found.warn(AREA, message, "is `cofre serve` running?");
     }
 }
 

@@ -7,7 +7,8 @@ use super::Findings;
 use crate::config::{Config, DatabaseEngine, Role};
 use crate::error::Code;
 use crate::hooks;
-use crate::text::{escape, shown};
+use crate::serve::http;
+use crate::text::escape;
 
 pub(super) fn programs(found: &mut Findings, config: &Config) {
     let area = "tools";
@@ -82,17 +83,19 @@ pub(super) fn api(found: &mut Findings, config: &Config) {
             "set tls_cert and tls_key, or listen on 127.0.0.1 behind a proxy",
         );
     }
-    let jwt = api.jwt.as_ref().map(|jwt| &jwt.key_file);
-    for file in [api.tls_cert.as_ref(), api.tls_key.as_ref(), jwt]
-        .into_iter()
-        .flatten()
-    {
-        if let Err(e) = std::fs::File::open(file) {
-            let remedy = "correct the path, or make it readable for the user that runs cofre";
-            found.problem(area, Code::Config, format!("{}: {e}", shown(file)), remedy);
-        }
+    if let Err(error) = http::check(api) {
+        let remedy = error
+            .remedy
+            .unwrap_or_else(|| "correct the configuration".to_owned());
+        found.problem(area, error.code, error.message, &remedy);
     }
     if found.is_good(area) {
-        found.ok(area, format!("{} for {} tokens", api.listen, api.tokens.len()));
+        let sessions = if api.jwt.is_some() {
+            " and the application's sessions"
+        } else {
+            ""
+        };
+        let tokens = api.tokens.len();
+        found.ok(area, format!("{} for {tokens} tokens{sessions}", api.listen));
     }
 }

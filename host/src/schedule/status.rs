@@ -2,14 +2,21 @@
 
 use std::time::SystemTime;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use super::{Last, Plan, Way, due, is_believed};
 use crate::api::types::ScheduleStatus;
+use crate::config::Config;
 use crate::context::Context;
 use crate::engine::wit::types::{Backup, Status};
+use crate::serve::only;
 use crate::state::{self, PlanState, ScheduleState};
+
+/// The scheduler looks every few seconds and says so every minute: a service that is silent for this long hangs.
+const SILENCE: TimeDelta = TimeDelta::minutes(5);
+/// And where nothing shows that there is a service, this long is enough.
+const TWO_TICKS: TimeDelta = TimeDelta::seconds(150);
 
 /// When each plan of the configuration runs and ran, in the configuration's order. A state file or a catalog that
 /// can't be read leaves out what it would tell.
@@ -44,6 +51,28 @@ pub fn status(context: &Context) -> Vec<ScheduleStatus> {
             )
         })
         .collect()
+}
+
+/// Says that no service looks after the schedule, where one did before: a folder that none was ever used with is
+/// another's, and `cofre create` by a timer needs none.
+#[must_use]
+pub fn unattended(config: &Config, state: &ScheduleState, now: DateTime<Utc>) -> Option<String> {
+    let age = state.last_tick.map(|last| now.signed_duration_since(last));
+    let limit = match only::is_held(&config.state_dir) {
+        true => SILENCE,
+        false => TWO_TICKS,
+    };
+    if age.is_some_and(|age| age <= limit) {
+        return None;
+    }
+    let since = state.last_tick.map_or_else(
+        || "ever".to_owned(),
+        |last| {
+            let local = last.with_timezone(&config.time_zone).to_rfc3339();
+            format!("since {}", crate::text::time(&local))
+        },
+    );
+    Some(format!("no `cofre serve` has looked after the schedule {since}"))
 }
 
 fn of(

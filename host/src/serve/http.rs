@@ -86,6 +86,25 @@ pub struct Identity {
     pub role: Role,
 }
 
+/// Whether a server could start with this: certificate, keys, everything but the address.
+///
+/// # Errors
+/// What [`Server::bind`] would say.
+pub fn check(api: &Api) -> Result<()> {
+    Gate::new(api)?;
+    Tls::new(api)?;
+    let Some(folder) = &api.restore_dir else {
+        return Ok(());
+    };
+    match crate::source::open_dir_nofollow(folder) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(
+            Error::new(Code::Config, format!("api.restore_dir: {}", error.message))
+                .remedy("make the folder, or name another"),
+        ),
+    }
+}
+
 /// The service's HTTP server.
 #[derive(Debug)]
 pub struct Server {

@@ -13,6 +13,13 @@ use crate::{fsutil, lock, staging};
 /// The file that is locked. It stays: the lock goes with the process.
 const NAME: &str = "serve.lock";
 
+/// Whether a service has the state folder, as far as `/proc/locks` tells.
+pub(crate) fn is_held(state_dir: &Path) -> bool {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    rustix::fs::open(state_dir.join(NAME), flags, Mode::empty())
+        .is_ok_and(|file| lock::holder(&file).is_some())
+}
+
 /// Locks the state folder for this service, as long as the handle lives.
 ///
 /// # Errors

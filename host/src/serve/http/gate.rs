@@ -18,7 +18,7 @@ use super::throttle::Throttle;
 use crate::audit::{self, Entry, Grade, Who};
 use crate::config::{Api, Role};
 use crate::error::Result;
-use crate::serve::routes::problem::{Cause, Problem};
+use crate::serve::routes::problem::{Cause, Problem, Why};
 use crate::text::escape;
 
 /// Liveness, for whoever asks.
@@ -125,7 +125,8 @@ pub(super) async fn pass(State(gate): State<Arc<Gate>>, mut request: Request, ne
             call.who = identity.who.clone();
             request.extensions_mut().insert(identity);
             let response = next.run(request).await;
-            call.answered(response.status(), None);
+            let why = response.extensions().get::<Why>().map(|why| why.0.as_str());
+            call.answered(response.status(), why);
             response
         }
         Err(refusal) => {

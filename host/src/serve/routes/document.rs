@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::header::{CONTENT_TYPE, HeaderName};
+use utoipa::openapi::schema::{AdditionalProperties, Schema};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
     ComponentsBuilder, ContentBuilder, HeaderBuilder, Info, ObjectBuilder, OpenApi, OpenApiBuilder, Ref,
@@ -15,7 +16,7 @@ use utoipa::{IntoResponses, ToSchema as _};
 
 use super::problem::Cause;
 use super::work::Site;
-use crate::api::answers::Progress;
+use crate::api::answers::{Progress, PruneBody, RestoreBody};
 use crate::api::types::Failure;
 use crate::error::Code;
 
@@ -66,8 +67,16 @@ pub(super) fn base() -> OpenApi {
         .build()
 }
 
-/// What the annotations can't say: that a body may be left out, and that an archive is no JSON of any schema.
+/// What the annotations can't say: that a body may be left out, which bodies may have no other members, and that an
+/// archive is no JSON of any schema.
 pub(super) fn finish(document: &mut OpenApi) {
+    if let Some(components) = &mut document.components {
+        for name in [RestoreBody::name(), PruneBody::name()] {
+            if let Some(RefOr::T(Schema::Object(body))) = components.schemas.get_mut(name.as_ref()) {
+                body.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+            }
+        }
+    }
     for item in document.paths.paths.values_mut() {
         let operations = [&mut item.post, &mut item.delete, &mut item.get];
         for operation in operations.into_iter().flatten() {

@@ -64,6 +64,19 @@ async fn read(body: Body) -> Result<Bytes, Problem> {
     }
 }
 
+/// Refuses members that the route does not know: a misspelt one would be taken for left out.
+pub(super) fn only_known(object: &Map<String, Value>, known: &[&str]) -> Result<(), Problem> {
+    let Some(name) = object.keys().find(|name| !known.contains(&name.as_str())) else {
+        return Ok(());
+    };
+    let known: Vec<_> = known.iter().map(|name| format!("`{name}`")).collect();
+    Err(Problem::new(Cause::InvalidBody).detail(format!(
+        "there is no member `{}`; known here: {}",
+        shown(name),
+        known.join(", ")
+    )))
+}
+
 fn is_json(headers: &HeaderMap) -> bool {
     headers
         .get(CONTENT_TYPE)

@@ -87,6 +87,7 @@ pub(super) async fn restore(
 ) -> Result<Json<RestoreAnswer>, Problem> {
     let id = input::id(path)?;
     let body = input::object(&headers, body).await?;
+    input::only_known(&body, &["destino", "only"])?;
     let (name, only) = (destination(&body)?, globs(&body)?);
     let restored = site
         .blocking_long(move |context, control| {
@@ -228,7 +229,9 @@ pub(super) async fn prune(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<PruneAnswer>, Problem> {
-    let dry_run = match input::object(&headers, body).await?.get("dry_run") {
+    let body = input::object(&headers, body).await?;
+    input::only_known(&body, &["dry_run"])?;
+    let dry_run = match body.get("dry_run") {
         None => false,
         Some(Value::Bool(dry_run)) => *dry_run,
         Some(_) => {

@@ -1,9 +1,9 @@
 //! What the API answers when it does not do what was asked: one table of codes, statuses and sentences.
 
-use axum::Json;
 use axum::http::header::{HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 
 use crate::api::types::{Backup, Failure, Verification};
 use crate::error::{Code, Error};
@@ -168,6 +168,10 @@ const fn sentence(code: Code) -> &'static str {
     }
 }
 
+/// Code and detail of a [`Problem`], among the extensions of its answer: for the audit log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Why(pub String);
+
 /// An answer that says what went wrong: `{"success":false,"code","message","detail"}`.
 #[derive(Debug, Clone)]
 pub struct Problem {
@@ -236,7 +240,12 @@ impl From<Cause> for Problem {
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
-        Self::new(Cause::Library(error.code)).detail(error.to_string())
+        // What to do about a refusal is an option of the command line.
+        let detail = match error.code {
+            Code::Refused => error.message,
+            _ => error.to_string(),
+        };
+        Self::new(Cause::Library(error.code)).detail(detail)
     }
 }
 
@@ -251,6 +260,10 @@ impl IntoResponse for Problem {
             backup,
             verification,
         } = self;
+        let why = match &detail {
+            Some(detail) => format!("{code}: {detail}"),
+            None => code.to_owned(),
+        };
         let failure = Failure {
             success: false,
             code,
@@ -260,6 +273,6 @@ impl IntoResponse for Problem {
             verification,
         };
         let headers: HeaderMap = headers.into_iter().collect();
-        (status, headers, Json(failure)).into_response()
+        (status, headers, Extension(Why(why)), Json(failure)).into_response()
     }
 }
