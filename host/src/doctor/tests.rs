@@ -153,7 +153,9 @@ fn the_next_run_of_each_plan_is_told() {
     says(&findings, Level::Ok, "daily is disabled");
     says(&findings, Level::Warning, "odd never comes due");
     assert!(
-        !findings.iter().any(|f| f.message.contains("looked after the schedule")),
+        !findings
+            .iter()
+            .any(|f| f.message.contains("looked after the schedule")),
         "no service was used: {findings:#?}"
     );
     let findings = look(folder(DAILY).path());
@@ -168,7 +170,9 @@ fn a_service_that_went_away_is_a_warning() {
     says(&findings, Level::Warning, "daily has missed 7 runs");
     let findings = look(served(DAILY, chrono::TimeDelta::seconds(90)).path());
     assert!(
-        !findings.iter().any(|f| f.message.contains("looked after the schedule")),
+        !findings
+            .iter()
+            .any(|f| f.message.contains("looked after the schedule")),
         "{findings:#?}"
     );
     let findings = look(served(DAILY, chrono::TimeDelta::days(8)).path());

@@ -170,7 +170,8 @@ fn glob(text: &str) -> String {
         .build()
     {
         Ok(_) => text.to_owned(),
-        Err(_) => globset::escape(text),
+        // `escape` leaves the backslash alone, which escapes too.
+        Err(_) => globset::escape(text).replace('\\', "\\\\"),
     }
 }
 
@@ -260,4 +261,22 @@ pub(super) async fn prune(
         },
         pruned: Pruned::new(verdicts, dry_run),
     }))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_glob_becomes_one_that_matches_just_itself() {
+        for text in ["notes [1.txt", "a\\", "x[\\", "{a,\\"] {
+            let pattern = GlobBuilder::new(&glob(text))
+                .literal_separator(true)
+                .build()
+                .unwrap();
+            assert!(pattern.compile_matcher().is_match(text), "{text}");
+        }
+        assert_eq!(glob("static/**"), "static/**");
+    }
 }
