@@ -13,6 +13,7 @@ mod rebuild;
 mod record;
 mod state;
 mod store;
+mod totals;
 
 pub(crate) use from_archive::{Facts, checksum};
 pub(crate) use parse::HISTORY_NAME;
@@ -20,6 +21,7 @@ pub use rebuild::rebuild;
 pub use record::{Record, Status};
 pub(crate) use state::STATE_NAME;
 pub use store::Catalog;
+pub use totals::{MANUAL, PlanTotals, Totals};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{BACKUPS, Roots};

@@ -9,6 +9,9 @@ use crate::types::{Backup, Check};
 /// What a verification may come to.
 const VERIFY_RESULTS: [&str; 3] = ["verified", "verified (no manifest)", "failed"];
 
+/// What a drill that went well came to; anything else counts as a failure.
+const DRILL_PASSED: &str = "passed";
+
 /// Longest result of a drill, in characters.
 const MAX_RESULT: usize = 500;
 
@@ -42,8 +45,19 @@ pub fn record_result(roots: &Roots, id: u64, check: Check, result: &str, now: &s
         }
         Check::Restore => row.restored_at = Some(now),
     }
+    if failed(check, result) {
+        catalog.count_failed(id, check)?;
+    }
     catalog.publish(&dir)?;
     Ok(Backup::of(catalog.get(id)?, &catalog))
+}
+
+fn failed(check: Check, result: &str) -> bool {
+    match check {
+        Check::Verify => result == "failed",
+        Check::Drill => result != DRILL_PASSED,
+        Check::Restore => false,
+    }
 }
 
 fn check_result(check: Check, result: &str) -> Result<()> {

@@ -1,10 +1,12 @@
-//! `.catalog.json`: the next id, and tombstones of deleted backups so that `rebuild` does not resurrect them.
+//! `.catalog.json`: the next id, tombstones of deleted backups so that `rebuild` does not resurrect them, and the
+//! counters.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::names;
 use super::parse::{MAX_ID, SANE_ID, shorten};
+use super::totals::Totals;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{self, Dir};
 
@@ -46,6 +48,9 @@ pub(super) struct State {
     /// What was deleted, oldest first.
     #[serde(default)]
     pub tombstones: Vec<Tombstone>,
+    /// Counters of runs and checks.
+    #[serde(default)]
+    pub totals: Totals,
     /// What later versions wrote.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
@@ -58,6 +63,7 @@ impl Default for State {
             repository: None,
             next_id: 1,
             tombstones: Vec::new(),
+            totals: Totals::default(),
             extra: Map::new(),
         }
     }
@@ -123,6 +129,9 @@ impl State {
     pub(super) fn tame(&mut self) {
         if self.next_id > SANE_ID {
             self.next_id = 1;
+        }
+        if self.totals.through > SANE_ID {
+            self.totals.through = 0;
         }
         for t in self.tombstones.iter_mut().filter(|t| t.id > SANE_ID) {
             t.id = 0; // the name is what matters

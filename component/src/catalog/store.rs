@@ -6,9 +6,11 @@ use chrono::{DateTime, FixedOffset, Offset, Utc};
 
 use super::parse::{self, HISTORY_NAME};
 use super::state::{State, Tombstone};
+use super::totals::Totals;
 use super::{Record, Status, names, time};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{self, Dir, FileKind};
+use crate::types::Check;
 
 #[cfg(test)]
 mod tests;
@@ -152,6 +154,7 @@ impl Catalog {
             .iter()
             .position(|r| r.id == id)
             .ok_or_else(|| missing(id))?;
+        self.state.totals.count(&self.rows);
         let row = self.rows.remove(index);
         let never_had_one = matches!(row.status, Status::Failed | Status::Cancelled);
         if !never_had_one || self.archive_present(&row) {
@@ -187,6 +190,29 @@ impl Catalog {
         self.files.iter().map(|(name, kind)| (name.as_str(), *kind))
     }
 
+    /// The counters as of now: what is stored, and the runs that have ended since.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        let mut totals = self.state.totals.clone();
+        totals.count(&self.rows);
+        totals
+    }
+
+    /// Counts a verification or drill of this row that found something wrong; [`Self::publish`] makes that durable.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn count_failed(&mut self, id: u64, check: Check) -> Result<()> {
+        let row = self.rows.iter().find(|r| r.id == id).ok_or_else(|| missing(id))?;
+        let plan = self.state.totals.of(row);
+        match check {
+            Check::Verify => plan.verify_failures += 1,
+            Check::Drill => plan.drill_failures += 1,
+            Check::Restore => {}
+        }
+        Ok(())
+    }
+
     /// Makes the catalog durable: ids and tombstones first (an id that is lost is harmless, one that is given
     /// twice is not), then the rows.
     ///
@@ -194,6 +220,7 @@ impl Catalog {
     /// Whatever writing says; the old rows are still there then.
     pub fn publish(&mut self, dir: &Dir) -> Result<()> {
         let bytes = parse::render(&self.rows)?;
+        self.state.totals.count(&self.rows);
         self.publish_state(dir)?;
         fs::publish(dir, HISTORY_NAME, &bytes)?;
         self.files.insert(HISTORY_NAME.to_owned(), FileKind::File);
