@@ -9,7 +9,7 @@ use prometheus::{Registry, TextEncoder};
 use crate::collectors::{self, Look};
 use crate::error::Result;
 use crate::probe::Probe;
-use crate::snapshot::Repository;
+use crate::watched::Watched;
 
 /// Who will read the result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,9 +28,10 @@ pub struct Exporter {
 }
 
 impl Exporter {
-    /// Watches `repositories`, whose aliases must differ. Nothing is read before the first scrape.
+    /// Watches `repositories`, each a [`crate::Repository`] or a [`Watched`]; their aliases must differ. Nothing is
+    /// read before the first scrape.
     #[must_use]
-    pub fn new(repositories: impl IntoIterator<Item = Repository>) -> Self {
+    pub fn new(repositories: impl IntoIterator<Item = impl Into<Watched>>) -> Self {
         let probes = repositories.into_iter().map(|r| Arc::new(Probe::new(r)));
         Self {
             probes: probes.collect(),

@@ -33,7 +33,7 @@ fn exit_code(e: &Error) -> u8 {
 }
 
 fn run(args: &Args) -> Result<()> {
-    let exporter = Arc::new(Exporter::new([args.repository()?]));
+    let exporter = Arc::new(Exporter::new(args.repositories()?));
     // One thread does: everything that can block is on the probes' own.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -74,6 +74,11 @@ async fn serve(args: &Args, exporter: Arc<Exporter>) -> Result<()> {
     for listener in &listeners {
         let address = listener.local_addr().map_err(system("look up the address"))?;
         tracing::info!("listening on http://{address}{}", args.telemetry_path);
+    }
+    if args.is_without_schedule() {
+        tracing::info!(
+            "neither --state-dir nor --config is given: nothing says when backups are due, so none is overdue"
+        );
     }
     tokio::select! {
         () = server::serve(listeners, site) => {}

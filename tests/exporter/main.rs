@@ -9,5 +9,6 @@ mod http;
 mod metrics;
 mod once;
 mod process;
+mod schedule;
 mod server;
 mod states;

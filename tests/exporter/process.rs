@@ -32,9 +32,17 @@ impl Exporter {
     }
 
     pub(crate) fn start_with(backups: &Backups, args: &[&str]) -> Self {
+        let folder = backups.path();
+        Self::start_args(&[&["--backup-dir", folder.to_str().unwrap()], args].concat())
+    }
+
+    /// With the schedule's state too.
+    pub(crate) fn start_with_state(backups: &Backups) -> Self {
+        Self::start_with(backups, &["--state-dir", backups.state_dir().to_str().unwrap()])
+    }
+
+    pub(crate) fn start_args(args: &[&str]) -> Self {
         let mut child = command()
-            .arg("--backup-dir")
-            .arg(backups.path())
             .args(["--web.listen-address", "127.0.0.1:0"])
             .args(args)
             .stderr(Stdio::piped())
