@@ -52,6 +52,9 @@ pub(crate) struct Args {
     /// Path of the metrics.
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics")]
     pub(crate) telemetry_path: String,
+    /// TLS, users and headers, in the format that all exporters of Prometheus share; read again when it changes.
+    #[arg(long = "web.config.file", value_name = "WEB.YML")]
+    pub(crate) web_config: Option<PathBuf>,
     /// Print the metrics once and exit; listens nowhere.
     #[arg(long)]
     pub(crate) once: bool,

@@ -8,12 +8,12 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags};
 
 /// Largest file that is read, in bytes; all of these have a few kilobytes.
-const LIMIT: u64 = 1 << 20;
+const LIMIT: u64 = 4 << 20;
 
 /// The text of a regular file.
 ///
 /// # Errors
-/// What the file system says; `InvalidData` for something else than a regular file of UTF-8 text up to 1 MiB.
+/// What the file system says; `InvalidData` for something else than a regular file of UTF-8 text up to 4 MiB.
 pub(crate) fn read(path: &Path) -> io::Result<String> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
@@ -23,7 +23,7 @@ pub(crate) fn read(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     let read = file.take(LIMIT + 1).read_to_string(&mut text);
     if text.len() as u64 > LIMIT {
-        return Err(invalid("it is larger than 1 MiB"));
+        return Err(invalid("it is larger than 4 MiB"));
     }
     match read {
         Ok(_) => Ok(text),
@@ -70,7 +70,7 @@ mod tests {
         let at = |name: &str| dir.path().join(name);
         std::fs::write(at("good"), "text").unwrap();
         std::fs::write(at("binary"), b"\xff\xfe").unwrap();
-        std::fs::write(at("large"), vec![b'x'; (1 << 20) + 1]).unwrap();
+        std::fs::write(at("large"), vec![b'x'; (4 << 20) + 1]).unwrap();
         rustix::fs::mknodat(
             rustix::fs::CWD,
             at("fifo"),
@@ -82,7 +82,7 @@ mod tests {
         assert_eq!(read(&at("good")).unwrap(), "text");
         for (name, part) in [
             ("binary", "UTF-8"),
-            ("large", "1 MiB"),
+            ("large", "4 MiB"),
             ("fifo", "regular"),
             (".", "regular"),
         ] {

@@ -1,6 +1,7 @@
 //! The exporter as its users meet it: the real binary, real requests, Prometheus's own checker.
 //!
-//! Needs the Debian packages `prometheus` (promtool), `strace` (to make a folder hang) and `gzip`.
+//! Needs the Debian packages `prometheus` (promtool), `strace` (to make a folder hang), `gzip`, `openssl` and
+//! `curl`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod backups;
@@ -12,3 +13,5 @@ mod process;
 mod schedule;
 mod server;
 mod states;
+mod tls;
+mod web;

@@ -54,7 +54,8 @@ impl Exporter {
         for line in lines.by_ref() {
             let line = line.unwrap();
             *log.lock().unwrap() += &format!("{line}\n");
-            if let Some((_, rest)) = line.split_once("listening on http://") {
+            if let Some((_, rest)) = line.split_once("listening on http") {
+                let rest = rest.split_once("://").unwrap().1;
                 address = rest.split('/').next().unwrap().parse().ok();
                 break;
             }
@@ -82,6 +83,19 @@ impl Exporter {
         let reply = http::get(self.address, "/metrics");
         assert_eq!(reply.status, 200, "{}", reply.text());
         Metrics::checked(reply.text())
+    }
+
+    /// Waits for a line of the log that has this in it.
+    pub(crate) fn wait_for_log(&self, part: &str) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !self.log().contains(part) {
+            assert!(
+                Instant::now() < deadline,
+                "no {part:?} in the log: {}",
+                self.log()
+            );
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Sends a signal and waits for the end.
