@@ -33,7 +33,7 @@ fn exit_code(e: &Error) -> u8 {
 }
 
 fn run(args: &Args) -> Result<()> {
-    let exporter = Arc::new(Exporter::new(args.repositories()?));
+    let exporter = Arc::new(Exporter::watching(args.repositories()?));
     // One thread does: everything that can block is on the probes' own.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -28,17 +28,20 @@ const REPOSITORY: &[&str] = &["repository"];
 const PLAN: &[&str] = &["repository", "plan"];
 
 macro_rules! metrics {
-    ($($id:ident = $name:literal, $labels:expr, $help:literal;)*) => {
+    ($(#[$of_list:meta])* $list:ident: $($id:ident = $name:literal, $labels:expr, $help:literal;)*) => {
         $(
             #[doc = $help]
             pub const $id: Metric = Metric { name: $name, help: $help, labels: $labels };
         )*
-        /// All of the above, in the order of the README's table.
-        pub const ALL: &[Metric] = &[$($id),*];
+        $(#[$of_list])*
+        pub const $list: &[Metric] = &[$($id),*];
     };
 }
 
 metrics! {
+    /// What every exporter exports, in the order of the README's table.
+    ALL:
+
     BUILD_INFO = "cofre_build_info", &["version"],
         "Constant 1, labelled with the exporter's version.";
     UP = "cofre_up", GLOBAL,
@@ -119,6 +122,18 @@ metrics! {
         "Time between two scheduled restore drills in seconds; 0 where none is scheduled.";
 }
 
+metrics! {
+    /// What `cofre serve` exports besides [`ALL`].
+    SERVE:
+
+    COMPONENT_INFO = "cofre_component_info", &["version", "digest"],
+        "Constant 1, labelled with the version and the SHA-256 of the sandboxed component that makes the backups.";
+    HTTP_REQUESTS = "cofre_http_requests_total", &["method", "code"],
+        "Requests to the API of cofre serve that were answered, since it started.";
+    HTTP_DURATION = "cofre_http_request_duration_seconds", &["method"],
+        "How long requests to the API of cofre serve took, in seconds; a backup is one of them.";
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,7 +141,7 @@ mod tests {
     #[test]
     fn names_are_unique_prefixed_and_described() {
         let mut seen = std::collections::BTreeSet::new();
-        for metric in ALL {
+        for metric in ALL.iter().chain(SERVE) {
             assert!(seen.insert(metric.name), "{} is defined twice", metric.name);
             assert!(metric.name.starts_with("cofre_"), "{}", metric.name);
             assert!(metric.help.ends_with('.'), "{}: help is no sentence", metric.name);

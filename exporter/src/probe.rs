@@ -38,8 +38,7 @@ struct State {
 impl Probe {
     /// A probe of a repository; looks at nothing yet.
     #[must_use]
-    pub fn new(watched: impl Into<Watched>) -> Self {
-        let watched = watched.into();
+    pub fn new(watched: Watched) -> Self {
         Self {
             alias: watched.alias().to_owned(),
             reader: Arc::new(Mutex::new(Reader::new(watched))),

@@ -4,6 +4,7 @@
 //! `curl`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod alerts;
 mod backups;
 mod hang;
 mod http;
@@ -11,6 +12,7 @@ mod metrics;
 mod once;
 mod process;
 mod schedule;
+mod serve;
 mod server;
 mod states;
 mod tls;

@@ -182,7 +182,6 @@ fn limit_for(headers: &HeaderMap, configured: Duration) -> Duration {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
-    use crate::Repository;
 
     #[test]
     fn the_limit_stays_below_what_the_client_waits() {
@@ -205,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_telemetry_path_that_can_not_work_is_refused() {
-        let exporter = Arc::new(Exporter::new(Vec::<Repository>::new()));
+        let exporter = Arc::new(Exporter::new([]));
         for bad in ["", "metrics", "/-/ready", "/a b", "/a?b", "/<x>", "/é", "/a\r\nb"] {
             let made = Site::new(Arc::clone(&exporter), bad, Duration::ZERO);
             assert!(made.is_err(), "{bad:?}");
