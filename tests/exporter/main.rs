@@ -1,11 +1,12 @@
 //! The exporter as its users meet it: the real binary, real requests, Prometheus's own checker.
 //!
-//! Needs the Debian packages `prometheus` (promtool), `strace` (to make a folder hang), `gzip`, `openssl` and
-//! `curl`.
+//! Needs the Debian packages `prometheus` (with promtool), `prometheus-alertmanager` (with amtool), `strace` (to make a
+//! folder hang), `gzip`, `openssl` and `curl`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod alerts;
 mod backups;
+mod e2e;
 mod hang;
 mod http;
 mod metrics;
@@ -14,6 +15,7 @@ mod process;
 mod schedule;
 mod serve;
 mod server;
+mod stack;
 mod states;
 mod tls;
 mod web;
