@@ -1,7 +1,7 @@
 //! The exporter as its users meet it: the real binary, real requests, Prometheus's own checker.
 //!
 //! Needs the Debian packages `prometheus` (with promtool), `prometheus-alertmanager` (with amtool), `strace` (to make a
-//! folder hang), `gzip`, `openssl` and `curl`.
+//! folder hang), `gzip`, `openssl`, `curl` and `util-linux` (setpriv).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod alerts;
@@ -15,7 +15,9 @@ mod process;
 mod schedule;
 mod serve;
 mod server;
+mod speed;
 mod stack;
 mod states;
 mod tls;
+mod user;
 mod web;

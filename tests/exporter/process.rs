@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -11,8 +12,13 @@ use crate::backups::Backups;
 use crate::http;
 use crate::metrics::Metrics;
 
+/// The program under test.
+pub(crate) fn binary() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_cofre-exporter"))
+}
+
 pub(crate) fn command() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_cofre-exporter"))
+    Command::new(binary())
 }
 
 /// Runs to its end, for calls that don't serve.
