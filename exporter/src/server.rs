@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 pub use listen::bind;
-pub use routes::Site;
+pub use routes::{Site, metrics};
 pub use web::Web;
 
 use web_config::Loaded;
@@ -80,8 +80,9 @@ async fn accept(listener: TcpListener, site: Arc<Site>, web: Arc<Web>, slots: Ar
     }
 }
 
-/// The client gave up before it was accepted.
-fn is_of_one_client(e: &io::Error) -> bool {
+/// Whether an error of `accept` is about one client, which gave up before it was accepted.
+#[must_use]
+pub fn is_of_one_client(e: &io::Error) -> bool {
     matches!(
         e.kind(),
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused

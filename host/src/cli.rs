@@ -14,25 +14,33 @@ mod init;
 mod list;
 mod maintain;
 mod restore;
+mod serve;
+mod service;
 mod show;
 mod status;
 #[cfg(test)]
 mod tests;
+mod token;
 mod verify;
+mod webhook;
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use clap::Parser as _;
 
 use args::{Args, Command};
 
+use crate::audit::{self, Grade, Who};
 use crate::config::Config;
 use crate::context::{self, Context};
 use crate::engine::Control;
 use crate::error::{Code, Error, Result};
+use crate::logging::Purpose;
 use crate::output::{Bar, Output};
 use crate::{logging, signals};
 
@@ -74,12 +82,24 @@ pub fn main() -> ExitCode {
     // Whatever is written is for the owner; the engine writes with this mask too.
     crate::fsutil::set_umask();
     let result = signals::cancel_flag().and_then(|cancel| {
+        let change = args.command.change();
         let app = App {
             file: args.config,
             output,
             cancel,
+            purpose: match (&args.command, change) {
+                (Command::Serve, _) => Purpose::Service,
+                (_, Some(_)) => Purpose::Changing,
+                (_, None) => Purpose::Reading,
+            },
+            object: RefCell::default(),
         };
-        run(&app, args.command)
+        let began = Instant::now();
+        let result = run(&app, args.command);
+        if let Some(operation) = change {
+            record(&app, operation, &result, began);
+        }
+        result
     });
     match result {
         Ok(ended) => ExitCode::from(ended.exit_code()),
@@ -119,12 +139,45 @@ fn run(app: &App, command: Command) -> Result<Ended> {
         Command::Delete(args) => maintain::delete(app, &args),
         Command::Prune(args) => maintain::prune(app, &args),
         Command::Rebuild => maintain::rebuild(app),
+        Command::Serve => serve::run(app),
+        Command::Token(args) => token::run(app, args),
+        Command::Service(args) => service::run(app, args),
         Command::Doctor => doctor::run(app),
         Command::Config(args) => config::run(app, &args),
+        Command::Webhook(args) => webhook::run(app, &args),
         Command::Component(args) => component::run(app, &args),
         Command::Completions(args) => complete::completions(&args),
         Command::Man(args) => complete::man(&args),
     }
+}
+
+/// The audit line of a command that changes something.
+fn record(app: &App, operation: &str, result: &Result<Ended>, began: Instant) {
+    let (status, grade) = match result {
+        Ok(Ended::Done) => ("done", Grade::Normal),
+        Ok(Ended::Partial) => ("partial", Grade::Problem),
+        Ok(Ended::Bad(code)) => (code.name(), Grade::Problem),
+        Err(error) => match error.code {
+            Code::Usage
+            | Code::Config
+            | Code::NotFound
+            | Code::Busy
+            | Code::AlreadyExists
+            | Code::Refused => (error.code.name(), Grade::Refused),
+            _ => (error.code.name(), Grade::Problem),
+        },
+    };
+    let error = result.as_ref().err().map(ToString::to_string);
+    audit::record(&audit::Entry {
+        operation,
+        who: &Who::current_user(),
+        from: None,
+        target: &app.object.borrow(),
+        status,
+        took: began.elapsed(),
+        grade,
+        error: error.as_deref(),
+    });
 }
 
 /// What every command gets.
@@ -136,17 +189,35 @@ pub(crate) struct App {
     pub(crate) output: Output,
     /// Set by the first ctrl-C.
     pub(crate) cancel: Arc<AtomicBool>,
+    /// What the log is told about this process.
+    pub(crate) purpose: Purpose,
+    /// What the command is about, for the audit log.
+    object: RefCell<String>,
 }
 
 impl App {
-    /// Loads the configuration and says what should be looked at.
+    /// Loads the configuration, lets the log follow it, and says what should be looked at.
     pub(crate) fn config(&self) -> Result<Config> {
         let config = Config::load(&self.file)?;
-        config
-            .warnings
-            .iter()
-            .for_each(|warning| self.output.note(warning));
+        logging::configure(&config, self.purpose)?;
+        // The service has them in its log, where its reader looks.
+        if self.purpose != Purpose::Service {
+            config
+                .warnings
+                .iter()
+                .for_each(|warning| self.output.note(warning));
+        }
         Ok(config)
+    }
+
+    /// Says what the command is about: for the audit log, also of a failure after this.
+    pub(crate) fn about(&self, object: impl Into<String>) {
+        *self.object.borrow_mut() = object.into();
+    }
+
+    /// The same for a backup.
+    pub(crate) fn about_backup(&self, id: u64, name: &str) {
+        self.about(format!("{id} {name}"));
     }
 
     /// Configuration and engine.

@@ -23,9 +23,11 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 use croner::Cron;
+use ipnet::IpNet;
 
 pub use adhoc::AdHoc;
 pub use document::Problem;
+pub(crate) use paths::others_can_read;
 pub use secret::Secret;
 pub use value::At;
 pub use value::check_backup_type;
@@ -297,13 +299,13 @@ pub struct Api {
     pub tls_cert: Option<PathBuf>,
     /// Its key, PEM.
     pub tls_key: Option<PathBuf>,
-    /// Addresses or networks (`10.0.0.0/8`) whose `X-Forwarded-For` counts.
-    pub trusted_proxies: Vec<String>,
+    /// Addresses or networks (`10.0.0.0/8`) whose `X-Forwarded-For` or `Forwarded` counts.
+    pub trusted_proxies: Vec<IpNet>,
     /// How long running work may take at the end of `serve`.
     pub grace: Duration,
     /// Below which the API may restore.
     pub restore_dir: Option<PathBuf>,
-    /// Connections at a time; more wait in the system's queue.
+    /// Connections at a time. When there are more, idle ones give way; when none is idle, new ones wait.
     pub max_connections: usize,
     /// Who may call.
     pub tokens: Vec<Token>,
@@ -357,10 +359,20 @@ pub struct Webhook {
     pub url: Secret,
     /// Its host, which may be shown.
     pub host: String,
-    /// The key of the signature.
+    /// The key of the signature; a `whsec_` one has been checked.
     pub secret: Option<Secret>,
     /// Which events; empty means all.
     pub events: Vec<Event>,
+    /// Whether `http` to another machine is allowed.
+    pub allow_http: bool,
+}
+
+impl Webhook {
+    /// Whether it is told of an event.
+    #[must_use]
+    pub fn takes(&self, event: Event) -> bool {
+        self.events.is_empty() || self.events.contains(&event)
+    }
 }
 
 /// How the log looks, and where else it goes.

@@ -3,6 +3,7 @@
 
 mod catalog;
 mod folders;
+mod schedule;
 #[cfg(test)]
 mod tests;
 mod tools;
@@ -89,7 +90,7 @@ pub fn examine(file: &Path) -> Vec<Finding> {
     };
     folders::permissions(&mut found, &config);
     folders::space(&mut found, &config);
-    tools::schedule(&mut found, &config);
+    schedule::examine(&mut found, &config);
     tools::programs(&mut found, &config);
     tools::api(&mut found, &config);
     match Context::new(config) {

@@ -207,6 +207,64 @@ pub fn error(what: impl fmt::Display, errno: Errno) -> Error {
     Error::io(what, &io::Error::from(errno))
 }
 
+/// Writes a small file of cofre's own so that a crash leaves the old content or the new, never half of one: aside
+/// as `.NAME.tmp`, made durable, renamed, the folder made durable. Mode 0600; a link in the name's place is
+/// replaced, not followed. Two writers of one name need a lock of their own.
+///
+/// # Errors
+/// What the system says; then the old content is still there.
+pub fn write_file(dir: BorrowedFd<'_>, name: &str, bytes: &[u8]) -> Result<()> {
+    write_file_with(dir, name, bytes, |_| ())
+}
+
+/// [`write_file`] with something to be done to the file before it appears under its name: giving it to a group.
+///
+/// # Errors
+/// As [`write_file`].
+pub fn write_file_with(
+    dir: BorrowedFd<'_>,
+    name: &str,
+    bytes: &[u8],
+    prepare: impl FnOnce(BorrowedFd<'_>),
+) -> Result<()> {
+    let aside = format!(".{name}.tmp");
+    let written = write_aside(dir, &aside, bytes).and_then(|file| {
+        prepare(file.as_fd());
+        rustix::fs::renameat(dir, &*aside, dir, name)
+    });
+    if let Err(errno) = written {
+        // Left over it would only cost its space; the next write removes it.
+        let _ = rustix::fs::unlinkat(dir, &*aside, AtFlags::empty());
+        return Err(error(
+            format_args!("write {} in {}", show(name), fd_path(dir)),
+            errno,
+        ));
+    }
+    rustix::fs::fsync(dir).map_err(|errno| error(format_args!("make {} durable", fd_path(dir)), errno))
+}
+
+/// Makes a new file with this content and makes it durable.
+fn write_aside(dir: BorrowedFd<'_>, name: &str, bytes: &[u8]) -> rustix::io::Result<OwnedFd> {
+    match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(errno) => return Err(errno),
+    }
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR)?;
+    let mut left = bytes;
+    while !left.is_empty() {
+        let written = match rustix::io::write(&file, left) {
+            Ok(0) => return Err(Errno::NOSPC),
+            Ok(written) => written,
+            Err(Errno::INTR) => continue,
+            Err(errno) => return Err(errno),
+        };
+        left = left.get(written..).unwrap_or_default();
+    }
+    rustix::fs::fsync(&file)?;
+    Ok(file)
+}
+
 /// Removes the tree `name` in `parent`, following no link, however deep it is and whatever its modes are.
 ///
 /// Folders found inside are first moved up into the top of the tree, so that neither the call stack nor the

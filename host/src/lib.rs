@@ -27,9 +27,11 @@ pub mod share;
 pub mod signals;
 pub mod source;
 pub mod staging;
+pub mod state;
 #[cfg(test)]
 mod testing;
 pub mod text;
+pub mod verify;
 
 pub use config::Config;
 pub use context::Context;

@@ -52,8 +52,15 @@ fn busy(dir: BorrowedFd<'_>) -> Error {
     .remedy("wait until it ends; the lock goes with the process, so nothing has to be removed")
 }
 
-/// The process that holds the lock, as far as `/proc/locks` tells.
-fn holder(dir: BorrowedFd<'_>) -> Option<String> {
+/// Whether somebody seems to hold the lock of `dir`, this process included. Asks `/proc/locks`, which doesn't see
+/// into other containers, and leaves the lock alone: trying it would make another process's attempt fail.
+#[must_use]
+pub fn is_held(dir: impl AsFd) -> bool {
+    holder(dir.as_fd()).is_some()
+}
+
+/// The process that holds the `flock` on a file or folder, as far as `/proc/locks` tells.
+pub(crate) fn holder(dir: BorrowedFd<'_>) -> Option<String> {
     let stat = rustix::fs::fstat(dir).ok()?;
     let id = Identity::of(&stat);
     let file = format!(
@@ -100,7 +107,9 @@ mod tests {
             error.message.contains(&format!("process {}", std::process::id())),
             "{error}"
         );
+        assert!(is_held(&dir));
         drop(first);
+        assert!(!is_held(&dir));
         BackupsLock::acquire(&dir).unwrap();
     }
 

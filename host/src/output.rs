@@ -48,6 +48,9 @@ impl Output {
                 success: false,
                 code: error.code.name(),
                 message: error.to_string(),
+                detail: None,
+                backup: None,
+                verification: None,
             };
             // Nothing is left to be done when neither output can be written.
             let _ = self.print(&value, String::new);

@@ -1,12 +1,18 @@
 //! One restore: the sandbox extracts into a folder aside and compares it with the manifest, the host gives modes and
 //! times back and renames it. Complete or not at all, and never over anything that exists.
 
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
 
 use crate::context::Context;
 use crate::engine::{Access, Control, wit};
 use crate::error::{Code, Error, Result};
 use crate::restore_target::{Item, ItemKind, RestoreTarget};
+use crate::source;
 
 /// Entries fetched from the sandbox at a time.
 const PAGE: u32 = 32_768;
@@ -146,4 +152,22 @@ fn record(context: &Context, id: u64) {
     if let Err(error) = noted {
         tracing::warn!("the restore is done, but not noted in the catalog: {error}");
     }
+}
+
+/// A manifest of which only the head is wanted: the rows are passed over while reading.
+#[derive(Deserialize)]
+struct Head {
+    #[serde(default, rename = "entries")]
+    _entries: IgnoredAny,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+/// The manifest in a restored folder, without its rows; none where there is none or only a part was restored.
+#[must_use]
+pub fn metadata(path: &Path) -> Option<Map<String, Value>> {
+    // What came out of an archive may be a link to anywhere.
+    let file = source::open_file_nofollow(&path.join("backup_info.json")).ok()?;
+    let head: Head = serde_json::from_reader(BufReader::new(file)).ok()?;
+    Some(head.rest)
 }

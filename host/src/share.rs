@@ -1,9 +1,9 @@
-//! What the configured `group` may see: the folders and the catalog, never an archive.
+//! What the configured `group` may see: the folders, the catalog and the state file, never an archive.
 //!
 //! The exporter runs as a user of its own in that group. Everything is made for the owner alone (umask 077) and
 //! opened up afterwards, so that a crash in between leaves too little access rather than too much.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd as _, BorrowedFd};
 
 use rustix::fs::{AtFlags, Gid, Mode};
 use rustix::io::Errno;
@@ -23,15 +23,35 @@ pub fn catalog(backups: BorrowedFd<'_>, group: &str) -> Result<()> {
     folder(backups, gid)?;
     for name in CATALOG_FILES {
         let fail = |errno| fsutil::error(format_args!("let the group `{group}` read {name}"), errno);
-        let file = match rustix::fs::openat(backups, name, fsutil::file_flags(), Mode::empty()) {
-            Ok(file) => file,
-            Err(Errno::NOENT) => continue,
+        match rustix::fs::openat(backups, name, fsutil::file_flags(), Mode::empty()) {
+            Ok(opened) => file(opened.as_fd(), gid).map_err(fail)?,
+            Err(Errno::NOENT) => {}
             Err(errno) => return Err(fail(errno)),
-        };
-        rustix::fs::fchown(&file, None, Some(gid)).map_err(fail)?;
-        rustix::fs::fchmod(&file, Mode::from_raw_mode(0o640)).map_err(fail)?;
+        }
     }
     Ok(())
+}
+
+/// Opens the state folder and a new file of it, which has no name yet, to `group`: 0750 and 0640. What else lies
+/// there stays the owner's.
+///
+/// # Errors
+/// As [`catalog`].
+pub fn state(state_dir: BorrowedFd<'_>, new: BorrowedFd<'_>, group: &str) -> Result<()> {
+    let gid = group_id(group)?;
+    folder(state_dir, gid)?;
+    file(new, gid).map_err(|errno| {
+        fsutil::error(
+            format_args!("let the group `{group}` read {}", fsutil::fd_path(new)),
+            errno,
+        )
+    })
+}
+
+/// Lets the group read one file: 0640.
+fn file(file: BorrowedFd<'_>, gid: Gid) -> rustix::io::Result<()> {
+    rustix::fs::fchown(file, None, Some(gid))?;
+    rustix::fs::fchmod(file, Mode::from_raw_mode(0o640))
 }
 
 /// Opens one folder to the group: 0750.

@@ -52,9 +52,7 @@ impl Staging {
     /// `AccessDenied` when the state folder belongs to another user or others can write to it; what the system
     /// says.
     pub fn new(state_dir: &Path) -> Result<Self> {
-        make_state_dir(state_dir)?;
-        let state = source::open_dir_nofollow(state_dir)?;
-        own(&state, state_dir)?;
+        let state = open_state_dir(state_dir)?;
         let path = state_dir.join("staging");
         let fail = |errno| fsutil::error(format_args!("make {}", show(&path)), errno);
         match rustix::fs::mkdirat(&state, "staging", Mode::RWXU) {
@@ -261,6 +259,17 @@ fn create(dir: BorrowedFd<'_>, path: &str) -> Result<File> {
         .map_err(fail)
 }
 
+/// Opens the state folder, which is made where it is missing.
+///
+/// # Errors
+/// `AccessDenied` when it belongs to another user or others can write to it; what the system says.
+pub(crate) fn open_state_dir(state_dir: &Path) -> Result<OwnedFd> {
+    make_state_dir(state_dir)?;
+    let state = source::open_dir_nofollow(state_dir)?;
+    own(&state, state_dir)?;
+    Ok(state)
+}
+
 /// Makes the state folder and what is missing above it, each with mode 0700.
 fn make_state_dir(state_dir: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
@@ -272,7 +281,7 @@ fn make_state_dir(state_dir: &Path) -> Result<()> {
 }
 
 /// What cofre keeps privately must be its own: another user who can write there could exchange it.
-fn own(dir: &OwnedFd, path: &Path) -> Result<()> {
+pub(crate) fn own(dir: &OwnedFd, path: &Path) -> Result<()> {
     let stat = rustix::fs::fstat(dir).map_err(|e| fsutil::error(format_args!("stat {}", show(path)), e))?;
     let me = rustix::process::geteuid().as_raw();
     let problem = if stat.st_uid != me {

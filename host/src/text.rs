@@ -25,6 +25,24 @@ pub fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(clean)
 }
 
+/// The same for a JSON document on one line: such a character can only be inside a string, where `\u202e` stands
+/// for it.
+#[must_use]
+pub fn escape_json(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_hostile) {
+        return Cow::Borrowed(text);
+    }
+    let mut clean = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_hostile(c) {
+            clean.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            clean.push(c);
+        }
+    }
+    Cow::Owned(clean)
+}
+
 fn is_hostile(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
@@ -43,6 +61,21 @@ pub fn shown_bytes(name: &[u8]) -> String {
         |_| name.escape_ascii().to_string(),
         |text| escape(text).into_owned(),
     )
+}
+
+/// A TOML string, in quotes.
+#[must_use]
+pub fn toml_string(text: &str) -> String {
+    let mut out = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
 }
 
 /// `1.5 MiB`.

@@ -105,33 +105,16 @@ impl Site {
     }
 
     async fn metrics(&self, headers: &HeaderMap) -> Answer {
-        let limit = limit_for(headers, self.limit);
-        let text = match self.exporter.scrape(limit, Scope::Scrape).await {
-            Ok(text) => text,
-            Err(e) => {
+        metrics(&self.exporter, headers, self.limit)
+            .await
+            .unwrap_or_else(|e| {
                 tracing::error!("{e}");
-                return plain(
+                plain(
                     StatusCode::INTERNAL_SERVER_ERROR,
                     TEXT,
                     "500: see the exporter's log\n",
-                );
-            }
-        };
-        let zipped = encoding::accepts_gzip(headers)
-            .then(|| encoding::gzip(&text))
-            .flatten();
-        let is_zipped = zipped.is_some();
-        let body = zipped.map_or_else(|| Bytes::from(text), Bytes::from);
-        let mut answer = plain(StatusCode::OK, METRICS_TYPE, body);
-        answer
-            .headers_mut()
-            .insert(VARY, HeaderValue::from_static("accept-encoding"));
-        if is_zipped {
-            answer
-                .headers_mut()
-                .insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        }
-        answer
+                )
+            })
     }
 
     fn landing(&self) -> Answer {
@@ -147,6 +130,34 @@ impl Site {
         answer.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
         answer
     }
+}
+
+/// The answer to a scrape with this header, for any server that mounts the metrics: the text, compressed where
+/// the client takes that. The repositories get at most `limit`, or less where Prometheus says that it waits less.
+///
+/// # Errors
+/// As [`Exporter::scrape`].
+pub async fn metrics(
+    exporter: &Exporter,
+    headers: &HeaderMap,
+    limit: Duration,
+) -> Result<Response<Full<Bytes>>> {
+    let text = exporter.scrape(limit_for(headers, limit), Scope::Scrape).await?;
+    let zipped = encoding::accepts_gzip(headers)
+        .then(|| encoding::gzip(&text))
+        .flatten();
+    let is_zipped = zipped.is_some();
+    let body = zipped.map_or_else(|| Bytes::from(text), Bytes::from);
+    let mut answer = plain(StatusCode::OK, METRICS_TYPE, body);
+    answer
+        .headers_mut()
+        .insert(VARY, HeaderValue::from_static("accept-encoding"));
+    if is_zipped {
+        answer
+            .headers_mut()
+            .insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    Ok(answer)
 }
 
 fn path_error(message: &str) -> Error {

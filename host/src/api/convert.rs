@@ -7,6 +7,7 @@ use super::types;
 use crate::config::Config;
 use crate::engine::wit::engine as e;
 use crate::engine::wit::types as w;
+use crate::restore::{self, RestoreOutcome};
 
 /// The word of `--json`, the catalog and the API.
 #[must_use]
@@ -113,6 +114,23 @@ impl types::Status {
     }
 }
 
+/// The totals of a backups folder that does not exist yet.
+#[must_use]
+pub fn no_backups() -> e::Summary {
+    e::Summary {
+        total_backups: 0,
+        completed_backups: 0,
+        failed_backups: 0,
+        partial_backups: 0,
+        total_size_bytes: 0,
+        last_backup: None,
+        last_success: None,
+        archives_missing: Vec::new(),
+        archives_unknown: Vec::new(),
+        future: Vec::new(),
+    }
+}
+
 /// MiB with two decimals, as the original system shows them.
 #[allow(clippy::cast_precision_loss, reason = "two decimals are shown")]
 fn mebibytes(bytes: u64) -> f64 {
@@ -215,6 +233,46 @@ impl types::Details {
             databases: databases.into_iter().map(Into::into).collect(),
             skipped: skips.into_iter().map(Into::into).collect(),
             entries,
+        }
+    }
+}
+
+impl types::Details {
+    /// What is known of a backup without its archive: the row.
+    #[must_use]
+    pub fn row_only(backup: w::Backup) -> Self {
+        Self {
+            backup: backup.into(),
+            component_version: None,
+            databases: Vec::new(),
+            skipped: Vec::new(),
+            entries: None,
+        }
+    }
+}
+
+impl types::Restored {
+    /// What a restore did; with `absolute_links` none was left out.
+    #[must_use]
+    pub fn new(outcome: RestoreOutcome, absolute_links: bool) -> Self {
+        let RestoreOutcome { report, path } = outcome;
+        let e::RestoreReport {
+            backup,
+            files: _,
+            bytes: _,
+            links_left_out,
+            manifest: _,
+        } = report;
+        Self {
+            success: true,
+            backup: backup.into(),
+            restore_path: path.to_string_lossy().into_owned(),
+            metadata: restore::metadata(&path),
+            links_left_out: if absolute_links {
+                Vec::new()
+            } else {
+                links_left_out.into_iter().map(Into::into).collect()
+            },
         }
     }
 }

@@ -3,9 +3,10 @@
 
 use serde::Serialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 /// Any failure.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Failure {
     /// Always false.
     pub success: bool,
@@ -13,10 +14,19 @@ pub struct Failure {
     pub code: &'static str,
     /// A sentence for people.
     pub message: String,
+    /// What exactly; only the API, whose sentence is a general one, has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// The backup whose run failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup: Option<Box<Backup>>,
+    /// The verification that found something wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verification: Option<Box<Verification>>,
 }
 
 /// One backup: the catalog's row, and whether its archive is there.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[allow(
     missing_docs,
     reason = "documented once, in the WIT record of the same fields"
@@ -27,6 +37,7 @@ pub struct Backup {
     #[serde(rename = "type")]
     pub backup_type: String,
     pub timestamp: String,
+    #[schema(pattern = "^(in_progress|completed|partial|failed|cancelled)$")]
     pub status: &'static str,
     pub size: u64,
     pub error: Option<String>,
@@ -51,7 +62,7 @@ pub struct Backup {
 }
 
 /// The totals of a catalog.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Status {
     /// Rows.
     pub total_backups: u64,
@@ -81,12 +92,37 @@ pub struct Status {
     pub future: Vec<u64>,
 }
 
+/// `status` of the command line: the totals, and when the plans run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StatusReport {
+    /// The totals.
+    #[serde(flatten)]
+    pub totals: Status,
+    /// The plans of the configuration.
+    pub schedules: Vec<ScheduleStatus>,
+}
+
+/// When a plan of the configuration runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ScheduleStatus {
+    /// The plan's name.
+    pub plan: String,
+    /// When it is due next, RFC 3339 in the configured zone; null if never.
+    pub next_run: Option<String>,
+    /// When it ran last, likewise.
+    pub last_run: Option<String>,
+    /// Due times at which no run could start.
+    pub missed: u64,
+    /// Whether it runs at all.
+    pub enabled: bool,
+}
+
 /// One entry of an archive.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Entry {
     /// Path in the archive.
     pub path: String,
-    /// `file`, `directory` or `symlink`.
+    /// `file`, `directory` or `symlink`; in a plan also `special`, `unreadable` or `left-out`.
     pub kind: &'static str,
     /// Where a link leads.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -106,7 +142,7 @@ pub struct Entry {
 }
 
 /// Something that is not in an archive.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Skip {
     /// Path that it would have had.
     pub path: String,
@@ -117,7 +153,7 @@ pub struct Skip {
 }
 
 /// One dumped database.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Database {
     /// Name in the configuration.
     pub name: String,
@@ -132,7 +168,7 @@ pub struct Database {
 }
 
 /// One table of a dumped database.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DumpedTable {
     /// Name in the database.
     pub name: String,
@@ -143,7 +179,7 @@ pub struct DumpedTable {
 }
 
 /// `show`: a backup with what is in it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Details {
     /// The backup.
     pub backup: Backup,
@@ -176,11 +212,12 @@ pub struct Verified {
 }
 
 /// The result of one verification.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Verification {
     /// The backup.
     pub backup: Backup,
     /// `verified`, `verified (no manifest)` or `failed`.
+    #[schema(pattern = "^(verified|verified \\(no manifest\\)|failed)$")]
     pub status: &'static str,
     /// Entries compared.
     pub entries: u64,
@@ -195,7 +232,7 @@ pub struct Verification {
 }
 
 /// `restore`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Restored {
     /// Always true: a failure is a [`Failure`].
     pub success: bool,
@@ -204,6 +241,7 @@ pub struct Restored {
     /// Where it is.
     pub restore_path: String,
     /// The manifest without its rows; null where the archive has none or it was not restored.
+    #[schema(value_type = Option<Object>)]
     pub metadata: Option<Map<String, Value>>,
     /// Absolute links that were recorded only.
     pub links_left_out: Vec<Entry>,
@@ -230,7 +268,7 @@ pub struct Difference {
 }
 
 /// `prune`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Pruned {
     /// Whether nothing was removed.
     pub dry_run: bool,
@@ -241,7 +279,7 @@ pub struct Pruned {
 }
 
 /// What retention says of one backup.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Verdict {
     /// The backup.
     pub backup: Backup,

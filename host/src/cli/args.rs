@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Parser, Subcommand};
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
 /// Every exit code and what it means.
 pub const EXIT_CODES: [(u8, &str); 10] = [
@@ -11,10 +11,13 @@ pub const EXIT_CODES: [(u8, &str); 10] = [
     (3, "finished, but the backup is partial"),
     (4, "no such backup, or its archive is gone"),
     (5, "verification failed, or an archive is damaged"),
-    (6, "another run holds the backups"),
+    (
+        6,
+        "another run holds the backups, or another service the state folder",
+    ),
     (7, "no space left"),
     (8, "permission denied, or refused by the sandbox"),
-    (9, "cancelled, or no progress"),
+    (9, "cancelled, cut short by the service's end, or no progress"),
     (10, "anything else"),
 ];
 
@@ -110,12 +113,24 @@ pub enum Command {
     /// Recreate the catalog from the archives
     #[command(after_help = exits(&[0, 2, 5, 6, 7, 8, 9, 10]))]
     Rebuild,
+    /// Run the schedule, the REST API and the metrics, until a signal ends it
+    #[command(after_help = exits(&[0, 2, 6, 7, 8, 9, 10]))]
+    Serve,
+    /// Make a credential of the REST API
+    #[command(after_help = exits(&[0, 2, 10]))]
+    Token(TokenArgs),
+    /// Run cofre as a service of the system
+    #[command(after_help = exits(&[0, 2, 10]))]
+    Service(ServiceArgs),
     /// Look for what is wrong and say how to mend it
     #[command(after_help = exits(&[0, 2, 5, 7, 8, 9, 10]))]
     Doctor,
     /// Check the configuration
     #[command(after_help = exits(&[0, 2]))]
     Config(ConfigArgs),
+    /// List the webhooks, or send one a test
+    #[command(after_help = exits(&[0, 2, 8, 10]))]
+    Webhook(WebhookArgs),
     /// Show the embedded component, or write it to a file
     #[command(after_help = exits(&[0, 2, 7, 8, 10]))]
     Component(Component),
@@ -125,6 +140,24 @@ pub enum Command {
     /// Print the manual page of cofre or of one command, or write all of them
     #[command(after_help = exits(&[0, 2, 7, 8, 10]))]
     Man(Man),
+}
+
+impl Command {
+    /// What the audit log calls a command that changes something; none for one that only looks.
+    #[must_use]
+    pub const fn change(&self) -> Option<&'static str> {
+        match self {
+            Self::Create(args) if !args.dry_run => Some("create"),
+            Self::Verify(_) => Some("verify"),
+            Self::Restore(_) => Some("restore"),
+            Self::Pin(_) => Some("pin"),
+            Self::Unpin(_) => Some("unpin"),
+            Self::Delete(_) => Some("delete"),
+            Self::Prune(args) if !args.dry_run => Some("prune"),
+            Self::Rebuild => Some("rebuild"),
+            _ => None,
+        }
+    }
 }
 
 /// `init`.
@@ -251,6 +284,80 @@ pub struct Prune {
     pub dry_run: bool,
 }
 
+/// `token`.
+#[derive(Debug, clap::Args)]
+pub struct TokenArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: TokenCommand,
+}
+
+/// The commands of `token`.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Print a new token once, and the lines for the configuration
+    #[command(after_help = exits(&[0, 2, 10]))]
+    New(NewToken),
+}
+
+/// `token new`.
+#[derive(Debug, clap::Args)]
+pub struct NewToken {
+    /// Who will use it, for the audit log
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// What it may do: everything, or read the metrics only
+    #[arg(long, value_enum)]
+    pub role: TokenRole,
+}
+
+/// A role, as written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TokenRole {
+    /// Everything
+    Admin,
+    /// The metrics
+    Viewer,
+}
+
+impl TokenRole {
+    /// As the configuration has it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Viewer => "viewer",
+        }
+    }
+}
+
+/// `service`.
+#[derive(Debug, clap::Args)]
+pub struct ServiceArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ServiceCommand,
+}
+
+/// The commands of `service`.
+#[derive(Debug, Subcommand)]
+pub enum ServiceCommand {
+    /// Print a hardened systemd unit for this configuration
+    #[command(after_help = exits(&[0, 2, 10]))]
+    Print(PrintService),
+}
+
+/// `service print`.
+#[derive(Debug, clap::Args)]
+pub struct PrintService {
+    /// The user that the service runs as [default: the one who asks]
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// The program [default: this one]
+    #[arg(long, value_name = "PATH")]
+    pub binary: Option<PathBuf>,
+}
+
 /// `config`.
 #[derive(Debug, clap::Args)]
 pub struct ConfigArgs {
@@ -265,6 +372,33 @@ pub enum ConfigCommand {
     /// Report everything that is wrong, each with its key and what to write instead
     #[command(after_help = exits(&[0, 2]))]
     Check,
+}
+
+/// `webhook`.
+#[derive(Debug, clap::Args)]
+pub struct WebhookArgs {
+    /// What to do with them.
+    #[command(subcommand)]
+    pub command: WebhookCommand,
+}
+
+/// The commands of `webhook`.
+#[derive(Debug, Subcommand)]
+pub enum WebhookCommand {
+    /// Show each webhook, what waits for it and what became of earlier deliveries
+    #[command(after_help = exits(&[0, 2, 8, 10]))]
+    List,
+    /// Send the event `test`, signed like any other, once
+    #[command(after_help = exits(&[0, 2, 10]))]
+    Test(WebhookTest),
+}
+
+/// `webhook test`.
+#[derive(Debug, clap::Args)]
+pub struct WebhookTest {
+    /// Name of the webhook; its host unless the configuration says otherwise
+    #[arg(value_name = "NAME")]
+    pub name: String,
 }
 
 /// `component`.

@@ -10,6 +10,7 @@ use crate::context::Context;
 use crate::engine::wit::engine::CreateReport;
 use crate::engine::wit::types as wit;
 use crate::error::{Code, Error, Result};
+use crate::notify;
 use crate::output::Bar;
 use crate::text::{self, escape};
 
@@ -19,10 +20,31 @@ const NAMED: usize = 20;
 pub(super) fn run(app: &App, args: Create) -> Result<Ended> {
     let config = configured(app, &args)?;
     let options = options(&config, &args)?;
+    app.about(format!("plan {}", options.plan));
     let ctx = Context::new(config)?;
+    let deliverer = if options.dry_run {
+        None
+    } else {
+        notify::deliverer(&ctx)
+    };
+    let mut result = make(app, &ctx, &options);
+    if let Some(deliverer) = deliverer {
+        // Said first: telling others may take its time.
+        if let Err(error) = result {
+            app.output.error(&error);
+            result = Ok(Ended::Bad(error.code));
+        }
+        notify::finish(deliverer);
+    }
+    result
+}
+
+fn make(app: &App, ctx: &Context, options: &CreateOptions) -> Result<Ended> {
     let bar = Bar::new(app.output, "create");
     let mut control = app.control(&ctx.config, &bar);
-    let outcome = backup::create(&ctx, &options, &mut control, &mut |_| ());
+    let outcome = backup::create(ctx, options, &mut control, &mut |begun| {
+        app.about_backup(begun.id, &begun.name);
+    });
     bar.finish();
     match outcome? {
         CreateOutcome::Created { report, pruned } => created(app, *report, &pruned),

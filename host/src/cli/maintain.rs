@@ -9,10 +9,13 @@ use crate::output::Table;
 use crate::text::{self, escape};
 
 pub(super) fn pin(app: &App, args: &OneId, pinned: bool) -> Result<Ended> {
+    app.about(&args.id);
     let ctx = app.context()?;
     let exclusive = ctx.exclusive()?;
     let mut session = exclusive.writer()?;
-    let id = session.find(args.id.clone())?.id;
+    let found = session.find(args.id.clone())?;
+    let id = found.id;
+    app.about_backup(id, &found.name);
     let row = Backup::from(session.pin(id, pinned)?);
     let word = if pinned { "pinned" } else { "no longer pinned" };
     app.output
@@ -21,10 +24,13 @@ pub(super) fn pin(app: &App, args: &OneId, pinned: bool) -> Result<Ended> {
 }
 
 pub(super) fn delete(app: &App, args: &Delete) -> Result<Ended> {
+    app.about(&args.id);
     let ctx = app.context()?;
     let exclusive = ctx.exclusive()?;
     let mut session = exclusive.writer()?;
-    let id = session.find(args.id.clone())?.id;
+    let found = session.find(args.id.clone())?;
+    let id = found.id;
+    app.about_backup(id, &found.name);
     let row = Backup::from(session.delete(id, args.force, ctx.now())?);
     app.output.print(&row, || {
         format!(
@@ -50,6 +56,7 @@ pub(super) fn prune(app: &App, args: &Prune) -> Result<Ended> {
         ctx.exclusive()?.writer()?.prune(policy, ctx.now(), false)?
     };
     let pruned = Pruned::new(verdicts, args.dry_run);
+    app.about(format!("{} removed", pruned.removed.len()));
     app.output.print(&pruned, || verdict_table(&pruned))?;
     Ok(Ended::Done)
 }
@@ -92,6 +99,7 @@ pub(super) fn rebuild(app: &App) -> Result<Ended> {
         .writer()?
         .rebuild(ctx.now(), ctx.config.zip_path_prefix.clone())?;
     let rebuilt = Rebuilt::from(report);
+    app.about(format!("{} backups", rebuilt.backups.len()));
     app.output.print(&rebuilt, || render(&rebuilt))?;
     Ok(if rebuilt.problems.is_empty() {
         Ended::Done

@@ -6,7 +6,7 @@ use super::args::OneId;
 use super::{App, Ended};
 use crate::api::types::{Backup, Details, Entry};
 use crate::engine::Session;
-use crate::error::{Code, Result};
+use crate::error::Result;
 use crate::output::Table;
 use crate::text::{self, escape};
 
@@ -19,14 +19,7 @@ pub(super) fn run(app: &App, args: &OneId) -> Result<Ended> {
     let backup = session.find(args.id.clone())?;
     if !backup.archive_present {
         // A run without an archive still has a row to show.
-        let backup = Backup::from(backup);
-        let details = Details {
-            backup,
-            component_version: None,
-            databases: Vec::new(),
-            skipped: Vec::new(),
-            entries: None,
-        };
+        let details = Details::row_only(backup);
         app.output.print(&details, || render(&details))?;
         return Ok(Ended::Done);
     }
@@ -142,9 +135,4 @@ pub(super) fn entry_table(entries: &[Entry]) -> String {
         table.row(&[entry.mode.clone().unwrap_or_default(), size, mtime, path]);
     }
     table.render()
-}
-
-/// Whether an error is about one archive, not about all of them.
-pub(super) fn is_about_archive(code: Code) -> bool {
-    matches!(code, Code::Corrupt | Code::NotFound | Code::Unsupported)
 }

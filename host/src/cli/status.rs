@@ -1,41 +1,30 @@
-//! `cofre status`: the totals.
+//! `cofre status`: the totals, and when the plans run.
 
 use std::fmt::Write as _;
 
 use super::{App, Ended, checks};
-use crate::api::types::{Backup, Status};
-use crate::engine::wit::engine::Summary;
+use crate::api::convert::no_backups;
+use crate::api::types::{Backup, ScheduleStatus, Status, StatusReport};
 use crate::error::Result;
+use crate::schedule;
 use crate::text::{self, escape};
 
 pub(super) fn run(app: &App) -> Result<Ended> {
     let ctx = app.context()?;
     let summary = match checks::reader(app, &ctx)? {
         Some(mut session) => session.status(ctx.now())?,
-        None => empty(),
+        None => no_backups(),
     };
-    let status = Status::new(summary, &ctx.config);
+    let status = StatusReport {
+        totals: Status::new(summary, &ctx.config),
+        schedules: schedule::status(&ctx),
+    };
     app.output.print(&status, || render(&status))?;
     Ok(Ended::Done)
 }
 
-/// The totals of a folder that does not exist yet.
-fn empty() -> Summary {
-    Summary {
-        total_backups: 0,
-        completed_backups: 0,
-        failed_backups: 0,
-        partial_backups: 0,
-        total_size_bytes: 0,
-        last_backup: None,
-        last_success: None,
-        archives_missing: Vec::new(),
-        archives_unknown: Vec::new(),
-        future: Vec::new(),
-    }
-}
-
-fn render(status: &Status) -> String {
+fn render(report: &StatusReport) -> String {
+    let status = &report.totals;
     let last = |row: &Option<Backup>| match row {
         Some(row) => format!(
             "{} (id {}, {}, {})",
@@ -85,9 +74,24 @@ fn render(status: &Status) -> String {
             ),
         ));
     }
+    lines.extend(report.schedules.iter().map(|plan| ("next run", next_run(plan))));
     lines.iter().fold(String::new(), |mut out, (name, value)| {
         // Writing to a string can't fail.
         let _ = writeln!(out, "{name:<12}{}", escape(value));
         out
     })
+}
+
+/// `daily, 2026-11-26 02:00:00-03:00, 3 missed`.
+fn next_run(plan: &ScheduleStatus) -> String {
+    let next = match (&plan.next_run, plan.enabled) {
+        (Some(next), _) => text::time(next),
+        (None, true) => "never".to_owned(),
+        (None, false) => "disabled".to_owned(),
+    };
+    let missed = match plan.missed {
+        0 => String::new(),
+        missed => format!(", {missed} missed"),
+    };
+    format!("{}, {next}{missed}", plan.plan)
 }

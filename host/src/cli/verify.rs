@@ -3,35 +3,56 @@
 use std::sync::atomic::Ordering;
 
 use super::args::Verify;
-use super::show::is_about_archive;
 use super::{App, Ended, checks};
 use crate::api::types::{Verification, Verified};
 use crate::context::Context;
-use crate::engine::wit::engine::Check;
-use crate::engine::wit::jobs::{Outcome, Request};
-use crate::engine::wit::types::{Backup, Status};
+use crate::engine::wit::types::Backup;
 use crate::error::{Code, Error, Result};
+use crate::notify;
 use crate::output::Bar;
 use crate::text::{self, escape};
+use crate::verify::{self, has_archive};
 
 pub(super) fn run(app: &App, args: &Verify) -> Result<Ended> {
+    app.about(if args.all {
+        "all".to_owned()
+    } else {
+        args.ids.join(" ")
+    });
     let ctx = app.context()?;
     let backups = selected(app, &ctx, args)?;
+    match &backups[..] {
+        [one] => app.about_backup(one.id, &one.name),
+        more => app.about(format!("{} backups", more.len())),
+    }
+    let verified = all(app, &ctx, backups, args.quick);
+    let ended = verified.and_then(|verified| {
+        app.output.print(&verified, || render(&verified))?;
+        Ok(if verified.success {
+            Ended::Done
+        } else {
+            Ended::Bad(Code::VerifyFailed)
+        })
+    });
+    notify::deliver_once(&ctx);
+    ended
+}
+
+fn all(app: &App, ctx: &Context, backups: Vec<Backup>, quick: bool) -> Result<Verified> {
     let mut results = Vec::new();
     for backup in backups {
         if app.cancel.load(Ordering::SeqCst) {
             return Err(Error::new(Code::Cancelled, "stopped on request"));
         }
-        results.push(one(app, &ctx, backup, args.quick)?);
+        let row = backup.clone();
+        let result = one(app, ctx, backup, quick)?;
+        if result.status == "failed" {
+            notify::verify_failed(ctx, &row, &result.problems);
+        }
+        results.push(result);
     }
     let success = results.iter().all(|r| r.status != "failed");
-    let verified = Verified { success, results };
-    app.output.print(&verified, || render(&verified))?;
-    Ok(if success {
-        Ended::Done
-    } else {
-        Ended::Bad(Code::VerifyFailed)
-    })
+    Ok(Verified { success, results })
 }
 
 fn selected(app: &App, ctx: &Context, args: &Verify) -> Result<Vec<Backup>> {
@@ -49,61 +70,26 @@ fn selected(app: &App, ctx: &Context, args: &Verify) -> Result<Vec<Backup>> {
         return Ok(Vec::new());
     };
     let mut backups = session.list()?;
-    backups.retain(|b| matches!(b.status, Status::Completed | Status::Partial));
+    backups.retain(has_archive);
     Ok(backups)
 }
 
-/// Verifies one and records the result. A damaged or missing archive is a result, not the end.
+/// Verifies one. That a busy or read-only folder refuses the record is said, and is no failure.
 fn one(app: &App, ctx: &Context, backup: Backup, quick: bool) -> Result<Verification> {
-    if !matches!(backup.status, Status::Completed | Status::Partial) {
-        let message = format!(
-            "{} has no archive: its run ended `{}`",
-            backup.name,
-            word(&backup)
-        );
-        return Err(Error::new(Code::NotFound, message));
-    }
     let bar = Bar::new(app.output, "verify");
     let mut control = app.control(&ctx.config, &bar);
-    let outcome = ctx
-        .reader()?
-        .run(Request::Verify((backup.id, quick)), &mut control);
+    let verified = verify::verify(ctx, backup, quick, &mut control);
     bar.finish();
-    let mut result = match outcome {
-        Ok(Outcome::Verified(report)) => Verification::from(report),
-        Ok(_) => {
-            return Err(Error::new(
-                Code::Internal,
-                "the component answered another request",
-            ));
-        }
-        Err(error) if is_about_archive(error.code) => failed(backup, &error),
-        Err(error) => return Err(error),
-    };
-    // A quick look proves damage, but not that all is well.
-    if !quick || result.status == "failed" {
-        let id = result.backup.id;
-        if let Some(backup) = checks::record(app, ctx, id, Check::Verify, result.status) {
-            result.backup = backup.into();
-        }
+    let verified = verified?;
+    if let Some(error) = verified.unrecorded {
+        let why = match error.code {
+            Code::Busy => "another run holds the backups".to_owned(),
+            _ => error.to_string(),
+        };
+        app.output
+            .note(&format!("the result is not in the catalog: {why}"));
     }
-    Ok(result)
-}
-
-fn word(backup: &Backup) -> &'static str {
-    crate::api::convert::status_word(backup.status)
-}
-
-fn failed(backup: Backup, error: &Error) -> Verification {
-    Verification {
-        backup: backup.into(),
-        status: "failed",
-        entries: 0,
-        bytes: 0,
-        manifest: false,
-        checksum: false,
-        problems: vec![error.to_string()],
-    }
+    Ok(verified.verification)
 }
 
 fn render(verified: &Verified) -> String {

@@ -196,7 +196,7 @@ pub const KEYS: &[Key] = &[
     key(
         "api.trusted_proxies",
         "none",
-        "Addresses or networks whose `X-Forwarded-For` counts",
+        "Addresses or networks whose `X-Forwarded-For` or `Forwarded` counts",
     ),
     key(
         "api.grace",
@@ -208,7 +208,11 @@ pub const KEYS: &[Key] = &[
         "none",
         "Folder below which the API may restore",
     ),
-    key("api.max_connections", "1024", "Connections at a time"),
+    key(
+        "api.max_connections",
+        "1024",
+        "Connections at a time; when there are more, idle ones give way",
+    ),
     key("api.tokens.name", "", "Who, for the audit log"),
     key("api.tokens.role", "", "`admin` or `viewer`"),
     key("api.tokens.sha256", "", "SHA-256 of the token"),

@@ -56,6 +56,6 @@ pub(super) fn is_within(inner: &Path, outer: &Path) -> bool {
 }
 
 /// Whether group or others can read a file.
-pub(super) fn others_can_read(file: &Path) -> bool {
+pub(crate) fn others_can_read(file: &Path) -> bool {
     std::fs::metadata(file).is_ok_and(|meta| meta.mode() & 0o044 != 0)
 }

@@ -1,14 +1,16 @@
 //! The tables of `cofre serve` and of what goes out: API, callers, webhooks, log.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 use super::document::Section;
 use super::parts::{one_of, path, secret_file};
 use super::plans::required;
 use super::{Api, Jwt, Log, LogFormat, Role, Secret, Token, Webhook, value};
-use crate::notify::Event;
+use crate::notify::{Event, SigningKey};
 
 /// Connections at a time when nothing else is written.
 const DEFAULT_CONNECTIONS: usize = 1024;
@@ -28,22 +30,11 @@ pub(super) fn api(root: &Section<'_>, dir: &Path) -> Option<Api> {
             )
         })
     });
-    let proxies = table.strings("trusted_proxies").unwrap_or_default();
-    for proxy in &proxies {
-        if !is_network(proxy) {
-            let hint = Some("write `10.0.0.1` or `10.0.0.0/8`".into());
-            table.problem(
-                "trusted_proxies",
-                format!("`{proxy}` is not an address or network"),
-                hint,
-            );
-        }
-    }
     let api = Api {
         listen: listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8642))),
         tls_cert: path(&table, "tls_cert", dir),
         tls_key: path(&table, "tls_key", dir),
-        trusted_proxies: proxies,
+        trusted_proxies: proxies(&table),
         grace: table
             .parsed("grace", value::duration)
             .unwrap_or(Duration::from_secs(30)),
@@ -67,16 +58,20 @@ pub(super) fn api(root: &Section<'_>, dir: &Path) -> Option<Api> {
     Some(api)
 }
 
-fn is_network(text: &str) -> bool {
-    let (address, bits) = match text.split_once('/') {
-        Some((address, bits)) => (address, Some(bits)),
-        None => (text, None),
-    };
-    let Ok(ip) = address.parse::<std::net::IpAddr>() else {
-        return false;
-    };
-    let most = if ip.is_ipv4() { 32 } else { 128 };
-    bits.is_none_or(|bits| bits.parse::<u8>().is_ok_and(|n| n <= most))
+fn proxies(api: &Section<'_>) -> Vec<IpNet> {
+    let mut networks = Vec::new();
+    for text in api.strings("trusted_proxies").unwrap_or_default() {
+        let address = text.parse::<IpAddr>().map(|ip| IpNet::from(ip.to_canonical()));
+        match address.or_else(|_| text.parse()) {
+            Ok(network) => networks.push(network),
+            Err(_) => api.problem(
+                "trusted_proxies",
+                format!("`{text}` is not an address or network"),
+                Some("write `10.0.0.1` or `10.0.0.0/8`".into()),
+            ),
+        }
+    }
+    networks
 }
 
 fn tokens(api: &Section<'_>) -> Vec<Token> {
@@ -176,6 +171,9 @@ pub(super) fn webhooks(root: &Section<'_>, dir: &Path, warnings: &mut Vec<String
         let inline = table.string("url").map(Secret::new);
         let from_file = secret_file(&table, "url_file", dir, warnings);
         let secret = secret_file(&table, "secret_file", dir, warnings);
+        if let Some(Err((message, hint))) = secret.as_ref().map(|key| SigningKey::parse(key.expose())) {
+            table.problem("secret_file", message, Some(hint));
+        }
         let events = events(&table);
         let allow_http = table.boolean("allow_http").unwrap_or(false);
         match (table.has("url"), table.has("url_file")) {
@@ -202,6 +200,7 @@ pub(super) fn webhooks(root: &Section<'_>, dir: &Path, warnings: &mut Vec<String
                         host,
                         secret,
                         events,
+                        allow_http,
                     });
                 }
                 Err((message, hint)) => table.problem(key, message, hint),

@@ -130,3 +130,61 @@ fn what_this_version_does_not_do_is_a_warning() {
     let dir = folder("[drill]\nat = '02:00'");
     says(&look(dir.path()), Level::Warning, "[drill] is accepted");
 }
+
+const DAILY: &str = "[[schedules]]\nname = 'daily'\nat = '02:00'\n";
+
+/// The same folder after a service that looked last so long ago.
+fn served(toml: &str, ago: chrono::TimeDelta) -> tempfile::TempDir {
+    let dir = folder(toml);
+    let last = (chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now()) - ago).to_rfc3339();
+    let state = serde_json::json!({"format": 1, "last_tick": last, "plans": {"daily":
+        {"created": "2026-01-01T00:00:00Z", "missed": 7, "last_missed": last}}});
+    fs::create_dir(dir.path().join(".cofre")).unwrap();
+    fs::write(dir.path().join(".cofre/schedule.json"), state.to_string()).unwrap();
+    dir
+}
+
+#[test]
+fn the_next_run_of_each_plan_is_told() {
+    let dir = folder(&format!(
+        "{DAILY}enabled = false\n[[schedules]]\nname = 'odd'\ncron = '0 2 30 2 *'\n"
+    ));
+    let findings = look(dir.path());
+    says(&findings, Level::Ok, "daily is disabled");
+    says(&findings, Level::Warning, "odd never comes due");
+    assert!(
+        !findings.iter().any(|f| f.message.contains("looked after")),
+        "no service was used: {findings:#?}"
+    );
+    let findings = look(folder(DAILY).path());
+    says(&findings, Level::Ok, "daily runs next at 2");
+}
+
+#[test]
+fn a_service_that_went_away_is_a_warning() {
+    let dir = served(DAILY, chrono::TimeDelta::minutes(6));
+    let findings = look(dir.path());
+    says(&findings, Level::Warning, "has not been looked after since 2");
+    says(&findings, Level::Warning, "daily has missed 7 runs");
+    let findings = look(served(DAILY, chrono::TimeDelta::seconds(90)).path());
+    assert!(
+        !findings.iter().any(|f| f.message.contains("looked after")),
+        "{findings:#?}"
+    );
+    let findings = look(served(DAILY, chrono::TimeDelta::days(8)).path());
+    assert!(
+        !findings.iter().any(|f| f.message.contains("has missed")),
+        "{findings:#?}"
+    );
+}
+
+#[test]
+fn a_broken_state_of_the_schedule_is_a_warning_and_stays() {
+    let dir = served(DAILY, chrono::TimeDelta::zero());
+    fs::write(dir.path().join(".cofre/schedule.json"), "{").unwrap();
+    says(&look(dir.path()), Level::Warning, "is lost");
+    assert_eq!(
+        fs::read_to_string(dir.path().join(".cofre/schedule.json")).unwrap(),
+        "{"
+    );
+}

@@ -1,4 +1,4 @@
-//! Schedule, programs that a run needs, and who may call the API.
+//! Programs that a run needs, and who may call the API.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -6,22 +6,8 @@ use std::path::{Path, PathBuf};
 use super::Findings;
 use crate::config::{Config, DatabaseEngine, Role};
 use crate::error::Code;
+use crate::hooks;
 use crate::text::{escape, shown};
-
-pub(super) fn schedule(found: &mut Findings, config: &Config) {
-    let area = "schedule";
-    if config.schedules.is_empty() {
-        let remedy =
-            "add `[[schedules]]` for `cofre serve`, or run `cofre create` from cron or a systemd timer";
-        found.warn(area, "nothing says when backups happen", remedy);
-    } else {
-        let names: Vec<_> = config.schedules.iter().map(|s| s.name.as_str()).collect();
-        found.ok(
-            area,
-            format!("{} in zone {}", names.join(", "), config.time_zone.name()),
-        );
-    }
-}
 
 pub(super) fn programs(found: &mut Findings, config: &Config) {
     let area = "tools";
@@ -32,7 +18,7 @@ pub(super) fn programs(found: &mut Findings, config: &Config) {
             DatabaseEngine::Postgres(_) => (&["pg_dump"], "postgresql-client"),
             DatabaseEngine::Mysql(_) => (&["mariadb-dump", "mysqldump"], "mariadb-client"),
         };
-        if !tools.iter().any(|tool| in_path(tool).is_some()) {
+        if !tools.iter().any(|tool| in_path(Path::new(tool)).is_some()) {
             let message = format!(
                 "{} of database {} is not installed",
                 tools.join(" or "),
@@ -48,7 +34,7 @@ pub(super) fn programs(found: &mut Findings, config: &Config) {
     }
     for argv in [&config.hooks.before, &config.hooks.after] {
         let Some(program) = argv.first() else { continue };
-        if in_path(program).is_none() {
+        if in_path(&hooks::program(&config.dir, program)).is_none() {
             let message = format!(
                 "the hook's program {} does not exist or can't be run",
                 escape(program)
@@ -62,12 +48,12 @@ pub(super) fn programs(found: &mut Findings, config: &Config) {
 }
 
 /// Where a program is, as the system would find it.
-fn in_path(program: &str) -> Option<PathBuf> {
+fn in_path(program: &Path) -> Option<PathBuf> {
     let runs = |path: &Path| {
         std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
     };
-    if program.contains('/') {
-        return Some(PathBuf::from(program)).filter(|p| runs(p));
+    if program.components().count() > 1 {
+        return Some(program.to_path_buf()).filter(|p| runs(p));
     }
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path)

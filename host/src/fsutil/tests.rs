@@ -80,3 +80,33 @@ fn removing_a_tree_spares_what_its_links_point_to() {
         },
     );
 }
+
+#[test]
+fn a_small_file_is_replaced_whole_and_for_its_owner_alone() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = std::fs::File::open(temp.path()).unwrap();
+    // What a crash in the middle of an earlier write left behind.
+    std::fs::write(temp.path().join(".state.json.tmp"), "half").unwrap();
+    std::fs::write(temp.path().join("other"), "kept").unwrap();
+    symlink("other", temp.path().join("state.json")).unwrap();
+    for content in [&b"first"[..], b"", b"second"] {
+        write_file(dir.as_fd(), "state.json", content).unwrap();
+        assert_eq!(std::fs::read(temp.path().join("state.json")).unwrap(), content);
+    }
+    let meta = std::fs::symlink_metadata(temp.path().join("state.json")).unwrap();
+    assert_eq!((meta.is_file(), meta.permissions().mode() & 0o777), (true, 0o600));
+    assert_eq!(std::fs::read(temp.path().join("other")).unwrap(), b"kept");
+    assert!(!temp.path().join(".state.json.tmp").exists());
+}
+
+#[test]
+fn a_small_file_that_cant_be_written_stays_as_it_was() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = std::fs::File::open(temp.path()).unwrap();
+    std::fs::create_dir(temp.path().join("name")).unwrap();
+    assert!(
+        write_file(dir.as_fd(), "name", b"x").is_err(),
+        "a folder is in its place"
+    );
+    assert!(temp.path().join("name").is_dir() && !temp.path().join(".name.tmp").exists());
+}

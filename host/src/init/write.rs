@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::look::Found;
+use crate::text::toml_string as quote;
 
 /// The file for what was found.
 pub(super) fn render(found: &Found, zone: Option<&str>) -> String {
@@ -36,6 +37,10 @@ pub(super) fn render(found: &Found, zone: Option<&str>) -> String {
          # `cofre create --plan daily`.\n\
          [[schedules]]\nname = \"daily\"\ntype = \"automated\"\nat   = \"02:00\"\n\n\
          [[schedules]]\nname = \"weekly\"\ntype = \"weekly\"\nat   = \"sunday 03:00\"\nfull = true   # reads every byte again\n",
+    );
+    out.push_str(
+        "\n# The REST API of `cofre serve`. `cofre token new NAME --role admin` prints a token and its line.\n\
+         # [api]\n# listen = \"127.0.0.1:8642\"\n# [[api.tokens]]\n# name   = \"ops\"\n# role   = \"admin\"\n# sha256 = \"...\"\n",
     );
     out
 }
@@ -130,18 +135,4 @@ fn key(name: &str) -> String {
         .chars()
         .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
     if bare { name.to_owned() } else { quote(name) }
-}
-
-/// A TOML string.
-fn quote(text: &str) -> String {
-    let mut out = String::from('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            c if c.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(c))),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
 }

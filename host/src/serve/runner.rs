@@ -180,6 +180,12 @@ impl Run {
         }
     }
 
+    /// Whether it has a row in the catalog, or has ended without one.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        !matches!(&*self.state.borrow(), RunState::Starting)
+    }
+
     /// Waits until the run has a row in the catalog or has ended without one.
     pub async fn begun(&self) -> RunState {
         self.until(|state| !matches!(state, RunState::Starting)).await

@@ -241,3 +241,23 @@ fn what_this_version_does_not_do_yet_is_said() {
     let said = full().not_yet().join("\n");
     assert!(said.contains("[drill]"), "{said}");
 }
+
+#[test]
+fn a_webhook_keeps_its_key_and_that_it_may_go_without_tls() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("key"), "whsec_aHVudGVyMg==\n").unwrap();
+    let text = "[sources.static]\npath='static'\n[[webhooks]]\nurl='http://e.org'\nallow_http=true\nsecret_file='key'\n";
+    let config = Config::parse(text, dir.path()).unwrap();
+    assert!(config.webhooks[0].allow_http);
+    assert_eq!(
+        config.webhooks[0].secret.as_ref().unwrap().expose(),
+        "whsec_aHVudGVyMg=="
+    );
+    std::fs::write(dir.path().join("key"), "whsec_hunter2!").unwrap();
+    let problems = Config::parse(text, dir.path()).unwrap_err();
+    assert_eq!(problems.0[0].key, "webhooks[0].secret_file");
+    assert!(
+        problems.to_string().contains("base64") && !problems.to_string().contains("hunter2"),
+        "{problems}"
+    );
+}

@@ -1,0 +1,95 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use axum::http::HeaderValue;
+use axum::http::header::COOKIE;
+
+use super::*;
+use crate::config::Role;
+
+fn authenticator(tokens: &[(&str, Role)]) -> Authenticator {
+    let tokens = tokens.iter().map(|(token, role)| Token {
+        name: format!("name of {token}"),
+        role: *role,
+        sha256: Sha256::digest(token.as_bytes()).into(),
+    });
+    Authenticator {
+        tokens: tokens.collect(),
+        sessions: None,
+    }
+}
+
+fn headers(values: &[&str]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for value in values {
+        headers.append(AUTHORIZATION, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+    }
+    headers
+}
+
+#[test]
+fn one_well_formed_bearer_token_is_known_and_nothing_else_is() {
+    let authenticator = authenticator(&[("first", Role::Admin), ("second", Role::Viewer)]);
+    for (value, role) in [
+        ("Bearer first", Role::Admin),
+        ("bearer second", Role::Viewer),
+        ("BEARER  first ", Role::Admin),
+    ] {
+        let Verdict::Known { identity, by_cookie } = authenticator.check(&headers(&[value])) else {
+            unreachable!("{value}");
+        };
+        assert_eq!((identity.role, by_cookie), (role, false));
+    }
+    for values in [
+        &["Bearer firs"][..],
+        &["Bearer firstt"],
+        &["Bearer First"],
+        &["Bearer"],
+        &["Bearer "],
+        &["first"],
+        &[""],
+        &["Basic Zmlyc3Q6"],
+        &["Bearer first second"],
+        &["Bearer first, Bearer second"],
+        &["Bearer\tfirst"],
+        &["Bearer fir\u{e9}st"],
+        &["Bearer first", "Bearer first"],
+        &["Bearer first", "Basic x"],
+    ] {
+        let verdict = authenticator.check(&headers(values));
+        assert!(matches!(verdict, Verdict::Wrong(_)), "{values:?}: {verdict:?}");
+    }
+    assert!(matches!(authenticator.check(&HeaderMap::new()), Verdict::Missing));
+}
+
+#[test]
+fn a_cookie_without_a_configured_name_is_no_credential() {
+    let mut headers = HeaderMap::new();
+    headers.insert(COOKIE, HeaderValue::from_static("session=first"));
+    let authenticator = authenticator(&[("first", Role::Admin)]);
+    assert!(matches!(authenticator.check(&headers), Verdict::Missing));
+}
+
+#[test]
+fn cookies_are_found_by_their_whole_name() {
+    let mut headers = HeaderMap::new();
+    headers.append(
+        COOKIE,
+        HeaderValue::from_static("xsession=1; session=2;session=\"3\"; session"),
+    );
+    headers.append(COOKIE, HeaderValue::from_static("Session=4; session=5=6"));
+    assert_eq!(
+        cookies(&headers, "session").collect::<Vec<_>>(),
+        ["2", "3", "5=6"]
+    );
+}
+
+#[test]
+fn debug_output_has_no_digest_and_no_name() {
+    let authenticator = authenticator(&[("first", Role::Admin)]);
+    assert_eq!(
+        format!("{authenticator:?}"),
+        "Authenticator { tokens: 1, sessions: false }"
+    );
+    let verdict = authenticator.check(&headers(&["Bearer hunter2"]));
+    assert!(!format!("{verdict:?}").contains("hunter2"));
+}

@@ -1,0 +1,96 @@
+//! One verification: the archive against its checksum and manifest in a sandbox of its own, the result in the
+//! catalog, and the news of damage to whom the configuration says.
+
+use crate::api::convert::status_word;
+use crate::api::types::Verification;
+use crate::context::Context;
+use crate::engine::wit::engine::Check;
+use crate::engine::wit::jobs::{Outcome, Request};
+use crate::engine::wit::types::{Backup, Status};
+use crate::engine::{Control, Session};
+use crate::error::{Code, Error, Result};
+use crate::notify;
+
+/// What a verification found, and whether the catalog knows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verified {
+    /// What was found; the row in it is the one after the record.
+    pub verification: Verification,
+    /// Why the result is not in the catalog (another run holds it, it is read-only); the result stands.
+    pub unrecorded: Option<Error>,
+}
+
+/// Verifies one backup and records the result. A damaged or missing archive is a result, not an error. `quick`
+/// doesn't decompress: it proves damage, but not that all is well, so that only damage is recorded.
+///
+/// # Errors
+/// `NotFound` for a run without an archive; whatever kept the archive from being looked at.
+pub fn verify(context: &Context, backup: Backup, quick: bool, control: &mut Control) -> Result<Verified> {
+    if !has_archive(&backup) {
+        let message = format!(
+            "{} has no archive: its run ended `{}`",
+            backup.name,
+            status_word(backup.status)
+        );
+        return Err(Error::new(Code::NotFound, message));
+    }
+    let row = backup.clone();
+    let mut verification = look(&mut context.reader()?, backup, quick, control)?;
+    let bad = verification.status == "failed";
+    let mut unrecorded = None;
+    if !quick || bad {
+        match record(context, row.id, verification.status) {
+            Ok(row) => verification.backup = row.into(),
+            Err(error) => unrecorded = Some(error),
+        }
+    }
+    if bad {
+        notify::verify_failed(context, &row, &verification.problems);
+    }
+    Ok(Verified {
+        verification,
+        unrecorded,
+    })
+}
+
+/// Whether the run of a backup made an archive, which may have gone since.
+#[must_use]
+pub fn has_archive(backup: &Backup) -> bool {
+    matches!(backup.status, Status::Completed | Status::Partial)
+}
+
+fn look(session: &mut Session, backup: Backup, quick: bool, control: &mut Control) -> Result<Verification> {
+    match session.run(Request::Verify((backup.id, quick)), control) {
+        Ok(Outcome::Verified(report)) => Ok(report.into()),
+        Ok(Outcome::Created(_) | Outcome::Restored(_)) => Err(Error::new(
+            Code::Internal,
+            "verify: the component gave the outcome of another operation",
+        )),
+        Err(error) if is_about_archive(error.code) => Ok(damaged(backup, &error)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether an error is about one archive, not about all of them.
+fn is_about_archive(code: Code) -> bool {
+    matches!(code, Code::Corrupt | Code::NotFound | Code::Unsupported)
+}
+
+fn damaged(backup: Backup, error: &Error) -> Verification {
+    Verification {
+        backup: backup.into(),
+        status: "failed",
+        entries: 0,
+        bytes: 0,
+        manifest: false,
+        checksum: false,
+        problems: vec![error.to_string()],
+    }
+}
+
+fn record(context: &Context, id: u64, result: &str) -> Result<Backup> {
+    context
+        .exclusive()?
+        .writer()?
+        .record_result(id, Check::Verify, result.to_owned(), context.now())
+}
