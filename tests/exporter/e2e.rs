@@ -91,7 +91,7 @@ fn the_examples_are_what_prometheus_and_alertmanager_take() {
 fn what_happens_to_backups_reaches_whoever_has_to_know() {
     let backups = Backups::empty();
     let good = row(1, "completed", HOUR);
-    write(&backups, &[good.clone()]);
+    write(&backups, std::slice::from_ref(&good));
     backups.state(&state());
     let examples = examples(backups.outside());
     let exporter = exporter(&backups, &examples, &[]);

@@ -1,6 +1,5 @@
 //! Certificates made by openssl, and requests made by curl.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -40,12 +39,6 @@ pub(crate) fn pair(dir: &Path, name: &str) -> Pair {
         String::from_utf8_lossy(&output.stderr)
     );
     pair
-}
-
-/// Puts another pair in the place of one, as a renewal does.
-pub(crate) fn replace(old: &Pair, new: &Pair) {
-    fs::rename(&new.key, &old.key).unwrap();
-    fs::rename(&new.cert, &old.cert).unwrap();
 }
 
 /// What curl got: status (0 for none, as when the handshake failed), and head and body as they came.

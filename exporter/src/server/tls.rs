@@ -1,6 +1,6 @@
 //! TLS from the section `tls_server_config`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
@@ -10,17 +10,16 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion, version};
 use tokio_rustls::TlsAcceptor;
 
-use super::web_config::TlsSection;
-use crate::small_file;
+use super::web_config::{Files, TlsSection};
 
-/// What accepts connections as the section says; `None` for an empty one. Adds the files that it reads to `files`.
+/// What accepts connections as the section says; `None` for an empty one. Notes in `files` what it reads.
 ///
 /// # Errors
 /// What is wrong, in words.
 pub(super) fn acceptor(
     section: &TlsSection,
     dir: &Path,
-    files: &mut Vec<PathBuf>,
+    files: &mut Files,
 ) -> Result<Option<TlsAcceptor>, String> {
     let (cert, key) = match (&section.cert_file, &section.key_file) {
         (Some(cert), Some(key)) => (dir.join(cert), dir.join(key)),
@@ -30,19 +29,18 @@ pub(super) fn acceptor(
         (None, None) => return Err("cert_file and key_file are missing".to_owned()),
     };
     let versions = versions(section)?;
-    let chain = certificates(&cert)?;
-    let text = text_of(&key)?;
+    let chain = certificates(&cert, files)?;
+    let text = files.read(&key)?;
     let private = PrivateKeyDer::from_pem_slice(text.as_bytes())
         .map_err(|_| format!("{}: there is no private key in PEM form in it", key.display()))?;
     let ca = section.client_ca_file.as_ref().map(|file| dir.join(file));
-    files.extend([cert.clone(), key].into_iter().chain(ca.clone()));
 
     // The provider is named so that it doesn't depend on what else the process sets up.
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(versions)
         .map_err(|e| e.to_string())?;
-    let builder = match clients(section, ca.as_deref(), provider)? {
+    let builder = match clients(section, ca.as_deref(), provider, files)? {
         Some(verifier) => builder.with_client_cert_verifier(verifier),
         None => builder.with_no_client_auth(),
     };
@@ -82,6 +80,7 @@ fn clients(
     section: &TlsSection,
     ca: Option<&Path>,
     provider: Arc<rustls::crypto::CryptoProvider>,
+    files: &mut Files,
 ) -> Result<Option<Arc<dyn ClientCertVerifier>>, String> {
     let kind = section.client_auth_type.as_deref();
     let optional = match (kind, ca) {
@@ -100,7 +99,7 @@ fn clients(
     };
     let ca = ca.ok_or("client_auth_type needs a client_ca_file")?;
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(ca)? {
+    for certificate in certificates(ca, files)? {
         roots
             .add(certificate)
             .map_err(|e| format!("{}: {e}", ca.display()))?;
@@ -117,8 +116,8 @@ fn clients(
         .map_err(|e| format!("{}: {e}", ca.display()))
 }
 
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let text = text_of(file)?;
+fn certificates(file: &Path, files: &mut Files) -> Result<Vec<CertificateDer<'static>>, String> {
+    let text = files.read(file)?;
     let found = CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<Vec<_>, _>>();
     match found {
         Ok(chain) if !chain.is_empty() => Ok(chain),
@@ -127,8 +126,4 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
             file.display()
         )),
     }
-}
-
-fn text_of(file: &Path) -> Result<String, String> {
-    small_file::read(file).map_err(|e| format!("{}: {e}", file.display()))
 }

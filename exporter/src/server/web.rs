@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use super::web_config::Loaded;
 use crate::error::{Error, Result};
-use crate::small_file::{self, Stamp};
 
 /// How often the files are looked at.
 const EVERY: Duration = Duration::from_secs(1);
@@ -32,9 +31,9 @@ impl Web {
     /// # Errors
     /// `Usage`, naming what is wrong in the file.
     pub fn of_file(file: &Path) -> Result<Self> {
-        let loaded = Loaded::read(file).map_err(|problem| Error::Usage {
+        let loaded = Loaded::read(file).map_err(|message| Error::Usage {
             option: "--web.config.file",
-            message: format!("{}: {problem}", file.display()),
+            message,
         })?;
         if loaded.users.is_some() && loaded.tls.is_none() {
             tracing::warn!(
@@ -68,34 +67,28 @@ impl Web {
         let Some(file) = &self.file else {
             return std::future::pending().await;
         };
-        let mut seen = stamps(self.current().files.clone()).await;
+        let mut logged = None;
         loop {
             tokio::time::sleep(EVERY).await;
-            let mut files = self.current().files.clone();
-            let found = stamps(files.clone()).await;
-            if found == seen {
-                continue;
-            }
-            let again = file.clone();
-            let loaded = tokio::task::spawn_blocking(move || Loaded::read(&again)).await;
-            match loaded.unwrap_or_else(|e| Err(e.to_string())) {
-                Ok(loaded) => {
-                    files.clone_from(&loaded.files);
+            let (before, again) = (self.current(), file.clone());
+            // On a thread of its own, since the files may be on a mount that hangs.
+            let look = move || before.files.have_changed().then(|| Loaded::read(&again));
+            match tokio::task::spawn_blocking(look).await {
+                Ok(None) => logged = None,
+                Ok(Some(Ok(loaded))) => {
                     *self.now.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded);
                     tracing::info!("{} was read again", file.display());
+                    logged = None;
                 }
-                Err(problem) => tracing::error!(
-                    "{}: {problem}; what it said before stays in force",
-                    file.display()
-                ),
+                // Tried again each time: certificate and key are replaced one after the other.
+                Ok(Some(Err(problem))) => {
+                    if logged.as_ref() != Some(&problem) {
+                        tracing::error!("{problem}; what was there before stays in force");
+                    }
+                    logged = Some(problem);
+                }
+                Err(e) => tracing::error!("{}: {e}; this is a bug", file.display()),
             }
-            seen = stamps(files).await;
         }
     }
-}
-
-/// On a thread of its own, since the files may be on a mount that hangs.
-async fn stamps(files: Vec<PathBuf>) -> Vec<Option<Stamp>> {
-    let look = move || files.iter().map(|file| small_file::stamp(file)).collect();
-    tokio::task::spawn_blocking(look).await.unwrap_or_default()
 }

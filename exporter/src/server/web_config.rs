@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::auth::Users;
 use super::tls;
-use crate::small_file;
+use crate::small_file::{self, Stamp};
 
 /// The file as written.
 #[derive(Debug, Default, Deserialize)]
@@ -48,6 +48,28 @@ struct HttpSection {
     headers: BTreeMap<String, String>,
 }
 
+/// Files, each as it was just before it was read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Files(Vec<(PathBuf, Option<Stamp>)>);
+
+impl Files {
+    /// Reads a file and notes its state.
+    ///
+    /// # Errors
+    /// What the file system says, naming the file.
+    pub(super) fn read(&mut self, file: &Path) -> Result<String, String> {
+        self.0.push((file.to_owned(), small_file::stamp(file)));
+        small_file::read(file).map_err(|e| format!("{}: {e}", file.display()))
+    }
+
+    /// Whether one of them is another than was read. May hang with their file system.
+    pub(super) fn have_changed(&self) -> bool {
+        self.0
+            .iter()
+            .any(|(file, before)| small_file::stamp(file) != *before)
+    }
+}
+
 /// A configuration, ready to be used.
 #[derive(Default)]
 pub(super) struct Loaded {
@@ -58,7 +80,7 @@ pub(super) struct Loaded {
     /// Set on every answer.
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     /// Every file that it came from.
-    pub(super) files: Vec<PathBuf>,
+    pub(super) files: Files,
 }
 
 impl Loaded {
@@ -67,19 +89,22 @@ impl Loaded {
     /// # Errors
     /// What is wrong, in words that show no secret.
     pub(super) fn read(file: &Path) -> Result<Self, String> {
-        let text = small_file::read(file).map_err(|e| e.to_string())?;
-        let document = parse(&text)?;
+        let mut files = Files::default();
+        let text = files.read(file)?;
+        let in_file = |problem: String| format!("{}: {problem}", file.display());
+        let document = parse(&text).map_err(in_file)?;
         let dir = file.parent().unwrap_or(Path::new("."));
-        let mut files = vec![file.to_owned()];
         let tls = match &document.tls_server_config {
             Some(section) => tls::acceptor(section, dir, &mut files)
-                .map_err(|problem| format!("tls_server_config: {problem}"))?,
+                .map_err(|problem| in_file(format!("tls_server_config: {problem}")))?,
             None => None,
         };
         Ok(Self {
             tls,
-            users: Users::new(document.basic_auth_users)?.map(Arc::new),
-            headers: headers(document.http_server_config.unwrap_or_default().headers)?,
+            users: Users::new(document.basic_auth_users)
+                .map_err(in_file)?
+                .map(Arc::new),
+            headers: headers(document.http_server_config.unwrap_or_default().headers).map_err(in_file)?,
             files,
         })
     }
