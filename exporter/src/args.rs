@@ -3,27 +3,45 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
-use cofre_exporter::{Error, Repository, Result};
+use clap::{ArgGroup, Parser, ValueEnum};
+use cofre_exporter::{Error, Repository, Result, Watched, check_alias};
 use tracing::level_filters::LevelFilter;
 
-/// Longest alias, in characters.
-const MAX_ALIAS: usize = 64;
-
-/// Serves the health of cofre's backups to Prometheus. Reads the catalog and the folder anew at each scrape; opens
-/// no archive, takes no lock, writes nothing.
+/// Serves the health of cofre's backups to Prometheus. Reads the catalog, the folder and the schedule's state anew
+/// at each scrape; opens no archive, takes no lock, writes nothing.
 #[derive(Debug, Parser)]
 #[command(version, name = "cofre-exporter")]
 #[command(
     after_help = "Exit codes: 0 done or ended by a signal, 2 usage, 10 anything else (an address in use, say)."
 )]
+#[command(group = ArgGroup::new("what").required(true).args(["backup_dir", "configs"]))]
 pub(crate) struct Args {
     /// The backups folder. It may be missing at the start: that is a metric, not an error.
     #[arg(long = "backup-dir", value_name = "DIR")]
-    backup_dir: PathBuf,
+    backup_dir: Option<PathBuf>,
+    /// The state folder, where `cofre serve` notes its schedule. Without it nothing says when backups are due.
+    #[arg(
+        long = "state-dir",
+        value_name = "DIR",
+        requires = "backup_dir",
+        conflicts_with = "configs"
+    )]
+    state_dir: Option<PathBuf>,
     /// Value of the label `repository` [default: the folder's name].
-    #[arg(long, value_name = "ALIAS")]
+    #[arg(
+        long,
+        value_name = "ALIAS",
+        requires = "backup_dir",
+        conflicts_with = "configs"
+    )]
     repository: Option<String>,
+    /// Instead of these three: take folders, alias and plans from a configuration of cofre; several times for
+    /// several repositories. Only what concerns them is read; `cofre config check` is what checks the file.
+    #[arg(long = "config", value_name = "COFRE.TOML")]
+    configs: Vec<PathBuf>,
+    /// Whether `cofre serve` is to run, or cron or a timer calls `cofre create`.
+    #[arg(long, value_enum, default_value = "auto")]
+    scheduler: Scheduler,
     /// Where to listen, as HOST:PORT or :PORT for every address; can be given several times.
     #[arg(
         long = "web.listen-address",
@@ -34,6 +52,9 @@ pub(crate) struct Args {
     /// Path of the metrics.
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics")]
     pub(crate) telemetry_path: String,
+    /// TLS, users and headers, in the format that all exporters of Prometheus share; read again when it changes.
+    #[arg(long = "web.config.file", value_name = "WEB.YML")]
+    pub(crate) web_config: Option<PathBuf>,
     /// Print the metrics once and exit; listens nowhere.
     #[arg(long)]
     pub(crate) once: bool,
@@ -50,6 +71,16 @@ pub(crate) struct Args {
     /// Form of the log on standard error.
     #[arg(long = "log.format", value_enum, default_value = "text")]
     log_format: Format,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Scheduler {
+    /// Expected once it ran, or when the configuration has a plan that is switched on.
+    Auto,
+    /// It is to run.
+    Expected,
+    /// Something else starts the backups.
+    None,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -91,19 +122,70 @@ impl Args {
         }
     }
 
-    /// The repository to watch.
-    pub(crate) fn repository(&self) -> Result<Repository> {
-        let path = std::path::absolute(&self.backup_dir).map_err(|e| Error::Usage {
-            option: "--backup-dir",
-            message: e.to_string(),
-        })?;
+    /// Whether nothing is given that says when backups are due.
+    pub(crate) fn is_without_schedule(&self) -> bool {
+        self.backup_dir.is_some() && self.state_dir.is_none()
+    }
+
+    /// The repositories to watch.
+    pub(crate) fn repositories(&self) -> Result<Vec<Watched>> {
+        let watched = match &self.backup_dir {
+            Some(dir) => vec![self.of_folder(dir)?],
+            None => self
+                .configs
+                .iter()
+                .map(|file| of_config(file))
+                .collect::<Result<_>>()?,
+        };
+        for (i, one) in watched.iter().enumerate() {
+            if let Some(j) = watched[..i]
+                .iter()
+                .position(|before| before.alias() == one.alias())
+            {
+                return Err(Error::Usage {
+                    option: "--config",
+                    message: format!(
+                        "{} and {} have the same alias {:?}: give each its own `repository`",
+                        self.configs[j].display(),
+                        self.configs[i].display(),
+                        one.alias()
+                    ),
+                });
+            }
+        }
+        Ok(match self.scheduler {
+            Scheduler::Auto => watched,
+            Scheduler::Expected => watched.into_iter().map(|w| w.with_scheduler(true)).collect(),
+            Scheduler::None => watched.into_iter().map(|w| w.with_scheduler(false)).collect(),
+        })
+    }
+
+    fn of_folder(&self, dir: &Path) -> Result<Watched> {
+        let path = absolute("--backup-dir", dir)?;
         let alias = match &self.repository {
             Some(alias) => alias.clone(),
             None => name_of(&path)?,
         };
-        check_alias(&alias)?;
-        Ok(Repository { alias, path })
+        check_alias("--repository", &alias)?;
+        let repository = Repository { alias, path };
+        Ok(match &self.state_dir {
+            Some(dir) => repository.with_state(absolute("--state-dir", dir)?),
+            None => repository.into(),
+        })
     }
+}
+
+fn of_config(file: &Path) -> Result<Watched> {
+    let watched = Watched::of_config(absolute("--config", file)?)?;
+    check_alias("--config", watched.alias())?;
+    Ok(watched)
+}
+
+fn absolute(option: &'static str, path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|e| Error::Usage {
+        option,
+        message: e.to_string(),
+    })
 }
 
 fn name_of(path: &Path) -> Result<String> {
@@ -111,24 +193,8 @@ fn name_of(path: &Path) -> Result<String> {
         std::path::Component::Normal(name) => name.to_str(),
         _ => None,
     });
-    name.map(str::to_owned)
-        .ok_or_else(|| alias_error("the folder's name can't serve as one; give it"))
-}
-
-/// Aliases become label values that end up in dashboards and messages: short, printable, and no path or URL.
-fn check_alias(alias: &str) -> Result<()> {
-    if alias.is_empty() || alias.chars().count() > MAX_ALIAS {
-        return Err(alias_error("it has to have 1 to 64 characters"));
-    }
-    if alias.chars().any(|c| c == '/' || c.is_control()) {
-        return Err(alias_error("it may have no / and no control characters"));
-    }
-    Ok(())
-}
-
-fn alias_error(message: &str) -> Error {
-    Error::Usage {
+    name.map(str::to_owned).ok_or_else(|| Error::Usage {
         option: "--repository",
-        message: message.to_owned(),
-    }
+        message: "the folder's name can't serve as the alias; give one".to_owned(),
+    })
 }

@@ -2,18 +2,22 @@
 //! anew for every scrape and listed here explicitly.
 
 mod backup;
+mod plan;
 mod repository;
 mod scrape;
 mod verify;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 
+use crate::facts::{MANUAL, PlanFacts};
 use crate::family;
 use crate::names::Metric;
+use crate::schedule::ScheduleFacts;
 use crate::snapshot::Snapshot;
 
 /// All repositories as one scrape saw them.
@@ -38,6 +42,38 @@ impl Look {
     }
 }
 
+impl Look {
+    /// The schedules that are known, each with its repository's alias.
+    fn schedules(&self) -> impl Iterator<Item = (&str, &ScheduleFacts)> {
+        let known = self.repositories.iter();
+        known.filter_map(|(alias, snapshot)| Some((alias.as_str(), snapshot.schedule.as_deref()?)))
+    }
+
+    /// The runs of every plan of every repository whose catalog is or was known, by repository and plan.
+    ///
+    /// Where a schedule names plans, those count, whether they ever ran or not, and `manual`; a plan that only the
+    /// catalog still names was deleted. Otherwise the catalog's are all there are.
+    fn plans(&self) -> impl Iterator<Item = ([&str; 2], &PlanFacts)> {
+        self.repositories.iter().flat_map(|(alias, snapshot)| {
+            let scheduled = snapshot.schedule.as_deref().map(|schedule| &schedule.plans);
+            let ran = snapshot.facts.as_deref().map(|facts| &facts.plans);
+            let plans: Vec<(&str, &PlanFacts)> = match (scheduled, ran) {
+                (_, None) => Vec::new(),
+                (Some(scheduled), Some(ran)) if !scheduled.is_empty() => {
+                    let names: BTreeSet<&str> =
+                        scheduled.keys().map(String::as_str).chain([MANUAL]).collect();
+                    let facts = |name| ran.get(name).unwrap_or(const { &PlanFacts::NONE });
+                    names.into_iter().map(|name| (name, facts(name))).collect()
+                }
+                (_, Some(ran)) => ran.iter().map(|(name, facts)| (name.as_str(), facts)).collect(),
+            };
+            plans
+                .into_iter()
+                .map(move |(plan, facts)| ([alias.as_str(), plan], facts))
+        })
+    }
+}
+
 /// One subject's metrics.
 struct Subject {
     descs: Vec<Desc>,
@@ -57,8 +93,9 @@ impl Collector for Subject {
 
 type Definition = (&'static [Metric], fn(&Look) -> Vec<MetricFamily>);
 
-const SUBJECTS: [Definition; 4] = [
+const SUBJECTS: [Definition; 5] = [
     (scrape::METRICS, scrape::collect),
+    (plan::METRICS, plan::collect),
     (backup::METRICS, backup::collect),
     (repository::METRICS, repository::collect),
     (verify::METRICS, verify::collect),

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::process_collector::ProcessCollector;
-use prometheus::{Registry, TextEncoder};
+use prometheus::{IntGauge, Opts, Registry, TextEncoder};
 
 use crate::collectors::{self, Look};
 use crate::error::Result;
+use crate::names::COMPONENT_INFO;
 use crate::probe::Probe;
-use crate::snapshot::Repository;
+use crate::requests::Requests;
+use crate::watched::{Repository, Watched};
 
 /// Who will read the result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,15 +27,46 @@ pub enum Scope {
 #[derive(Debug)]
 pub struct Exporter {
     probes: Vec<Arc<Probe>>,
+    /// Version and digest.
+    component: Option<(String, String)>,
+    requests: Option<Requests>,
 }
 
 impl Exporter {
-    /// Watches `repositories`, whose aliases must differ. Nothing is read before the first scrape.
+    /// Watches `repositories` about whose schedules nothing is known; their aliases must differ. Nothing is read
+    /// before the first scrape.
     #[must_use]
     pub fn new(repositories: impl IntoIterator<Item = Repository>) -> Self {
+        Self::watching(repositories.into_iter().map(Watched::from))
+    }
+
+    /// Watches repositories and their schedules; the aliases must differ. Nothing is read before the first scrape.
+    #[must_use]
+    pub fn watching(repositories: impl IntoIterator<Item = Watched>) -> Self {
         let probes = repositories.into_iter().map(|r| Arc::new(Probe::new(r)));
         Self {
             probes: probes.collect(),
+            component: None,
+            requests: None,
+        }
+    }
+
+    /// Adds which component makes the backups: its version, and the SHA-256 of its bytes. For `cofre serve`, which
+    /// has it.
+    #[must_use]
+    pub fn with_component(self, version: impl Into<String>, digest: impl Into<String>) -> Self {
+        Self {
+            component: Some((version.into(), digest.into())),
+            ..self
+        }
+    }
+
+    /// Adds the requests to the API. For `cofre serve`, which counts them.
+    #[must_use]
+    pub fn with_requests(self, requests: Requests) -> Self {
+        Self {
+            requests: Some(requests),
+            ..self
         }
     }
 
@@ -58,18 +91,29 @@ impl Exporter {
                 Err(e) => tracing::error!("a probe died: {e}"),
             }
         }
-        render(Look::new(scope == Scope::Textfile, repositories))
+        self.render(Look::new(scope == Scope::Textfile, repositories))
     }
-}
 
-fn render(look: Look) -> Result<String> {
-    let stored = look.stored;
-    let registry = Registry::new();
-    for collector in collectors::all(&Arc::new(look))? {
-        registry.register(collector)?;
+    fn render(&self, look: Look) -> Result<String> {
+        let stored = look.stored;
+        let registry = Registry::new();
+        for collector in collectors::all(&Arc::new(look))? {
+            registry.register(collector)?;
+        }
+        if !stored {
+            registry.register(Box::new(ProcessCollector::for_self()))?;
+        }
+        if let Some((version, digest)) = &self.component {
+            let labels = [("version", version), ("digest", digest)];
+            let labels = labels.map(|(name, value)| (name.to_owned(), value.clone()));
+            let options = Opts::new(COMPONENT_INFO.name, COMPONENT_INFO.help);
+            let info = IntGauge::with_opts(options.const_labels(labels.into()))?;
+            info.set(1);
+            registry.register(Box::new(info))?;
+        }
+        if let Some(requests) = &self.requests {
+            requests.register(&registry)?;
+        }
+        Ok(TextEncoder::new().encode_to_string(&registry.gather())?)
     }
-    if !stored {
-        registry.register(Box::new(ProcessCollector::for_self()))?;
-    }
-    Ok(TextEncoder::new().encode_to_string(&registry.gather())?)
 }

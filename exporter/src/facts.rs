@@ -74,6 +74,8 @@ pub struct CatalogFacts {
     pub missing: u64,
     /// Newest verification that found an archive sound; 0 where there is none.
     pub last_verified: f64,
+    /// Newest restore drill that passed; 0 where there is none.
+    pub last_drilled: f64,
 }
 
 impl CatalogFacts {
@@ -84,6 +86,7 @@ impl CatalogFacts {
             backups: 0,
             missing: 0,
             last_verified: 0.0,
+            last_drilled: 0.0,
         };
         for record in records {
             facts.count(record, &present);
@@ -111,10 +114,28 @@ impl CatalogFacts {
         if let Some(at) = record.verified_at.as_deref().filter(|_| sound).and_then(instant) {
             self.last_verified = self.last_verified.max(at);
         }
+        let passed = record.drill_status.as_deref() == Some("passed");
+        if let Some(at) = record.drilled_at.as_deref().filter(|_| passed).and_then(instant) {
+            self.last_drilled = self.last_drilled.max(at);
+        }
     }
 }
 
 impl PlanFacts {
+    /// Of a plan that never ran.
+    pub(crate) const NONE: Self = Self {
+        last_success: 0.0,
+        last_attempt: 0.0,
+        running_since: 0.0,
+        status: LastStatus::Never,
+        consecutive_failures: 0,
+        duration: 0.0,
+        size: 0,
+        source_bytes: 0,
+        files: 0,
+        skipped: 0,
+    };
+
     /// Takes in the next row of this plan.
     fn add(&mut self, record: &Record) {
         self.last_attempt = started(record);
@@ -175,7 +196,7 @@ fn ended(record: &Record) -> f64 {
 
 /// The Unix time of an RFC 3339 text, or of a local one without offset: rows of the original system have only
 /// that, and it is taken to be in this system's zone.
-fn instant(text: &str) -> Option<f64> {
+pub(crate) fn instant(text: &str) -> Option<f64> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Some(seconds(&time));
     }

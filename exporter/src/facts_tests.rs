@@ -122,6 +122,22 @@ fn only_a_sound_verification_counts() {
 }
 
 #[test]
+fn only_a_drill_that_passed_counts() {
+    let mut passed = row(1, "completed");
+    passed.drilled_at = Some("2026-01-02T03:00:00Z".into());
+    passed.drill_status = Some("passed".into());
+    let mut bad = row(2, "completed");
+    bad.drilled_at = Some("2026-01-03T03:00:00Z".into());
+    bad.drill_status = Some("failed".into());
+    assert_eq!(CatalogFacts::of(&[passed, bad], |_| true).last_drilled, T0);
+}
+
+#[test]
+fn a_plan_that_never_ran_is_the_default() {
+    assert_eq!(PlanFacts::NONE, PlanFacts::default());
+}
+
+#[test]
 fn absurd_durations_stay_harmless() {
     let mut odd = row(1, "completed");
     odd.duration_seconds = Some(-5.0);

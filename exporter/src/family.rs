@@ -1,7 +1,7 @@
 //! From a metric's definition and its values to the `prometheus` crate's family.
 
 use prometheus::core::Desc;
-use prometheus::proto::{Gauge, LabelPair, Metric as Sample, MetricFamily, MetricType};
+use prometheus::proto::{Counter, Gauge, LabelPair, Metric as Sample, MetricFamily, MetricType};
 
 use crate::names::Metric;
 
@@ -16,7 +16,11 @@ pub(crate) fn family<'a, const N: usize>(
     let mut family = MetricFamily::default();
     family.set_name(metric.name.to_owned());
     family.set_help(metric.help.to_owned());
-    family.set_field_type(MetricType::GAUGE);
+    family.set_field_type(if metric.is_counter() {
+        MetricType::COUNTER
+    } else {
+        MetricType::GAUGE
+    });
     family.set_metric(
         samples
             .into_iter()
@@ -34,11 +38,17 @@ fn sample(metric: &Metric, values: &[&str], value: f64) -> Sample {
         pair.set_value((*value).to_owned());
         pair
     });
-    let mut gauge = Gauge::default();
-    gauge.set_value(value);
     let mut sample = Sample::default();
     sample.set_label(labels.collect());
-    sample.set_gauge(gauge);
+    if metric.is_counter() {
+        let mut counter = Counter::default();
+        counter.set_value(value);
+        sample.set_counter(counter);
+    } else {
+        let mut gauge = Gauge::default();
+        gauge.set_value(value);
+        sample.set_gauge(gauge);
+    }
     sample
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use cofre_component::catalog::names;
 
+use crate::small_file::Stamp;
 use crate::snapshot::Space;
 
 /// The files that make up the catalog.
@@ -65,7 +66,7 @@ pub(crate) fn space(path: &Path) -> io::Result<Space> {
 /// Identity, size and times of the folder and its catalog files. Every writer replaces those by a rename, so any
 /// change shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Fingerprint([Option<[i64; 7]>; 3]);
+pub(crate) struct Fingerprint([Option<Stamp>; 3]);
 
 impl Fingerprint {
     /// Of the folder now. `None` for a state too young to be told from the next one.
@@ -80,18 +81,6 @@ impl Fingerprint {
         all.iter()
             .flatten()
             .all(|meta| settled(meta))
-            .then(|| Self(all.map(|meta| meta.map(stamp))))
+            .then(|| Self(all.map(|meta| meta.map(Stamp::of))))
     }
-}
-
-fn stamp(meta: &Metadata) -> [i64; 7] {
-    [
-        meta.dev().cast_signed(),
-        meta.ino().cast_signed(),
-        meta.len().cast_signed(),
-        meta.mtime(),
-        meta.mtime_nsec(),
-        meta.ctime(),
-        meta.ctime_nsec(),
-    ]
 }

@@ -33,7 +33,7 @@ fn exit_code(e: &Error) -> u8 {
 }
 
 fn run(args: &Args) -> Result<()> {
-    let exporter = Arc::new(Exporter::new([args.repository()?]));
+    let exporter = Arc::new(Exporter::watching(args.repositories()?));
     // One thread does: everything that can block is on the probes' own.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -64,6 +64,10 @@ async fn once(args: &Args, exporter: &Exporter) -> Result<()> {
 
 async fn serve(args: &Args, exporter: Arc<Exporter>) -> Result<()> {
     let site = server::Site::new(exporter, &args.telemetry_path, args.timeout())?;
+    let web = match &args.web_config {
+        Some(file) => server::Web::of_file(file)?,
+        None => server::Web::default(),
+    };
     let listeners = args
         .listen_addresses
         .iter()
@@ -73,10 +77,15 @@ async fn serve(args: &Args, exporter: Arc<Exporter>) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("watch for SIGINT"))?;
     for listener in &listeners {
         let address = listener.local_addr().map_err(system("look up the address"))?;
-        tracing::info!("listening on http://{address}{}", args.telemetry_path);
+        tracing::info!("listening on {}://{address}{}", web.scheme(), args.telemetry_path);
+    }
+    if args.is_without_schedule() {
+        tracing::info!(
+            "neither --state-dir nor --config is given: nothing says when backups are due, so none is overdue"
+        );
     }
     tokio::select! {
-        () = server::serve(listeners, site) => {}
+        () = server::serve(listeners, site, web) => {}
         _ = terminate.recv() => tracing::info!("ending on SIGTERM"),
         _ = interrupt.recv() => tracing::info!("ending on SIGINT"),
     }

@@ -3,7 +3,8 @@
 //! Conventions: all timestamps are Unix times in seconds, 0 meaning never; the label values are aliases and plan
 //! names, never an id, path, hash or URL. Renaming one is a breaking change.
 
-/// A metric's definition. All of them are gauges: facts of now, read anew at each scrape.
+/// A metric's definition. Those that end in `_total` are counters, kept in files across restarts; all others are
+/// gauges, facts of now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Metric {
     /// Full name.
@@ -14,26 +15,37 @@ pub struct Metric {
     pub labels: &'static [&'static str],
 }
 
+impl Metric {
+    /// Whether it only ever grows.
+    #[must_use]
+    pub fn is_counter(&self) -> bool {
+        self.name.ends_with("_total")
+    }
+}
+
 const GLOBAL: &[&str] = &[];
 const REPOSITORY: &[&str] = &["repository"];
 const PLAN: &[&str] = &["repository", "plan"];
 
 macro_rules! metrics {
-    ($($id:ident = $name:literal, $labels:expr, $help:literal;)*) => {
+    ($(#[$of_list:meta])* $list:ident: $($id:ident = $name:literal, $labels:expr, $help:literal;)*) => {
         $(
             #[doc = $help]
             pub const $id: Metric = Metric { name: $name, help: $help, labels: $labels };
         )*
-        /// All of the above, in the order of the README's table.
-        pub const ALL: &[Metric] = &[$($id),*];
+        $(#[$of_list])*
+        pub const $list: &[Metric] = &[$($id),*];
     };
 }
 
 metrics! {
+    /// What every exporter exports, in the order of the README's table.
+    ALL:
+
     BUILD_INFO = "cofre_build_info", &["version"],
         "Constant 1, labelled with the exporter's version.";
     UP = "cofre_up", GLOBAL,
-        "Whether every repository could be read and has a valid catalog (1) or not (0).";
+        "Whether every repository and its schedule could be read and its catalog is valid (1) or not (0).";
     TIME = "cofre_time_seconds", GLOBAL,
         "The exporter's clock as Unix time in seconds, to detect a wrong clock.";
     COLLECTOR_SUCCESS = "cofre_exporter_collector_success", &["repository", "collector"],
@@ -42,7 +54,19 @@ metrics! {
         "How long reading this part of the repository took, in seconds.";
 
     PLAN_INFO = "cofre_plan_info", PLAN,
-        "Constant 1 for each plan that the catalog names; manual is always among them.";
+        "Constant 1 for each plan: manual, and those of the schedule, or of the catalog where there is no schedule.";
+    PLAN_ENABLED = "cofre_plan_enabled", PLAN,
+        "Whether the schedule runs this plan (1) or not (0, as for manual).";
+    PLAN_CREATED = "cofre_plan_created_timestamp_seconds", PLAN,
+        "When the scheduler first saw this plan; 0 where it never did.";
+    PLAN_INTERVAL = "cofre_plan_expected_interval_seconds", PLAN,
+        "Longest time between two runs of this plan by its schedule, in seconds; 0 where it isn't known.";
+    PLAN_NEXT_RUN = "cofre_plan_next_run_timestamp_seconds", PLAN,
+        "When the next run of this plan is due; 0 where none is.";
+    SCHEDULER_EXPECTED = "cofre_scheduler_expected", REPOSITORY,
+        "Whether cofre serve is to run for this repository (1) or something else starts its backups (0).";
+    SCHEDULER_TICK = "cofre_scheduler_last_tick_timestamp_seconds", REPOSITORY,
+        "When the scheduler of cofre serve last noted that it is alive; 0 where it never did.";
 
     LAST_SUCCESS = "cofre_backup_last_success_timestamp_seconds", PLAN,
         "When the newest completed backup of this plan ended; 0 where there is none. A partial one doesn't count.";
@@ -56,6 +80,8 @@ metrics! {
         "How the newest ended run of this plan ended: 1 for that status, 0 for all others.";
     CONSECUTIVE_FAILURES = "cofre_backup_consecutive_failures", PLAN,
         "Failed runs of this plan since its newest published backup; cancelled runs neither count nor end the row.";
+    MISSED = "cofre_backup_missed_total", PLAN,
+        "Runs of this plan that could not start when they were due: machine off, or another run in the way.";
     LAST_DURATION = "cofre_backup_last_duration_seconds", PLAN,
         "How long the newest published (completed or partial) backup of this plan took; 0 where there is none.";
     LAST_SIZE = "cofre_backup_last_size_bytes", PLAN,
@@ -88,6 +114,24 @@ metrics! {
 
     VERIFY_LAST_SUCCESS = "cofre_verify_last_success_timestamp_seconds", REPOSITORY,
         "When an archive was last verified and found sound; 0 where none was.";
+    VERIFY_INTERVAL = "cofre_verify_expected_interval_seconds", REPOSITORY,
+        "Time between two scheduled verifications in seconds; 0 where none is scheduled.";
+    DRILL_LAST_SUCCESS = "cofre_drill_last_success_timestamp_seconds", REPOSITORY,
+        "When a restore drill last passed; 0 where none did.";
+    DRILL_INTERVAL = "cofre_drill_expected_interval_seconds", REPOSITORY,
+        "Time between two scheduled restore drills in seconds; 0 where none is scheduled.";
+}
+
+metrics! {
+    /// What `cofre serve` exports besides [`ALL`].
+    SERVE:
+
+    COMPONENT_INFO = "cofre_component_info", &["version", "digest"],
+        "Constant 1, labelled with the version and the SHA-256 of the sandboxed component that makes the backups.";
+    HTTP_REQUESTS = "cofre_http_requests_total", &["method", "code"],
+        "Requests to the API of cofre serve that were answered, since it started.";
+    HTTP_DURATION = "cofre_http_request_duration_seconds", &["method"],
+        "How long requests to the API of cofre serve took, in seconds; a backup is one of them.";
 }
 
 #[cfg(test)]
@@ -97,15 +141,10 @@ mod tests {
     #[test]
     fn names_are_unique_prefixed_and_described() {
         let mut seen = std::collections::BTreeSet::new();
-        for metric in ALL {
+        for metric in ALL.iter().chain(SERVE) {
             assert!(seen.insert(metric.name), "{} is defined twice", metric.name);
             assert!(metric.name.starts_with("cofre_"), "{}", metric.name);
             assert!(metric.help.ends_with('.'), "{}: help is no sentence", metric.name);
-            assert!(
-                !metric.name.ends_with("_total"),
-                "{}: a gauge is no total",
-                metric.name
-            );
         }
     }
 }

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use crate::facts::CatalogFacts;
-use crate::snapshot::{Reader, Repository, Snapshot};
+use crate::snapshot::{Known, Reader, Snapshot};
+use crate::watched::Watched;
 
 /// What a look will have found, once it has.
 type Answer = watch::Receiver<Option<Arc<Snapshot>>>;
@@ -30,18 +30,18 @@ pub struct Probe {
 struct State {
     /// The newest look.
     answer: Option<Answer>,
-    facts: Option<Arc<CatalogFacts>>,
+    known: Known,
     /// What was logged last, so that a lasting problem is logged once.
     logged: Option<String>,
 }
 
 impl Probe {
-    /// A probe of `repository`; looks at nothing yet.
+    /// A probe of a repository; looks at nothing yet.
     #[must_use]
-    pub fn new(repository: Repository) -> Self {
+    pub fn new(watched: Watched) -> Self {
         Self {
-            alias: repository.alias,
-            reader: Arc::new(Mutex::new(Reader::new(repository.path))),
+            alias: watched.alias().to_owned(),
+            reader: Arc::new(Mutex::new(Reader::new(watched))),
             state: Mutex::default(),
         }
     }
@@ -62,9 +62,12 @@ impl Probe {
         let mut state = lock(&self.state);
         let snapshot = found.unwrap_or_else(|problem| {
             let seconds = began.elapsed().as_secs_f64();
-            Arc::new(Snapshot::down(state.facts.clone(), seconds, problem))
+            Arc::new(Snapshot::down(state.known.clone(), seconds, problem))
         });
-        state.facts.clone_from(&snapshot.facts);
+        state.known = Known {
+            facts: snapshot.facts.clone(),
+            schedule: snapshot.schedule.clone(),
+        };
         self.log(&mut state, &snapshot);
         snapshot
     }

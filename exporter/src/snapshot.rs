@@ -1,11 +1,11 @@
-//! One look at a repository: reads the folder, the catalog, the space and the lock, each on its own, so that one
-//! that fails takes nothing from the others.
+//! One look at a repository: reads the folder, the catalog, the space, the lock and the schedule, each on its own,
+//! so that one that fails takes nothing from the others.
 //!
 //! Called on the probe's thread, where it may hang for as long as the file system does.
 
 use std::fs::Metadata;
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,18 +13,13 @@ use cofre_component::ErrorKind;
 use cofre_component::catalog::Catalog;
 use cofre_component::fs::{BACKUPS, Roots};
 
+use crate::config::Configured;
 use crate::facts::CatalogFacts;
 use crate::folder::{self, Fingerprint, HISTORY};
-use crate::lock;
-
-/// A backups folder to watch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Repository {
-    /// The value of the label `repository`: an alias, never a path.
-    pub alias: String,
-    /// The folder.
-    pub path: PathBuf,
-}
+use crate::lock::LockWatch;
+use crate::schedule::{ScheduleFacts, State};
+use crate::small_file::{self, Stamp};
+use crate::watched::Watched;
 
 /// Bytes on a file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +33,7 @@ pub struct Space {
 /// How reading one part went.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Reading {
-    /// `folder`, `catalog`, `space` or `lock`.
+    /// `folder`, `catalog`, `space`, `lock`, `schedule` or `config`.
     pub part: &'static str,
     /// Whether it could be read.
     pub success: bool,
@@ -56,8 +51,12 @@ impl Reading {
     }
 }
 
-/// The parts of a reading, in order.
+/// The parts of a repository that are in its folder, in order.
 pub(crate) const PARTS: [&str; 4] = ["folder", "catalog", "space", "lock"];
+/// The part that the scheduler wrote.
+const SCHEDULE: &str = "schedule";
+/// The part that is `cofre.toml`.
+const CONFIG: &str = "config";
 
 /// What one look found.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,6 +67,8 @@ pub struct Snapshot {
     pub catalog_valid: bool,
     /// The plans: of this look, or of the last one that found a valid catalog. `None` where none ever did.
     pub facts: Option<Arc<CatalogFacts>>,
+    /// The schedule: of this look, or what was known before. `None` where nothing says when backups are due.
+    pub schedule: Option<Arc<ScheduleFacts>>,
     /// Bytes of all archives; `None` when they can't be listed.
     pub size: Option<u64>,
     /// Archives without a row; `None` without a valid catalog.
@@ -83,12 +84,13 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Of a repository that gave no answer for `seconds`. `facts` is what was known before.
-    pub(crate) fn down(facts: Option<Arc<CatalogFacts>>, seconds: f64, problem: String) -> Self {
+    /// Of a repository that gave no answer for `seconds`. `known` is what was known before.
+    pub(crate) fn down(known: Known, seconds: f64, problem: String) -> Self {
         Self {
             up: false,
             catalog_valid: false,
-            facts,
+            facts: known.facts,
+            schedule: known.schedule,
             size: None,
             unknown: None,
             space: None,
@@ -97,6 +99,26 @@ impl Snapshot {
             problem: Some(problem),
         }
     }
+
+    /// Whether a part was read and all went well.
+    fn has_read(&self, part: &str) -> bool {
+        self.readings.iter().any(|r| r.part == part && r.success)
+    }
+
+    /// Whether the schedule, where there should be one, could be read.
+    pub(crate) fn schedule_read(&self) -> bool {
+        let of_schedule = |r: &&Reading| [SCHEDULE, CONFIG].contains(&r.part);
+        self.readings.iter().filter(of_schedule).all(|r| r.success)
+    }
+}
+
+/// What stays when a later look finds nothing.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Known {
+    /// The facts of the last valid catalog.
+    pub(crate) facts: Option<Arc<CatalogFacts>>,
+    /// The schedule as it was last read.
+    pub(crate) schedule: Option<Arc<ScheduleFacts>>,
 }
 
 /// What an unchanged folder need not be asked again.
@@ -117,43 +139,86 @@ struct Trouble {
 /// Looks at a repository, and remembers what it made of an unchanged catalog.
 #[derive(Debug)]
 pub(crate) struct Reader {
-    path: PathBuf,
+    watched: Watched,
     remembered: Option<(Fingerprint, Contents)>,
-    /// The facts of the last valid catalog.
-    facts: Option<Arc<CatalogFacts>>,
+    known: Known,
+    state: Option<State>,
+    configured: Option<(Option<Stamp>, Configured)>,
+    lock: LockWatch,
 }
 
 impl Reader {
-    pub(crate) fn new(path: PathBuf) -> Self {
+    pub(crate) fn new(watched: Watched) -> Self {
         Self {
-            path,
+            watched,
             remembered: None,
-            facts: None,
+            known: Known::default(),
+            state: None,
+            configured: None,
+            lock: LockWatch::default(),
         }
     }
 
     /// One look. May take as long as the file system does.
     pub(crate) fn read(&mut self) -> Snapshot {
-        let mut look = Snapshot::down(self.facts.clone(), 0.0, String::new());
+        let mut look = Snapshot::down(self.known.clone(), 0.0, String::new());
         look.problem = None;
         look.readings.clear();
-        let path = self.path.clone();
-        let Some(meta) = timed(&mut look, "folder", || folder::open(&path)) else {
+        self.folder(&mut look);
+        if self.watched.has_schedule() {
+            self.schedule(&mut look);
+        }
+        look
+    }
+
+    /// Fills in what the backups folder gives.
+    fn folder(&mut self, look: &mut Snapshot) {
+        let path = self.watched.repository.path.clone();
+        let Some(meta) = timed(look, "folder", || folder::open(&path)) else {
             look.readings
                 .extend(PARTS[1..].iter().map(|part| Reading::failed(part, 0.0)));
-            return look;
+            return;
         };
         look.up = true;
-        self.contents(&mut look, &meta);
-        look.space = timed(&mut look, "space", || folder::space(&path));
-        look.lock_held = timed(&mut look, "lock", || lock::is_held(&meta));
-        look
+        let begun = self.lock.begin(&meta);
+        self.contents(look, &meta);
+        look.space = timed(look, "space", || folder::space(&path));
+        look.lock_held = timed(look, "lock", || begun.and_then(|()| self.lock.end()));
+    }
+
+    /// Fills in when backups are due. What can't be read leaves standing what it said before.
+    fn schedule(&mut self, look: &mut Snapshot) {
+        if let Some(file) = self.watched.config.clone() {
+            timed(look, CONFIG, || self.configuration(&file));
+        }
+        if let Some(dir) = self.watched.state_dir.clone()
+            && let Some(state) = timed(look, SCHEDULE, || State::read(&dir))
+        {
+            self.state = state;
+        }
+        let configured = self.configured.as_ref().map(|(_, configured)| configured);
+        if configured.is_some() || self.state.is_some() || look.has_read(SCHEDULE) {
+            let facts = ScheduleFacts::of(configured, self.state.as_ref(), self.watched.scheduler);
+            self.known.schedule = Some(Arc::new(facts));
+        }
+        look.schedule.clone_from(&self.known.schedule);
+    }
+
+    /// Reads `cofre.toml` where it changed: it is the user's, and parsing it each time would be for nothing.
+    fn configuration(&mut self, file: &Path) -> io::Result<()> {
+        let now = small_file::stamp(file);
+        let unchanged = |(before, _): &(Option<Stamp>, Configured)| now.is_some() && *before == now;
+        if !self.configured.as_ref().is_some_and(unchanged) {
+            let read = Configured::read(file).map_err(io::Error::other)?;
+            self.configured = Some((now, read));
+        }
+        Ok(())
     }
 
     /// Fills in what the catalog and the list of archives give.
     fn contents(&mut self, look: &mut Snapshot, folder: &Metadata) {
         let began = Instant::now();
-        let now = Fingerprint::of(&self.path, folder);
+        let now = Fingerprint::of(&self.watched.repository.path, folder);
         let contents = match (&self.remembered, &now) {
             (Some((before, contents)), Some(now)) if before == now => Ok(contents.clone()),
             _ => self.load(look),
@@ -169,7 +234,7 @@ impl Reader {
                 look.size = Some(contents.size);
                 look.unknown = Some(contents.unknown);
                 look.facts = Some(Arc::clone(&contents.facts));
-                self.facts.clone_from(&look.facts);
+                self.known.facts.clone_from(&look.facts);
                 self.remembered = now.map(|now| (now, contents));
             }
             Err(trouble) => {
@@ -182,12 +247,13 @@ impl Reader {
 
     /// Lists the archives and reads the catalog.
     fn load(&self, look: &mut Snapshot) -> Result<Contents, Trouble> {
-        let size = folder::archives_size(&self.path).map_err(|e| Trouble {
+        let path = &self.watched.repository.path;
+        let size = folder::archives_size(path).map_err(|e| Trouble {
             unreadable: true,
-            message: format!("list {}: {e}", self.path.display()),
+            message: format!("list {}: {e}", path.display()),
         })?;
         look.size = Some(size);
-        let roots = Roots::new().with(BACKUPS, &self.path);
+        let roots = Roots::new().with(BACKUPS, path);
         let catalog = roots
             .open(BACKUPS)
             .and_then(|dir| Catalog::load(&dir))

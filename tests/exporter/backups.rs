@@ -39,6 +39,23 @@ impl Backups {
         self.dir.path()
     }
 
+    /// The state folder.
+    pub(crate) fn state_dir(&self) -> PathBuf {
+        self.dir.path().join("state")
+    }
+
+    /// Replaces `schedule.json` as the scheduler does, making the folder where there is none.
+    pub(crate) fn state(&self, state: &Value) {
+        self.raw_state(&serde_json::to_vec(state).unwrap());
+    }
+
+    pub(crate) fn raw_state(&self, bytes: &[u8]) {
+        fs::create_dir_all(self.state_dir()).unwrap();
+        let aside = self.state_dir().join(".schedule.json.partial");
+        fs::write(&aside, bytes).unwrap();
+        fs::rename(aside, self.state_dir().join("schedule.json")).unwrap();
+    }
+
     pub(crate) fn archive(&self, name: &str) {
         fs::write(self.path().join(format!("{name}.zip")), vec![0; 1000]).unwrap();
     }
@@ -72,4 +89,20 @@ pub(crate) fn row(id: u32, status: &str) -> Value {
 /// Unix time at which [`row`] `id` began.
 pub(crate) fn began(id: u32) -> f64 {
     f64::from(1_767_232_800 + id * 86_400)
+}
+
+/// A plan of the schedule's state: daily, first seen on 2026-01-01, next due on 2026-02-01T02:00Z.
+pub(crate) fn plan() -> Value {
+    json!({
+        "created": "2026-01-01T00:00:00Z", "last_due": "2026-01-31T02:00:00Z", "last_started": null,
+        "next": "2026-02-01T02:00:00Z", "missed": 2, "expected_interval_seconds": 86400, "enabled": true,
+        "stale_notified": null,
+    })
+}
+
+/// A whole state with these plans, its last tick at 2026-01-31T03:00Z.
+pub(crate) fn state_of(plans: &[(&str, Value)]) -> Value {
+    let plans: serde_json::Map<_, _> = plans.iter().map(|(n, p)| ((*n).to_owned(), p.clone())).collect();
+    json!({"format": 1, "last_tick": "2026-01-31T03:00:00Z", "plans": plans,
+        "verify": {"expected_interval_seconds": 86400}})
 }

@@ -98,6 +98,14 @@ fn wrong_options_are_usage_errors() {
     let long = "x".repeat(65);
     for (args, part) in [
         (&["--once"][..], "--backup-dir"),
+        (&["--once", "--backup-dir", "x", "--config", "y"], "--config"),
+        (&["--once", "--state-dir", "x"], "--backup-dir"),
+        (&["--once", "--config", "x", "--state-dir", "x"], "--state-dir"),
+        (&["--once", "--config", "missing.toml"], "missing.toml"),
+        (
+            &["--once", "--backup-dir", "x", "--scheduler", "maybe"],
+            "--scheduler",
+        ),
         (&["--backup-dir", "/", "--once"], "--repository"),
         (
             &["--backup-dir", "x", "--once", "--repository", "a/b"],

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -11,8 +12,13 @@ use crate::backups::Backups;
 use crate::http;
 use crate::metrics::Metrics;
 
+/// The program under test.
+pub(crate) fn binary() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_cofre-exporter"))
+}
+
 pub(crate) fn command() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_cofre-exporter"))
+    Command::new(binary())
 }
 
 /// Runs to its end, for calls that don't serve.
@@ -32,9 +38,17 @@ impl Exporter {
     }
 
     pub(crate) fn start_with(backups: &Backups, args: &[&str]) -> Self {
+        let folder = backups.path();
+        Self::start_args(&[&["--backup-dir", folder.to_str().unwrap()], args].concat())
+    }
+
+    /// With the schedule's state too.
+    pub(crate) fn start_with_state(backups: &Backups) -> Self {
+        Self::start_with(backups, &["--state-dir", backups.state_dir().to_str().unwrap()])
+    }
+
+    pub(crate) fn start_args(args: &[&str]) -> Self {
         let mut child = command()
-            .arg("--backup-dir")
-            .arg(backups.path())
             .args(["--web.listen-address", "127.0.0.1:0"])
             .args(args)
             .stderr(Stdio::piped())
@@ -46,7 +60,8 @@ impl Exporter {
         for line in lines.by_ref() {
             let line = line.unwrap();
             *log.lock().unwrap() += &format!("{line}\n");
-            if let Some((_, rest)) = line.split_once("listening on http://") {
+            if let Some((_, rest)) = line.split_once("listening on http") {
+                let rest = rest.split_once("://").unwrap().1;
                 address = rest.split('/').next().unwrap().parse().ok();
                 break;
             }
@@ -74,6 +89,19 @@ impl Exporter {
         let reply = http::get(self.address, "/metrics");
         assert_eq!(reply.status, 200, "{}", reply.text());
         Metrics::checked(reply.text())
+    }
+
+    /// Waits for a line of the log that has this in it.
+    pub(crate) fn wait_for_log(&self, part: &str) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !self.log().contains(part) {
+            assert!(
+                Instant::now() < deadline,
+                "no {part:?} in the log: {}",
+                self.log()
+            );
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Sends a signal and waits for the end.

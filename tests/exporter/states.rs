@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use cofre_exporter::names;
 use serde_json::json;
 
-use crate::backups::{Backups, began, row};
+use crate::backups::{Backups, began, plan, row, state_of};
 use crate::process::Exporter;
 
 #[test]
@@ -43,8 +43,11 @@ fn a_completed_backup_gives_every_documented_metric() {
     let mut done = row(1, "completed");
     done["verified_at"] = json!("2026-01-03T00:00:00.000000+00:00");
     done["verify_status"] = json!("verified");
+    done["drilled_at"] = json!("2026-01-04T00:00:00.000000+00:00");
+    done["drill_status"] = json!("passed");
     let backups = Backups::with(&[done]);
-    let metrics = Exporter::start(&backups).scrape();
+    backups.state(&state_of(&[("daily", plan())]));
+    let metrics = Exporter::start_with_state(&backups).scrape();
 
     let exported = metrics.names();
     let absent: Vec<_> = names::ALL.iter().filter(|m| !exported.contains(m.name)).collect();
@@ -71,6 +74,10 @@ fn a_completed_backup_gives_every_documented_metric() {
     assert_eq!(
         metrics.repository("cofre_verify_last_success_timestamp_seconds"),
         1_767_398_400.0
+    );
+    assert_eq!(
+        metrics.repository("cofre_drill_last_success_timestamp_seconds"),
+        1_767_484_800.0
     );
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -303,10 +310,19 @@ fn the_lock_is_seen_without_being_taken() {
     let exporter = Exporter::start(&backups);
     assert_eq!(exporter.scrape().repository("cofre_repository_lock_held"), 0.0);
     let folder = fs::File::open(backups.path()).unwrap();
+    // A scrape that would have to wait for the kernel's list has the answer of the one before.
+    let shows = |expected: f64| {
+        exporter.scrape();
+        std::thread::sleep(Duration::from_millis(200));
+        assert_eq!(
+            exporter.scrape().repository("cofre_repository_lock_held"),
+            expected
+        );
+    };
     folder.lock().unwrap();
-    assert_eq!(exporter.scrape().repository("cofre_repository_lock_held"), 1.0);
+    shows(1.0);
     folder.unlock().unwrap();
-    assert_eq!(exporter.scrape().repository("cofre_repository_lock_held"), 0.0);
+    shows(0.0);
 }
 
 #[test]

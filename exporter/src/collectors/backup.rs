@@ -7,11 +7,10 @@ use crate::facts::{LastStatus, PlanFacts};
 use crate::family::{family, flag, number};
 use crate::names::{
     CONSECUTIVE_FAILURES, LAST_ATTEMPT, LAST_DURATION, LAST_FILES, LAST_SIZE, LAST_SKIPPED, LAST_SOURCE,
-    LAST_STATUS, LAST_SUCCESS, LAST_SUCCESS_AGE, Metric, PLAN_INFO, RUN_START,
+    LAST_STATUS, LAST_SUCCESS, LAST_SUCCESS_AGE, Metric, RUN_START,
 };
 
 pub(super) const METRICS: &[Metric] = &[
-    PLAN_INFO,
     LAST_SUCCESS,
     LAST_SUCCESS_AGE,
     LAST_ATTEMPT,
@@ -27,10 +26,9 @@ pub(super) const METRICS: &[Metric] = &[
 
 pub(super) fn collect(look: &Look) -> Vec<MetricFamily> {
     let of = |metric: &Metric, value: fn(&PlanFacts) -> f64| {
-        family(metric, plans(look).map(|(labels, facts)| (labels, value(facts))))
+        family(metric, look.plans().map(|(labels, facts)| (labels, value(facts))))
     };
     vec![
-        of(&PLAN_INFO, |_| 1.0),
         of(&LAST_SUCCESS, |p| p.last_success),
         age(look),
         of(&LAST_ATTEMPT, |p| p.last_attempt),
@@ -47,21 +45,15 @@ pub(super) fn collect(look: &Look) -> Vec<MetricFamily> {
 
 /// An age stands still in a stored result, so it is left out there; the timestamp says the same.
 fn age(look: &Look) -> MetricFamily {
-    let ages = plans(look).map(|(labels, facts)| (labels, look.now - facts.last_success));
+    let ages = look
+        .plans()
+        .map(|(labels, facts)| (labels, look.now - facts.last_success));
     family(&LAST_SUCCESS_AGE, ages.filter(|_| !look.stored))
 }
 
 fn status(look: &Look) -> MetricFamily {
-    let states = plans(look).flat_map(|([repository, plan], facts)| {
+    let states = look.plans().flat_map(|([repository, plan], facts)| {
         LastStatus::ALL.map(|(status, label)| ([repository, plan, label], flag(status == facts.status)))
     });
     family(&LAST_STATUS, states)
-}
-
-/// Every plan of every repository whose catalog is or was known.
-fn plans(look: &Look) -> impl Iterator<Item = ([&str; 2], &PlanFacts)> {
-    look.repositories.iter().flat_map(|(alias, snapshot)| {
-        let plans = snapshot.facts.iter().flat_map(|facts| &facts.plans);
-        plans.map(move |(plan, facts)| ([alias.as_str(), plan.as_str()], facts))
-    })
 }

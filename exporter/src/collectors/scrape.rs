@@ -5,12 +5,13 @@ use prometheus::proto::MetricFamily;
 use super::Look;
 use crate::family::{family, flag};
 use crate::names::{BUILD_INFO, COLLECTOR_DURATION, COLLECTOR_SUCCESS, Metric, TIME, UP};
-use crate::snapshot::Reading;
+use crate::snapshot::{Reading, Snapshot};
 
 pub(super) const METRICS: &[Metric] = &[BUILD_INFO, UP, TIME, COLLECTOR_SUCCESS, COLLECTOR_DURATION];
 
 pub(super) fn collect(look: &Look) -> Vec<MetricFamily> {
-    let up = look.repositories.iter().all(|(_, s)| s.up && s.catalog_valid);
+    let sound = |s: &Snapshot| s.up && s.catalog_valid && s.schedule_read();
+    let up = look.repositories.iter().all(|(_, s)| sound(s));
     let now = (!look.stored).then_some(([], look.now));
     vec![
         family(&BUILD_INFO, [([env!("CARGO_PKG_VERSION")], 1.0)]),

@@ -1,17 +1,39 @@
-//! Verification of the archives.
+//! Verification of the archives, and restore drills.
 
 use prometheus::proto::MetricFamily;
 
 use super::Look;
+use crate::facts::CatalogFacts;
 use crate::family::family;
-use crate::names::{Metric, VERIFY_LAST_SUCCESS};
+use crate::names::{DRILL_INTERVAL, DRILL_LAST_SUCCESS, Metric, VERIFY_INTERVAL, VERIFY_LAST_SUCCESS};
+use crate::schedule::ScheduleFacts;
 
-pub(super) const METRICS: &[Metric] = &[VERIFY_LAST_SUCCESS];
+pub(super) const METRICS: &[Metric] = &[
+    VERIFY_LAST_SUCCESS,
+    VERIFY_INTERVAL,
+    DRILL_LAST_SUCCESS,
+    DRILL_INTERVAL,
+];
 
 pub(super) fn collect(look: &Look) -> Vec<MetricFamily> {
-    let known = look.repositories.iter().filter_map(|(alias, snapshot)| {
-        let facts = snapshot.facts.as_ref()?;
-        Some(([alias.as_str()], facts.last_verified))
-    });
-    vec![family(&VERIFY_LAST_SUCCESS, known)]
+    let done = |metric: &Metric, value: fn(&CatalogFacts) -> f64| {
+        let known = look.repositories.iter().filter_map(|(alias, snapshot)| {
+            let facts = snapshot.facts.as_ref()?;
+            Some(([alias.as_str()], value(facts)))
+        });
+        family(metric, known)
+    };
+    let due = |metric: &Metric, value: fn(&ScheduleFacts) -> f64| {
+        family(
+            metric,
+            look.schedules()
+                .map(|(alias, schedule)| ([alias], value(schedule))),
+        )
+    };
+    vec![
+        done(&VERIFY_LAST_SUCCESS, |f| f.last_verified),
+        due(&VERIFY_INTERVAL, |s| s.verify_interval),
+        done(&DRILL_LAST_SUCCESS, |f| f.last_drilled),
+        due(&DRILL_INTERVAL, |s| s.drill_interval),
+    ]
 }

@@ -1,4 +1,4 @@
-//! Paths and answers. The whole table is in [`Site::answer`].
+//! Paths and answers. The whole table is in `Site::page`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,11 +7,12 @@ use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, VARY,
-    X_CONTENT_TYPE_OPTIONS,
+    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
 use super::encoding;
+use super::web_config::Loaded;
 use crate::error::{Error, Result};
 use crate::exporter::{Exporter, Scope};
 
@@ -61,7 +62,27 @@ impl Site {
         })
     }
 
-    pub(super) async fn answer(&self, request: &Request<Incoming>) -> Answer {
+    /// The answer to a request, as the web configuration's rules have it.
+    pub(super) async fn answer(&self, request: &Request<Incoming>, rules: &Loaded) -> Answer {
+        let allowed = match &rules.users {
+            Some(users) => users.know(request.headers()).await,
+            None => true,
+        };
+        let mut answer = if allowed {
+            self.page(request).await
+        } else {
+            let mut refusal = plain(StatusCode::UNAUTHORIZED, TEXT, "401: name and password, please\n");
+            let challenge = HeaderValue::from_static("Basic realm=\"cofre-exporter\"");
+            refusal.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+            refusal
+        };
+        for (name, value) in &rules.headers {
+            answer.headers_mut().insert(name, value.clone());
+        }
+        answer
+    }
+
+    async fn page(&self, request: &Request<Incoming>) -> Answer {
         let path = request.uri().path();
         let known = path == self.telemetry_path || [HEALTHY, READY, LANDING].contains(&path);
         if !known {
