@@ -102,10 +102,11 @@ pub fn run(context: Context, cancel: &AtomicBool) -> Result<Ended> {
 /// The metrics of this configuration's backups.
 #[must_use]
 pub fn exporter(config: &Config) -> Exporter {
-    Exporter::new([Repository {
+    let repository = Repository {
         alias: config.repository.clone(),
         path: config.backup_dir.clone(),
-    }])
+    };
+    Exporter::watching([repository.with_state(config.state_dir.clone())])
 }
 
 fn bind(service: &Arc<Service>) -> Result<Option<Server>> {
