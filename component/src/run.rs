@@ -6,7 +6,8 @@ mod recover;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use recover::{INTERRUPTED, remove_files};
+pub use recover::INTERRUPTED;
+pub(crate) use recover::remove_files;
 
 use serde_json::Map;
 

@@ -8,8 +8,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Local, NaiveDateTime, TimeZone};
 use cofre_component::catalog::{Record, Status};
 
-/// The plan of runs that no schedule asked for, and of rows of the original system.
-pub const MANUAL: &str = "manual";
+pub use cofre_component::catalog::MANUAL;
 
 /// How the newest ended run of a plan ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

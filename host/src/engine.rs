@@ -18,7 +18,6 @@
 //! # }
 //! ```
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
@@ -99,7 +98,7 @@ impl Engine {
             .map(|(name, _)| name.to_owned())
             .collect();
         let info = ComponentInfo {
-            digest: hex(&Sha256::digest(wasm)),
+            digest: crate::text::hex(&Sha256::digest(wasm)),
             wit: wit_version(&exports),
             imports: sandbox::imports(&engine, component),
             exports,
@@ -155,13 +154,4 @@ fn wit_version(exports: &[String]) -> String {
         .find_map(|name| name.strip_prefix("cofre:backup/engine@"))
         .unwrap_or_default()
         .to_owned()
-}
-
-/// Bytes in lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string can't fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

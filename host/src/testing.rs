@@ -1,9 +1,11 @@
-//! What several unit tests of this crate need: running a test without root's powers.
+//! What several unit tests of this crate need: running a test without root's powers, and a row of the catalog.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::process::Command;
+
+use crate::engine::wit::types::{Backup, Status};
 
 /// User and group of the unprivileged child.
 pub(crate) const NOBODY: u32 = 65534;
@@ -50,4 +52,35 @@ pub(crate) fn as_nobody_after(name: &str, prepare: impl FnOnce(&Path), body: imp
         "{text}\n{}",
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+/// A row of which nothing is known but this.
+pub(crate) fn backup(id: u64, status: Status) -> Backup {
+    Backup {
+        id,
+        name: format!("backup_{id}"),
+        backup_type: "automated".to_owned(),
+        timestamp: String::new(),
+        status,
+        size: 0,
+        error: None,
+        zip_path: None,
+        plan: None,
+        started_at: None,
+        finished_at: None,
+        duration_seconds: None,
+        file_count: None,
+        source_bytes: None,
+        skipped: None,
+        changed: None,
+        sha256: None,
+        reused_bytes: None,
+        pinned: false,
+        verified_at: None,
+        verify_status: None,
+        drilled_at: None,
+        drill_status: None,
+        restored_at: None,
+        archive_present: true,
+    }
 }

@@ -112,6 +112,11 @@ pub fn time(iso: &str) -> String {
     escape(text).replacen('T', " ", 1)
 }
 
+/// Bytes in lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {

@@ -37,7 +37,7 @@ fn fastest(exporter: &Exporter, scrapes: u32) -> Duration {
 }
 
 #[test]
-#[ignore = "a measurement, which needs a quiet machine"]
+#[ignore = "a measurement on a quiet machine: cargo test --release -p cofre-exporter -- --ignored"]
 fn a_thousand_backups_take_less_than_ten_milliseconds_and_twenty_mebibytes() {
     let rows: Vec<_> = (0..1000).map(row).collect();
     let backups = Backups::with(&rows);
@@ -53,7 +53,7 @@ fn a_thousand_backups_take_less_than_ten_milliseconds_and_twenty_mebibytes() {
 }
 
 #[test]
-#[ignore = "a measurement, which needs a quiet machine"]
+#[ignore = "a measurement on a quiet machine: cargo test --release -p cofre-exporter -- --ignored"]
 fn a_hundred_thousand_records_are_answered_within_a_second() {
     let rows: Vec<_> = (0..100_000).map(row).collect();
     let backups = Backups::empty();

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::fs::{Dir, FileKind};
 
 /// What the row of an interrupted run says.
-pub(crate) const INTERRUPTED: &str = "interrupted: the run ended without a trace (crash, kill or power cut)";
+pub const INTERRUPTED: &str = "interrupted: the run ended without a trace (crash, kill or power cut)";
 
 /// Removes leftovers of ours, closes open rows, and finishes interrupted deletes. The changed catalog is the
 /// caller's to publish.

@@ -15,13 +15,14 @@ use crate::{schedule, state};
 
 pub(super) fn run(app: &App) -> Result<Ended> {
     let ctx = app.context()?;
-    let summary = match checks::reader(app, &ctx)? {
-        Some(mut session) => session.status(ctx.now())?,
+    let mut session = checks::reader(app, &ctx)?;
+    let summary = match &mut session {
+        Some(session) => session.status(ctx.now())?,
         None => no_backups(),
     };
     let status = StatusReport {
         totals: Status::new(summary, &ctx.config),
-        schedules: schedule::status(&ctx),
+        schedules: schedule::status(&ctx, session.as_mut()),
     };
     app.output.print(&status, || render(&status))?;
     if let Some(message) = unattended(&ctx.config) {

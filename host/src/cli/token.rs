@@ -62,7 +62,7 @@ impl Issued {
         let mut random = [0_u8; RANDOM_BYTES];
         fill(&mut random)?;
         let token = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random));
-        let sha256 = crate::engine::hex(&Sha256::digest(token.as_bytes()));
+        let sha256 = crate::text::hex(&Sha256::digest(token.as_bytes()));
         Ok(Self {
             token,
             sha256,

@@ -103,7 +103,8 @@ fn state_dir(backups: &Path) -> Result<PathBuf> {
     use sha2::Digest as _;
     let real = super::paths::real(backups);
     let digest = sha2::Sha256::digest(real.as_os_str().as_encoded_bytes());
-    let short: String = digest.iter().take(8).map(|b| format!("{b:02x}")).collect();
+    let mut short = crate::text::hex(&digest);
+    short.truncate(16);
     Ok(home.join("cofre").join(short))
 }
 

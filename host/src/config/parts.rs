@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::document::{Document, Section, nearest};
 use super::{
-    Archive, Compression, Config, Database, DatabaseEngine, Limits, Origin, Retention, Secret, SingleFile,
-    Source, Switch, Switches, paths, plans, service, value,
+    Archive, Compression, Config, DatabaseEngine, Limits, Origin, Retention, Secret, SingleFile, Source,
+    Switch, Switches, databases, paths, plans, service, value,
 };
 
 /// 30 days, the age at which rows of failed runs go.
@@ -36,7 +36,7 @@ pub(super) fn read(doc: &Document<'_>, dir: &Path) -> Option<Config> {
         limits: limits(&root),
         switches: switches(&root),
         sources: sources(&root, dir),
-        databases: databases(&root, dir, &mut warnings),
+        databases: databases::databases(&root, dir, &mut warnings),
         hooks: plans::hooks(&root),
         schedules: plans::schedules(&root, dir, &mut warnings),
         verify: plans::verify(&root),
@@ -60,7 +60,8 @@ pub(super) fn read(doc: &Document<'_>, dir: &Path) -> Option<Config> {
     Some(config)
 }
 
-fn resolved(section: &Section<'_>, key: &'static str, dir: &Path, text: &str) -> Option<PathBuf> {
+/// A path relative to the file, from its text.
+pub(super) fn resolved(section: &Section<'_>, key: &'static str, dir: &Path, text: &str) -> Option<PathBuf> {
     match paths::resolve(dir, text) {
         Ok(path) => Some(path),
         Err(message) => {
@@ -375,95 +376,6 @@ fn archive_name(path: &Path, dir: &Path) -> Option<String> {
         None => path.file_name()?.to_str()?,
     };
     Some(name.to_owned())
-}
-
-fn databases(root: &Section<'_>, dir: &Path, warnings: &mut Vec<String>) -> Vec<Database> {
-    let mut databases = Vec::new();
-    let mut seen = BTreeMap::new();
-    for (name, section) in root.named("databases") {
-        if let Err((message, hint)) = value::folder_name(&name) {
-            section.problem("", message, hint);
-        }
-        if let Some(other) = seen.insert(name.to_lowercase(), name.clone()) {
-            let message =
-                format!("differs from `{other}` only in case, and would be one folder on some systems");
-            section.problem("", message, Some("choose another name".into()));
-        }
-        let url = section.string("url");
-        let secret = secret_file(&section, "url_file", dir, warnings);
-        let (key, url) = match (section.has("url"), section.has("url_file")) {
-            (true, true) => {
-                section.problem("url_file", "a database has either `url` or `url_file`", None);
-                ("url", None)
-            }
-            (false, false) => {
-                let hint = "add `url = \"sqlite:app.db\"` or `url = \"postgres://user@host/name\"`";
-                section.problem("url", "is missing", Some(hint.into()));
-                ("url", None)
-            }
-            (true, false) => ("url", url),
-            (false, true) => ("url_file", secret.map(|s| s.expose().to_owned())),
-        };
-        if let Some(engine) = url.and_then(|url| database_engine(&section, key, &url, dir)) {
-            databases.push(Database { name, engine });
-        }
-        section.finish();
-    }
-    databases
-}
-
-fn database_engine(
-    section: &Section<'_>,
-    key: &'static str,
-    url: &str,
-    dir: &Path,
-) -> Option<DatabaseEngine> {
-    if let Some(path) = url.strip_prefix("sqlite:") {
-        if let Some(rest) = path.strip_prefix("//") {
-            // SQLAlchemy and others disagree on the number of slashes, so none of them is guessed.
-            let hint = format!(
-                "write `sqlite:{}` for a file beside cofre.toml, or `sqlite:/{}` for an absolute path",
-                rest.trim_start_matches('/'),
-                rest.trim_start_matches('/')
-            );
-            section.problem(
-                key,
-                "what follows `sqlite:` is a plain path, without `//`",
-                Some(hint),
-            );
-            return None;
-        }
-        return resolved(section, key, dir, path).map(DatabaseEngine::Sqlite);
-    }
-    let Some((scheme, _)) = url.split_once("://") else {
-        let hint = "write `sqlite:app.db`, `postgres://user@host/name` or `mysql://user@host/name`";
-        section.problem(key, "is not a database's URL", Some(hint.into()));
-        return None;
-    };
-    let wrap: fn(Secret) -> DatabaseEngine = match scheme {
-        "postgres" | "postgresql" => DatabaseEngine::Postgres,
-        "mysql" | "mariadb" => DatabaseEngine::Mysql,
-        _ => {
-            let (message, hint) = one_of(scheme, &["sqlite", "postgres", "postgresql", "mysql", "mariadb"]);
-            section.problem(key, message, hint);
-            return None;
-        }
-    };
-    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
-    let has_name = rest
-        .split(['?', '#'])
-        .next()
-        .and_then(|r| r.split_once('/'))
-        .is_some_and(|(_, db)| !db.is_empty());
-    if !has_name {
-        section.problem(
-            key,
-            "the URL does not say which database",
-            Some(format!("write `{scheme}://user@host/name`")),
-        );
-        return None;
-    }
-    Some(wrap(Secret::new(url)))
 }
 
 /// What may lie in what: a backups folder inside a source is left out of it, the reverse would back up

@@ -91,7 +91,7 @@ fn cache_dir() -> Option<PathBuf> {
 fn cache_name(engine: &Engine, wasm: &[u8]) -> String {
     let mut hasher = std::hash::DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
-    let digest = super::hex(&Sha256::digest(wasm));
+    let digest = crate::text::hex(&Sha256::digest(wasm));
     format!("{digest}-{:016x}.cwasm", hasher.finish())
 }
 

@@ -209,31 +209,11 @@ fn after_is_told_how_the_run_ended_and_its_failure_changes_nothing() {
     let script = "echo \"$COFRE_EVENT $COFRE_STATUS $COFRE_SIZE $COFRE_ARCHIVE $COFRE_ERROR\" >> out; exit 9";
     let context = context(temp.path(), &[], &["sh", "-c", script], MINUTE);
     let mut backup = Backup {
-        id: 7,
         name: RUN.name.to_owned(),
         backup_type: RUN.backup_type.to_owned(),
-        timestamp: "2026-11-25T02:00:00.000000".to_owned(),
-        status: Status::Partial,
         size: 1234,
         error: Some("1 file".to_owned()),
-        zip_path: None,
-        plan: None,
-        started_at: None,
-        finished_at: None,
-        duration_seconds: None,
-        file_count: None,
-        source_bytes: None,
-        skipped: None,
-        changed: None,
-        sha256: None,
-        reused_bytes: None,
-        pinned: false,
-        verified_at: None,
-        verify_status: None,
-        drilled_at: None,
-        drill_status: None,
-        restored_at: None,
-        archive_present: true,
+        ..crate::testing::backup(7, Status::Partial)
     };
     after(&context, &RUN, Some(&backup));
     backup.status = Status::Failed;

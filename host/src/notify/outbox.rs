@@ -120,7 +120,9 @@ impl Entry {
             Message::Ping { signal, .. } => Some(signal),
         };
         let digest = Sha256::digest(format!("{:?} {signal:?} {}", self.lane(), self.id));
-        digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        let mut key = crate::text::hex(&digest);
+        key.truncate(32);
+        key
     }
 }
 

@@ -154,8 +154,10 @@ pub(super) fn event_of(status: Status) -> Option<Event> {
 /// backup's name is in `about` too, since ids start again with a new backups folder.
 pub(super) fn event_id(repository: &str, event: &str, about: &str) -> String {
     let digest = Sha256::digest(format!("{repository}\0{event}\0{about}"));
-    let short: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    format!("msg_{short}")
+    let mut id = format!("msg_{}", crate::text::hex(&digest));
+    // Half of the digest is more than enough to tell events apart.
+    id.truncate("msg_".len() + 32);
+    id
 }
 
 pub(super) fn rfc3339(at: DateTime<Utc>) -> String {

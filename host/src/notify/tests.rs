@@ -14,35 +14,19 @@ use super::pace::Pace;
 use super::payload::Payload;
 use crate::config::Config;
 use crate::engine::wit::types::{Backup, Status};
+use crate::testing::backup;
 
 /// A row of the catalog.
 pub(super) fn row(id: u64, status: Status) -> Backup {
     Backup {
-        id,
-        name: format!("backup_{id}"),
-        backup_type: "automated".to_owned(),
         timestamp: "2026-11-25T02:00:05.123456".to_owned(),
-        status,
-        size: 0,
         error: (status == Status::Failed).then(|| "no\nspace left".to_owned()),
-        zip_path: None,
         plan: Some("daily".to_owned()),
-        started_at: None,
         finished_at: Some("2026-11-25T02:00:09.000000-03:00".to_owned()),
         duration_seconds: Some(4.0),
         file_count: Some(3),
-        source_bytes: None,
         skipped: Some(0),
-        changed: None,
-        sha256: None,
-        reused_bytes: None,
-        pinned: false,
-        verified_at: None,
-        verify_status: None,
-        drilled_at: None,
-        drill_status: None,
-        restored_at: None,
-        archive_present: true,
+        ..backup(id, status)
     }
 }
 

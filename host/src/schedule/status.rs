@@ -9,6 +9,7 @@ use super::{Last, Plan, Way, due, is_believed};
 use crate::api::types::ScheduleStatus;
 use crate::config::Config;
 use crate::context::Context;
+use crate::engine::Session;
 use crate::engine::wit::types::{Backup, Status};
 use crate::serve::only;
 use crate::state::{self, PlanState, ScheduleState};
@@ -18,10 +19,11 @@ const SILENCE: TimeDelta = TimeDelta::minutes(5);
 /// And where nothing shows that there is a service, this long is enough.
 const TWO_TICKS: TimeDelta = TimeDelta::seconds(150);
 
-/// When each plan of the configuration runs and ran, in the configuration's order. A state file or a catalog that
-/// can't be read leaves out what it would tell.
+/// When each plan of the configuration runs and ran, in the configuration's order. `session` reads the
+/// catalog; there is none before the first run. A state file or a catalog that can't be read leaves out what it
+/// would tell.
 #[must_use]
-pub fn status(context: &Context) -> Vec<ScheduleStatus> {
+pub fn status(context: &Context, session: Option<&mut Session>) -> Vec<ScheduleStatus> {
     let config = &context.config;
     if config.schedules.is_empty() {
         return Vec::new();
@@ -30,10 +32,7 @@ pub fn status(context: &Context) -> Vec<ScheduleStatus> {
         tracing::warn!("{error}");
         None
     });
-    let rows = match context.is_fresh() {
-        true => Ok(Vec::new()),
-        false => context.reader().and_then(|mut session| session.list()),
-    };
+    let rows = session.map_or_else(|| Ok(Vec::new()), Session::list);
     let rows = rows.unwrap_or_else(|error| {
         tracing::warn!("{error}");
         Vec::new()

@@ -15,6 +15,7 @@ mod verification;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cofre_exporter::component::run::INTERRUPTED;
 use tokio::task::spawn_blocking;
 
 use super::Service;
@@ -28,9 +29,6 @@ use tick::{Scheduler, Wait};
 
 /// How long it waits after a bug, or a state folder that can't be read.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
-
-/// What the row of an interrupted run says; the component's own words for the same.
-const INTERRUPTED: &str = "interrupted: the run ended without a trace (crash, kill or power cut)";
 
 /// Runs the schedule until the service ends, and starts nothing afterwards.
 pub async fn run(service: Arc<Service>) {

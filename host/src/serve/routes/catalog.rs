@@ -41,12 +41,17 @@ pub(super) async fn status(State(site): State<Arc<Site>>) -> Result<Json<StatusA
         });
     let (totals, schedules) = site
         .blocking(|context| {
-            let summary = if context.is_fresh() {
-                no_backups()
+            let mut session = if context.is_fresh() {
+                None
             } else {
-                context.reader()?.status(context.now())?
+                Some(context.reader()?)
             };
-            Ok((Status::new(summary, &context.config), schedule::status(context)))
+            let summary = match &mut session {
+                Some(session) => session.status(context.now())?,
+                None => no_backups(),
+            };
+            let schedules = schedule::status(context, session.as_mut());
+            Ok((Status::new(summary, &context.config), schedules))
         })
         .await?;
     Ok(Json(StatusAnswer {

@@ -1,3 +1,4 @@
+//! Which credential is whose.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use axum::http::HeaderValue;

@@ -1,3 +1,4 @@
+//! Which sessions are good, and what keys are refused.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::path::PathBuf;

@@ -1,3 +1,4 @@
+//! Who the client is behind proxies, and which requests are of the same origin.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use axum::http::HeaderValue;
