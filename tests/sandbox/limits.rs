@@ -111,7 +111,11 @@ fn a_host_call_that_hangs_is_given_up_and_the_guest_does_not_go_on_when_it_retur
         .custom_flags(nonblocking())
         .open(&fifo)
         .expect("nobody waits for the FIFO");
-    writer.write_all(b"late").unwrap();
+    // That the writer has come can be enough for the call to return, and for the guest to be stopped and its handle
+    // closed, before a byte is there.
+    if let Err(error) = writer.write_all(b"late") {
+        assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe, "{error}");
+    }
     drop(writer);
     std::thread::sleep(Duration::from_millis(500));
     assert!(!tree.path("backups/went-on").exists());
