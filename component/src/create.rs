@@ -12,9 +12,11 @@ use crate::archive::writer::{Finished, ZipWriter};
 use crate::catalog::{Catalog, Record, Status, sidecar, time};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{BACKUPS, Dir, Roots};
+use crate::job::Outcome;
 use crate::manifest::MANIFEST_NAME;
 use crate::run;
 use crate::scan::{self, Item, ItemKind, Scanner};
+use crate::shards::{Piece, Turn, unexpected};
 use crate::types::{
     Backup, Compression, CreateReport, CreateRequest, DatabaseInfo, Entry, Kind, Progress, REPORT_LIMIT,
     RunRequest, Skip,
@@ -127,6 +129,31 @@ impl CreateJob {
             let _ = self.close(roots, &e.to_string(), false, now);
         }
         result
+    }
+
+    /// The next turn; see [`crate::shards::Coordinator::next`].
+    ///
+    /// # Errors
+    /// See [`Self::step`].
+    pub fn next(&mut self, roots: &Roots, budget: u64, now: Option<&str>) -> Result<Turn> {
+        Ok(match self.step(roots, budget, now)? {
+            Some(report) => Turn::Ended(Box::new(Outcome::Created(report))),
+            None => Turn::Working,
+        })
+    }
+
+    /// Takes the result of a task.
+    ///
+    /// # Errors
+    /// `InvalidInput` for one that was not asked for.
+    pub fn take(&mut self, _roots: &Roots, _piece: Piece, _now: Option<&str>) -> Result<()> {
+        Err(unexpected("no task is out"))
+    }
+
+    /// Ends the run because of what went wrong with a task, and records it as failed.
+    pub(crate) fn fail(&mut self, roots: &Roots, error: &Error, now: Option<&str>) {
+        // The first error is the one to tell; that it could not be recorded, too, shows at the next run.
+        let _ = self.close(roots, &error.to_string(), false, now);
     }
 
     /// Stops: removes what was begun and records the run as cancelled. A job that has ended stays as it is.
@@ -329,6 +356,26 @@ fn closed(open: &Record, described: &Described, archive: &Finished, now: Option<
         sha256: Some(archive.sha256.clone()),
         ..open.clone()
     })
+}
+
+/// Does tasks.
+#[derive(Debug)]
+pub struct CreateWorker;
+
+impl CreateWorker {
+    /// A worker for `request`.
+    #[must_use]
+    pub fn new(_request: &CreateRequest) -> Self {
+        Self
+    }
+
+    /// Does one task.
+    ///
+    /// # Errors
+    /// See [`crate::shards::Worker::work`].
+    pub fn work(&mut self, _roots: &Roots, _task: &[u8]) -> Result<Piece> {
+        Err(unexpected("it is no task"))
+    }
 }
 
 #[cfg(test)]

@@ -30,13 +30,17 @@ use std::cell::RefCell;
 use bindings::cofre::backup::types as wit;
 use bindings::exports::cofre::backup::engine::{self as api, Guest as EngineGuest};
 use bindings::exports::cofre::backup::jobs::{self, Guest as JobsGuest, GuestJob};
+use bindings::exports::cofre::backup::shards::{
+    self as spread, Guest as ShardsGuest, GuestCoordinator, GuestWorker,
+};
 
 use crate::catalog::Catalog;
 use crate::error::Result;
 use crate::fs::{BACKUPS, Roots};
 use crate::{Error, types};
 use crate::{
-    catalog, create, delete, diff, entries, job, pin, prune, record_result, restore, run, status, verify,
+    catalog, create, delete, diff, entries, job, pin, prune, record_result, restore, run, shards, status,
+    verify,
 };
 
 struct Component;
@@ -179,5 +183,72 @@ impl GuestJob for Job {
     fn cancel(&self, now: String) -> std::result::Result<(), wit::Error> {
         let mut job = self.job.borrow_mut();
         job.cancel(&self.roots, Some(&now)).map_err(to_wit::error)
+    }
+}
+
+impl ShardsGuest for Component {
+    type Coordinator = Coordinator;
+    type Worker = Worker;
+}
+
+/// The resource `coordinator`.
+struct Coordinator {
+    coordinator: RefCell<shards::Coordinator>,
+    roots: Roots,
+}
+
+impl GuestCoordinator for Coordinator {
+    fn new(request: jobs::Request) -> Self {
+        Self {
+            coordinator: RefCell::new(shards::Coordinator::new(from_wit::request(request))),
+            roots: Roots::new(),
+        }
+    }
+
+    fn next(&self, budget_bytes: u64, now: String) -> std::result::Result<spread::Turn, wit::Error> {
+        let mut coordinator = self.coordinator.borrow_mut();
+        coordinator
+            .next(&self.roots, budget_bytes, Some(&now))
+            .map(to_wit::turn)
+            .map_err(to_wit::error)
+    }
+
+    fn take(&self, piece: spread::Piece, now: String) -> std::result::Result<(), wit::Error> {
+        let mut coordinator = self.coordinator.borrow_mut();
+        coordinator
+            .take(&self.roots, from_wit::piece(piece), Some(&now))
+            .map_err(to_wit::error)
+    }
+
+    fn progress(&self) -> jobs::Progress {
+        to_wit::progress(self.coordinator.borrow_mut().progress(), None)
+    }
+
+    fn cancel(&self, now: String) -> std::result::Result<(), wit::Error> {
+        let mut coordinator = self.coordinator.borrow_mut();
+        coordinator.cancel(&self.roots, Some(&now)).map_err(to_wit::error)
+    }
+}
+
+/// The resource `worker`.
+struct Worker {
+    worker: RefCell<shards::Worker>,
+    roots: Roots,
+}
+
+impl GuestWorker for Worker {
+    fn new(request: jobs::Request) -> Self {
+        Self {
+            worker: RefCell::new(shards::Worker::new(&from_wit::request(request))),
+            roots: Roots::new(),
+        }
+    }
+
+    fn work(&self, task: Vec<u8>) -> std::result::Result<spread::Piece, wit::Error> {
+        let mut worker = self.worker.borrow_mut();
+        worker
+            .work(&self.roots, &task)
+            .map(to_wit::piece)
+            .map_err(to_wit::error)
     }
 }

@@ -1,12 +1,13 @@
-//! A long operation in steps, whichever it is: progress, log lines, cancellation. The work is done by `create`,
-//! `verify` and `restore`; the plain functions of the engine run the same jobs to their end.
+//! A long operation in one instance, in steps: progress, log lines, cancellation. Coordinator and worker of `shards`
+//! are both here; the plain functions of the engine run the same jobs to their end.
 
-use crate::create::CreateJob;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::fs::Roots;
-use crate::restore::RestoreJob;
+use crate::shards::{Coordinator, Turn, Worker};
 use crate::types::{CreateReport, CreateRequest, Progress, RestoreReport, RestoreRequest, VerifyReport};
-use crate::verify::VerifyJob;
+
+/// Bytes of a step where nobody looks at the progress.
+const RUN_BYTES: u64 = 4 << 20;
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,25 +36,20 @@ pub enum Outcome {
     Restored(RestoreReport),
 }
 
-/// A running operation.
-pub struct Job(Work);
-
-enum Work {
-    Create(Box<CreateJob>),
-    Verify(Box<VerifyJob>),
-    Restore(Box<RestoreJob>),
-    Ended,
+/// A running operation in one instance.
+pub struct Job {
+    coordinator: Coordinator,
+    worker: Worker,
 }
 
 impl Job {
     /// A job that has done nothing yet.
     #[must_use]
     pub fn new(request: Request) -> Self {
-        Self(match request {
-            Request::Create(request) => Work::Create(Box::new(CreateJob::new(request))),
-            Request::Verify { id, quick } => Work::Verify(Box::new(VerifyJob::new(id, quick))),
-            Request::Restore(request) => Work::Restore(Box::new(RestoreJob::new(request))),
-        })
+        Self {
+            worker: Worker::new(&request),
+            coordinator: Coordinator::new(request),
+        }
     }
 
     /// Works on about `budget` bytes; the outcome when that was the end. `now` (RFC 3339) is the time that the
@@ -67,26 +63,32 @@ impl Job {
         budget: u64,
         now: Option<&str>,
     ) -> Result<(Progress, Option<Outcome>)> {
-        let result = match &mut self.0 {
-            Work::Create(job) => job
-                .step(roots, budget, now)
-                .map(|report| (job.progress(), report.map(Outcome::Created))),
-            Work::Verify(job) => job
-                .step(roots, budget)
-                .map(|report| (job.progress(), report.map(Outcome::Verified))),
-            Work::Restore(job) => job
-                .step(roots, budget)
-                .map(|report| (job.progress(), report.map(Outcome::Restored))),
-            Work::Ended => Err(Error::new(
-                ErrorKind::InvalidInput,
-                "step",
-                "the job has ended already",
-            )),
+        let outcome = match self.coordinator.next(roots, budget, now)? {
+            Turn::Task(task) => {
+                let piece = self
+                    .worker
+                    .work(roots, &task)
+                    .inspect_err(|e| self.coordinator.fail(roots, e, now))?;
+                self.coordinator.take(roots, piece, now)?;
+                None
+            }
+            // The result of every task is taken at once, so that nothing is ever waited for.
+            Turn::Working | Turn::Waiting => None,
+            Turn::Ended(outcome) => Some(*outcome),
         };
-        if !matches!(result, Ok((_, None))) {
-            self.0 = Work::Ended;
+        Ok((self.coordinator.progress(), outcome))
+    }
+
+    /// Runs to the end in one go. The end of a run is not recorded, since nobody says what time it is then.
+    ///
+    /// # Errors
+    /// See [`Self::step`].
+    pub fn run(mut self, roots: &Roots) -> Result<Outcome> {
+        loop {
+            if let (_, Some(outcome)) = self.step(roots, RUN_BYTES, None)? {
+                return Ok(outcome);
+            }
         }
-        result
     }
 
     /// Stops, removes what was begun, and records the run as cancelled. A job that has ended stays as it is.
@@ -94,11 +96,7 @@ impl Job {
     /// # Errors
     /// What writing the catalog says.
     pub fn cancel(&mut self, roots: &Roots, now: Option<&str>) -> Result<()> {
-        match std::mem::replace(&mut self.0, Work::Ended) {
-            Work::Create(mut job) => job.cancel(roots, now),
-            // They have written nothing but into the target, which is the host's to throw away.
-            Work::Verify(_) | Work::Restore(_) | Work::Ended => Ok(()),
-        }
+        self.coordinator.cancel(roots, now)
     }
 }
 
@@ -106,6 +104,7 @@ impl Job {
 #[allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 mod tests {
     use super::*;
+    use crate::ErrorKind;
     use crate::catalog::{Catalog, Status};
     use crate::fs::{BACKUPS, TARGET};
     use crate::types::{Compression, Inventory, RunRequest, Source};

@@ -29,6 +29,7 @@ pub mod restore;
 pub mod retention;
 pub mod run;
 pub mod scan;
+pub mod shards;
 pub mod status;
 pub mod types;
 pub mod verify;

@@ -15,7 +15,9 @@ use crate::checksum::Opened;
 use crate::entries::{link_target, of_row, of_view};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{BACKUPS, Dir, File, Roots, TARGET};
+use crate::job::Outcome;
 use crate::manifest::{Finding, compare};
+use crate::shards::{Piece, Turn, unexpected};
 use crate::types::{Entry, Progress, RestoreReport, RestoreRequest};
 
 /// What an entry costs of a step's budget beside its bytes.
@@ -69,6 +71,25 @@ impl RestoreJob {
             state: State::Start,
             progress: Progress::default(),
         }
+    }
+
+    /// The next turn; see [`crate::shards::Coordinator::next`].
+    ///
+    /// # Errors
+    /// See [`Self::step`].
+    pub fn next(&mut self, roots: &Roots, budget: u64) -> Result<Turn> {
+        Ok(match self.step(roots, budget)? {
+            Some(report) => Turn::Ended(Box::new(Outcome::Restored(report))),
+            None => Turn::Working,
+        })
+    }
+
+    /// Takes the result of a task.
+    ///
+    /// # Errors
+    /// `InvalidInput` for one that was not asked for.
+    pub fn take(&mut self, _piece: Piece) -> Result<()> {
+        Err(unexpected("no task is out"))
     }
 
     /// How far it is; the log lines are given out once.
@@ -280,6 +301,20 @@ impl Extract {
             }
         }
         Ok(())
+    }
+}
+
+/// Does tasks.
+#[derive(Debug, Default)]
+pub struct RestoreWorker;
+
+impl RestoreWorker {
+    /// Does one task.
+    ///
+    /// # Errors
+    /// See [`crate::shards::Worker::work`].
+    pub fn work(&mut self, _roots: &Roots, _task: &[u8]) -> Result<Piece> {
+        Err(unexpected("it is no task"))
     }
 }
 

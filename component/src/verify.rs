@@ -8,7 +8,9 @@ use crate::archive::{ArchiveReader, EntryReader, second_opinion};
 use crate::checksum::Opened;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{BACKUPS, Reader, Roots};
+use crate::job::Outcome;
 use crate::manifest::{Finding, compare};
+use crate::shards::{Piece, Turn, unexpected};
 use crate::types::{Progress, REPORT_LIMIT, VerifyReport};
 
 /// What an entry costs of a step's budget beside its bytes.
@@ -74,6 +76,25 @@ impl VerifyJob {
             entries: 0,
             bytes: 0,
         }
+    }
+
+    /// The next turn; see [`crate::shards::Coordinator::next`].
+    ///
+    /// # Errors
+    /// See [`Self::step`].
+    pub fn next(&mut self, roots: &Roots, budget: u64) -> Result<Turn> {
+        Ok(match self.step(roots, budget)? {
+            Some(report) => Turn::Ended(Box::new(Outcome::Verified(report))),
+            None => Turn::Working,
+        })
+    }
+
+    /// Takes the result of a task.
+    ///
+    /// # Errors
+    /// `InvalidInput` for one that was not asked for.
+    pub fn take(&mut self, _piece: Piece) -> Result<()> {
+        Err(unexpected("no task is out"))
     }
 
     /// How far it is; the log lines are given out once.
@@ -271,6 +292,20 @@ fn reason(e: Error) -> String {
             None => e.message,
         },
         _ => e.to_string(),
+    }
+}
+
+/// Does tasks.
+#[derive(Debug, Default)]
+pub struct VerifyWorker;
+
+impl VerifyWorker {
+    /// Does one task.
+    ///
+    /// # Errors
+    /// See [`crate::shards::Worker::work`].
+    pub fn work(&mut self, _roots: &Roots, _task: &[u8]) -> Result<Piece> {
+        Err(unexpected("it is no task"))
     }
 }
 

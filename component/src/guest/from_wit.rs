@@ -1,7 +1,8 @@
 //! Requests of the contract as the library's own types.
 
-use super::{api, jobs, wit};
+use super::{api, jobs, spread, wit};
 use crate::job;
+use crate::shards::Piece;
 use crate::types::{
     Check, Compression, CreateRequest, DatabaseInfo, Inventory, Kind, Observation, RestoreRequest,
     RetentionPolicy, RunRequest, Source, TableInfo,
@@ -168,4 +169,9 @@ pub(super) fn request(request: jobs::Request) -> job::Request {
         jobs::Request::Verify((id, quick)) => job::Request::Verify { id, quick },
         jobs::Request::Restore(request) => job::Request::Restore(restore_request(request)),
     }
+}
+
+pub(super) fn piece(piece: spread::Piece) -> Piece {
+    let spread::Piece { head, data } = piece;
+    Piece { head, data }
 }

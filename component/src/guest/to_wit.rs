@@ -1,9 +1,10 @@
 //! Results of the library as the contract's types.
 
-use super::{Error, api, jobs, wit};
+use super::{Error, api, jobs, spread, wit};
 use crate::catalog::{Record, Status};
 use crate::error::ErrorKind;
 use crate::job::Outcome;
+use crate::shards::{Piece, Turn};
 use crate::types::{
     Backup, BackupDetails, Change, CreateReport, DatabaseInfo, Difference, Entry, Kind, Progress,
     RebuildReport, RestoreReport, Skip, Summary, TableInfo, Verdict, VerifyReport,
@@ -320,10 +321,28 @@ pub(super) fn progress(progress: Progress, outcome: Option<Outcome>) -> jobs::Pr
         bytes_total,
         current,
         log,
-        outcome: outcome.map(|outcome| match outcome {
-            Outcome::Created(report) => jobs::Outcome::Created(create_report(report)),
-            Outcome::Verified(report) => jobs::Outcome::Verified(verify_report(report)),
-            Outcome::Restored(report) => jobs::Outcome::Restored(restore_report(report)),
-        }),
+        outcome: outcome.map(self::outcome),
     }
+}
+
+fn outcome(outcome: Outcome) -> jobs::Outcome {
+    match outcome {
+        Outcome::Created(report) => jobs::Outcome::Created(create_report(report)),
+        Outcome::Verified(report) => jobs::Outcome::Verified(verify_report(report)),
+        Outcome::Restored(report) => jobs::Outcome::Restored(restore_report(report)),
+    }
+}
+
+pub(super) fn turn(turn: Turn) -> spread::Turn {
+    match turn {
+        Turn::Task(task) => spread::Turn::Task(task),
+        Turn::Working => spread::Turn::Working,
+        Turn::Waiting => spread::Turn::Waiting,
+        Turn::Ended(ended) => spread::Turn::Ended(outcome(*ended)),
+    }
+}
+
+pub(super) fn piece(piece: Piece) -> spread::Piece {
+    let Piece { head, data } = piece;
+    spread::Piece { head, data }
 }

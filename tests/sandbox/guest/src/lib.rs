@@ -16,7 +16,7 @@ wit_bindgen::generate!({
 
 use cofre::backup::types::{Entry, ErrorDetail, Skip, Status};
 use exports::cofre::backup::engine::*;
-use exports::cofre::backup::jobs;
+use exports::cofre::backup::{jobs, shards};
 
 struct Hostile;
 
@@ -339,5 +339,69 @@ impl jobs::GuestJob for EvilJob {
 
     fn cancel(&self, _: String) -> Result<(), Error> {
         Ok(())
+    }
+}
+
+/// A coordinator whose tasks are commands for its workers, or one that never ends or lies about its tasks.
+struct EvilCoordinator(String);
+
+/// A worker that takes its task for a command.
+struct EvilWorker;
+
+impl shards::Guest for Hostile {
+    type Coordinator = EvilCoordinator;
+    type Worker = EvilWorker;
+}
+
+impl shards::GuestCoordinator for EvilCoordinator {
+    fn new(request: jobs::Request) -> Self {
+        match request {
+            jobs::Request::Restore(request) => Self(request.only.concat()),
+            jobs::Request::Create(_) | jobs::Request::Verify(_) => Self(String::new()),
+        }
+    }
+
+    fn next(&self, _: u64, _: String) -> Result<shards::Turn, Error> {
+        Ok(match self.0.as_str() {
+            // Waits for a result though no task is out.
+            "wait" => shards::Turn::Waiting,
+            "dawdle" => shards::Turn::Working,
+            command => shards::Turn::Task(command.as_bytes().to_vec()),
+        })
+    }
+
+    fn take(&self, _: shards::Piece, _: String) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn progress(&self) -> jobs::Progress {
+        jobs::Progress {
+            files_done: 0,
+            files_total: 1,
+            bytes_done: 0,
+            bytes_total: 1,
+            current: None,
+            log: Vec::new(),
+            outcome: None,
+        }
+    }
+
+    fn cancel(&self, _: String) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+impl shards::GuestWorker for EvilWorker {
+    fn new(_: jobs::Request) -> Self {
+        Self
+    }
+
+    fn work(&self, task: Vec<u8>) -> Result<shards::Piece, Error> {
+        let command = String::from_utf8_lossy(&task).into_owned();
+        let got = attempt(&command).map_err(|why| Error::Refused(detail(why)))?;
+        Ok(shards::Piece {
+            head: got.into_bytes(),
+            data: Vec::new(),
+        })
     }
 }
