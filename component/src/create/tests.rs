@@ -4,6 +4,7 @@
 mod changing;
 mod large;
 mod reuse;
+mod spread;
 
 use std::fs::{self as disk, File};
 use std::io::{Read, Write};
