@@ -67,12 +67,10 @@ fn a_plan_of_cron_or_of_another_host_is_shown_beside_the_listed_ones_while_it_ru
 #[test]
 fn a_plan_that_left_the_schedule_is_gone_until_something_else_runs_it() {
     let backups = Backups::with(&[failed(1, "hourly", 2)]);
-    let exporter = Exporter::start_with_state(&{
-        let mut state = state_of(&[("daily", plan())]);
-        state["former"] = json!({"hourly": ago(1)});
-        backups.state(&state);
-        backups
-    });
+    let mut state = state_of(&[("daily", plan())]);
+    state["former"] = json!({"hourly": ago(1)});
+    backups.state(&state);
+    let exporter = Exporter::start_with_state(&backups);
     assert_eq!(shown(&exporter.scrape()), ["daily", "manual"]);
 }
 

@@ -13,8 +13,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// Name of the catalog's file.
 pub(crate) const HISTORY_NAME: &str = "backup_history.json";
 
-/// Largest catalog that is read, in bytes: some 60,000 rows, and it has to fit the sandbox's memory.
-pub(super) const LIMIT: u64 = 64 << 20;
+/// Largest catalog that is read, in bytes: some 160,000 rows.
+pub(super) const LIMIT: u64 = 128 << 20;
 
 /// Largest id: what JavaScript clients can still tell apart.
 pub(super) const MAX_ID: u64 = (1 << 53) - 1;
@@ -93,8 +93,8 @@ pub(super) fn check_row(row: &Record) -> std::result::Result<(), String> {
 
 /// What the rows must be together.
 fn check(rows: &[Record]) -> Result<()> {
-    let mut ids = HashMap::new();
-    let mut seen = HashMap::new();
+    let mut ids = HashMap::with_capacity(rows.len());
+    let mut seen = HashMap::with_capacity(rows.len());
     for (i, row) in rows.iter().enumerate() {
         let n = i + 1;
         check_row(row).map_err(|problem| invalid(format!("row {n} (id {}): {problem}", row.id)))?;
