@@ -6,6 +6,7 @@ mod plan;
 mod repository;
 mod scrape;
 mod verify;
+mod webhook;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,10 +15,10 @@ use std::time::SystemTime;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 
-use crate::facts::{MANUAL, PlanFacts};
+use crate::facts::{CatalogFacts, Counted, MANUAL, PlanFacts};
 use crate::family;
 use crate::names::Metric;
-use crate::schedule::ScheduleFacts;
+use crate::schedule::{PlanSchedule, ScheduleFacts};
 use crate::snapshot::Snapshot;
 
 /// All repositories as one scrape saw them.
@@ -49,29 +50,65 @@ impl Look {
         known.filter_map(|(alias, snapshot)| Some((alias.as_str(), snapshot.schedule.as_deref()?)))
     }
 
-    /// The runs of every plan of every repository whose catalog is or was known, by repository and plan.
-    ///
-    /// Where a schedule names plans, those count, whether they ever ran or not, and `manual`; a plan that only the
-    /// catalog still names was deleted. Otherwise the catalog's are all there are.
-    fn plans(&self) -> impl Iterator<Item = ([&str; 2], &PlanFacts)> {
+    /// Every plan of every repository.
+    fn plans(&self) -> impl Iterator<Item = PlanLook<'_>> {
         self.repositories.iter().flat_map(|(alias, snapshot)| {
-            let scheduled = snapshot.schedule.as_deref().map(|schedule| &schedule.plans);
-            let ran = snapshot.facts.as_deref().map(|facts| &facts.plans);
-            let plans: Vec<(&str, &PlanFacts)> = match (scheduled, ran) {
-                (_, None) => Vec::new(),
-                (Some(scheduled), Some(ran)) if !scheduled.is_empty() => {
-                    let names: BTreeSet<&str> =
-                        scheduled.keys().map(String::as_str).chain([MANUAL]).collect();
-                    let facts = |name| ran.get(name).unwrap_or(const { &PlanFacts::NONE });
-                    names.into_iter().map(|name| (name, facts(name))).collect()
-                }
-                (_, Some(ran)) => ran.iter().map(|(name, facts)| (name.as_str(), facts)).collect(),
-            };
-            plans
-                .into_iter()
-                .map(move |(plan, facts)| ([alias.as_str(), plan], facts))
+            let schedule = snapshot.schedule.as_deref();
+            let facts = snapshot.facts.as_deref();
+            let names = names(schedule, facts, self.now).into_iter();
+            names.map(move |plan| PlanLook {
+                labels: [alias, plan],
+                ran: facts.map(|facts| {
+                    let ran = facts.plans.get(plan).unwrap_or(const { &PlanFacts::NONE });
+                    (ran, facts.totals.get(plan).copied().unwrap_or_default())
+                }),
+                schedule: schedule.map(|schedule| schedule.plans.get(plan).copied().unwrap_or_default()),
+            })
         })
     }
+}
+
+/// One plan as one scrape saw it.
+struct PlanLook<'a> {
+    /// Repository and plan.
+    labels: [&'a str; 2],
+    /// Its runs and their counters; `None` where no valid catalog was ever seen.
+    ran: Option<(&'a PlanFacts, Counted)>,
+    /// Its schedule, all 0 where it has none; `None` where nothing is known of schedules.
+    schedule: Option<PlanSchedule>,
+}
+
+/// How long a plan that no schedule lists is shown after its newest run, in seconds: a monthly one stays.
+const UNLISTED: f64 = 35.0 * 86_400.0;
+
+/// The names of a repository's plans.
+///
+/// Where a schedule lists plans: those, whether they ever ran or not, and `manual`. Besides them what else runs
+/// (`cofre create --plan NAME` of a cron job or of another host), while its newest run is not too long ago. A plan
+/// that was listed and is no more is gone, unless it ran since. Where nothing is listed, the catalog's are all there
+/// are.
+fn names<'a>(
+    schedule: Option<&'a ScheduleFacts>,
+    facts: Option<&'a CatalogFacts>,
+    now: f64,
+) -> BTreeSet<&'a str> {
+    let ran = facts.into_iter().flat_map(|facts| &facts.plans);
+    let Some(schedule) = schedule else {
+        return ran.map(|(name, _)| name.as_str()).collect();
+    };
+    let runs_unlisted = |name: &str, plan: &PlanFacts| {
+        let since = schedule
+            .gone
+            .get(name)
+            .is_none_or(|gone| plan.last_attempt > *gone);
+        since && (schedule.plans.is_empty() || now - plan.last_attempt < UNLISTED)
+    };
+    let unlisted = ran.filter(|(name, plan)| runs_unlisted(name, plan));
+    let listed = schedule.plans.keys().map(String::as_str);
+    listed
+        .chain(unlisted.map(|(name, _)| name.as_str()))
+        .chain([MANUAL])
+        .collect()
 }
 
 /// One subject's metrics.
@@ -93,12 +130,13 @@ impl Collector for Subject {
 
 type Definition = (&'static [Metric], fn(&Look) -> Vec<MetricFamily>);
 
-const SUBJECTS: [Definition; 5] = [
+const SUBJECTS: [Definition; 6] = [
     (scrape::METRICS, scrape::collect),
     (plan::METRICS, plan::collect),
     (backup::METRICS, backup::collect),
     (repository::METRICS, repository::collect),
     (verify::METRICS, verify::collect),
+    (webhook::METRICS, webhook::collect),
 ];
 
 /// The collectors of one scrape.

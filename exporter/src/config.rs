@@ -63,6 +63,8 @@ pub(crate) struct Configured {
     pub(crate) plans: Vec<ConfiguredPlan>,
     pub(crate) verify_interval: Option<f64>,
     pub(crate) drill_interval: Option<f64>,
+    /// When the file last changed, Unix time in seconds; 0 where that isn't known.
+    pub(crate) changed: f64,
 }
 
 /// Where a configuration says that things are. All paths are absolute.
@@ -79,7 +81,9 @@ impl Configured {
     /// # Errors
     /// What is wrong, in words; no line of the file, which may hold secrets.
     pub(crate) fn read(file: &Path) -> std::result::Result<Self, String> {
-        Self::parse(&small_file::read(file).map_err(|e| e.to_string())?)
+        let changed = small_file::changed(file);
+        let read = Self::parse(&small_file::read(file).map_err(|e| e.to_string())?)?;
+        Ok(Self { changed, ..read })
     }
 
     pub(crate) fn parse(text: &str) -> std::result::Result<Self, String> {
@@ -97,6 +101,7 @@ impl Configured {
             plans: document.schedules.iter().map(plan).collect(),
             verify_interval: at(&document.verify),
             drill_interval: at(&document.drill),
+            changed: 0.0,
         }
     }
 }

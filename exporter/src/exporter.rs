@@ -70,6 +70,12 @@ impl Exporter {
         }
     }
 
+    /// Where requests to the API are counted, if they are.
+    #[must_use]
+    pub fn requests(&self) -> Option<&Requests> {
+        self.requests.as_ref()
+    }
+
     /// Looks at every repository, for at most `limit` at all of them together, and gives the metrics in
     /// Prometheus's text format 0.0.4.
     ///

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Local, NaiveDateTime, TimeZone};
-use cofre_component::catalog::{Record, Status};
+use cofre_component::catalog::{PlanTotals, Record, Status, Totals};
 
 pub use cofre_component::catalog::MANUAL;
 
@@ -42,6 +42,8 @@ impl LastStatus {
 pub struct PlanFacts {
     /// End of the newest completed run.
     pub last_success: f64,
+    /// Start of the oldest run that the catalog still has.
+    pub first_attempt: f64,
     /// Start of the newest run.
     pub last_attempt: f64,
     /// Start of the run that is going on.
@@ -62,11 +64,28 @@ pub struct PlanFacts {
     pub skipped: u64,
 }
 
+/// What the catalog's state counts of one plan; no prune takes any of it back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counted {
+    /// Runs that ended.
+    pub runs: u64,
+    /// Those that failed or were cancelled.
+    pub failures: u64,
+    /// Those whose backup is partial.
+    pub partial: u64,
+    /// Verifications that found something wrong.
+    pub verify_failures: u64,
+    /// Restore drills that did not pass.
+    pub drill_failures: u64,
+}
+
 /// What is known of a whole catalog.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CatalogFacts {
     /// The plans by name; [`MANUAL`] is always among them.
     pub plans: BTreeMap<String, PlanFacts>,
+    /// The counters by plan. A plan that has them need not have a row any more, and the other way round.
+    pub totals: BTreeMap<String, Counted>,
     /// Published backups whose archive is there.
     pub backups: u64,
     /// Published backups whose archive is not there.
@@ -82,6 +101,7 @@ impl CatalogFacts {
     pub fn of(records: &[Record], present: impl Fn(&Record) -> bool) -> Self {
         let mut facts = Self {
             plans: BTreeMap::from([(MANUAL.to_owned(), PlanFacts::default())]),
+            totals: BTreeMap::new(),
             backups: 0,
             missing: 0,
             last_verified: 0.0,
@@ -96,6 +116,18 @@ impl CatalogFacts {
             }
         }
         facts
+    }
+
+    /// Adds the counters of the catalog's state.
+    #[must_use]
+    pub fn counting(self, totals: &Totals) -> Self {
+        let totals = totals.plans.iter();
+        Self {
+            totals: totals
+                .map(|(plan, counted)| (plan.clone(), Counted::of(counted)))
+                .collect(),
+            ..self
+        }
     }
 
     fn count(&mut self, record: &Record, present: impl Fn(&Record) -> bool) {
@@ -120,10 +152,23 @@ impl CatalogFacts {
     }
 }
 
+impl Counted {
+    fn of(plan: &PlanTotals) -> Self {
+        Self {
+            runs: plan.runs,
+            failures: plan.failures,
+            partial: plan.partial,
+            verify_failures: plan.verify_failures,
+            drill_failures: plan.drill_failures,
+        }
+    }
+}
+
 impl PlanFacts {
     /// Of a plan that never ran.
     pub(crate) const NONE: Self = Self {
         last_success: 0.0,
+        first_attempt: 0.0,
         last_attempt: 0.0,
         running_since: 0.0,
         status: LastStatus::Never,
@@ -138,6 +183,9 @@ impl PlanFacts {
     /// Takes in the next row of this plan.
     fn add(&mut self, record: &Record) {
         self.last_attempt = started(record);
+        if self.first_attempt == 0.0 {
+            self.first_attempt = self.last_attempt;
+        }
         // Only the newest row can be going on: one before it was interrupted.
         self.running_since = 0.0;
         match record.status {

@@ -10,6 +10,7 @@
 
 mod collectors;
 mod config;
+mod deliveries;
 mod error;
 mod exporter;
 pub mod facts;

@@ -45,7 +45,7 @@ metrics! {
     BUILD_INFO = "cofre_build_info", &["version"],
         "Constant 1, labelled with the exporter's version.";
     UP = "cofre_up", GLOBAL,
-        "Whether every repository and its schedule could be read and its catalog is valid (1) or not (0).";
+        "Whether all of every repository and its state could be read and its catalog is valid (1) or not (0).";
     TIME = "cofre_time_seconds", GLOBAL,
         "The exporter's clock as Unix time in seconds, to detect a wrong clock.";
     COLLECTOR_SUCCESS = "cofre_exporter_collector_success", &["repository", "collector"],
@@ -54,11 +54,11 @@ metrics! {
         "How long reading this part of the repository took, in seconds.";
 
     PLAN_INFO = "cofre_plan_info", PLAN,
-        "Constant 1 for each plan: manual, and those of the schedule, or of the catalog where there is no schedule.";
+        "Constant 1 for each plan: manual, those of the schedule, and others that run without one.";
     PLAN_ENABLED = "cofre_plan_enabled", PLAN,
-        "Whether the schedule runs this plan (1) or not (0, as for manual).";
+        "Whether the schedule has this plan switched on (1) or not (0, as for manual).";
     PLAN_CREATED = "cofre_plan_created_timestamp_seconds", PLAN,
-        "When the scheduler first saw this plan; 0 where it never did.";
+        "Since when this plan is to run: when the scheduler, or else the configuration, first had it; 0 if unknown.";
     PLAN_INTERVAL = "cofre_plan_expected_interval_seconds", PLAN,
         "Longest time between two runs of this plan by its schedule, in seconds; 0 where it isn't known.";
     PLAN_NEXT_RUN = "cofre_plan_next_run_timestamp_seconds", PLAN,
@@ -80,6 +80,12 @@ metrics! {
         "How the newest ended run of this plan ended: 1 for that status, 0 for all others.";
     CONSECUTIVE_FAILURES = "cofre_backup_consecutive_failures", PLAN,
         "Failed runs of this plan since its newest published backup; cancelled runs neither count nor end the row.";
+    RUNS = "cofre_backup_runs_total", PLAN,
+        "Runs of this plan that ended, in whatever way; counted in the catalog's state, so a prune takes none back.";
+    FAILURES = "cofre_backup_failures_total", PLAN,
+        "Runs of this plan that failed or were cancelled.";
+    PARTIAL = "cofre_backup_partial_total", PLAN,
+        "Runs of this plan that were published although something is missing in the backup.";
     MISSED = "cofre_backup_missed_total", PLAN,
         "Runs of this plan that could not start when they were due: machine off, or another run in the way.";
     LAST_DURATION = "cofre_backup_last_duration_seconds", PLAN,
@@ -114,12 +120,19 @@ metrics! {
 
     VERIFY_LAST_SUCCESS = "cofre_verify_last_success_timestamp_seconds", REPOSITORY,
         "When an archive was last verified and found sound; 0 where none was.";
+    VERIFY_FAILURES = "cofre_verify_failures_total", PLAN,
+        "Verifications of this plan's archives that found something wrong.";
     VERIFY_INTERVAL = "cofre_verify_expected_interval_seconds", REPOSITORY,
         "Time between two scheduled verifications in seconds; 0 where none is scheduled.";
     DRILL_LAST_SUCCESS = "cofre_drill_last_success_timestamp_seconds", REPOSITORY,
         "When a restore drill last passed; 0 where none did.";
+    DRILL_FAILURES = "cofre_drill_failures_total", PLAN,
+        "Restore drills of this plan's archives that did not pass.";
     DRILL_INTERVAL = "cofre_drill_expected_interval_seconds", REPOSITORY,
         "Time between two scheduled restore drills in seconds; 0 where none is scheduled.";
+
+    WEBHOOK_FAILURES = "cofre_webhook_failures_total", REPOSITORY,
+        "Tries to deliver to a webhook that failed, all webhooks together; each repeated try counts.";
 }
 
 metrics! {
@@ -131,7 +144,7 @@ metrics! {
     HTTP_REQUESTS = "cofre_http_requests_total", &["method", "code"],
         "Requests to the API of cofre serve that were answered, since it started.";
     HTTP_DURATION = "cofre_http_request_duration_seconds", &["method"],
-        "How long requests to the API of cofre serve took, in seconds; a backup is one of them.";
+        "Time until requests to the API of cofre serve had the head of their answer, in seconds; a backup is one of them.";
 }
 
 #[cfg(test)]

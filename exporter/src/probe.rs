@@ -67,6 +67,7 @@ impl Probe {
         state.known = Known {
             facts: snapshot.facts.clone(),
             schedule: snapshot.schedule.clone(),
+            webhook_failures: snapshot.webhook_failures,
         };
         self.log(&mut state, &snapshot);
         snapshot

@@ -25,6 +25,9 @@ pub(crate) struct State {
     last_tick: Option<String>,
     #[serde(default)]
     plans: BTreeMap<String, PlanState>,
+    /// Plans that left the configuration, and when that was seen.
+    #[serde(default)]
+    former: BTreeMap<String, String>,
     #[serde(default)]
     verify: Option<CheckState>,
     #[serde(default)]
@@ -62,26 +65,13 @@ impl State {
     /// # Errors
     /// What the file system says; `InvalidData` for a file that is none of ours or newer than this program.
     pub(crate) fn read(dir: &Path) -> io::Result<Option<Self>> {
-        let text = match small_file::read(&dir.join(FILE)) {
-            Ok(text) => text,
-            // A missing folder is an error: a mistyped path must not look like a scheduler that never ran.
-            Err(e) if e.kind() == io::ErrorKind::NotFound && dir.is_dir() => return Ok(None),
-            Err(e) => return Err(named(e.kind(), &e)),
+        let Some(text) = small_file::read_in(dir, FILE)? else {
+            return Ok(None);
         };
-        let state: Self = serde_json::from_str(&text).map_err(|e| named(io::ErrorKind::InvalidData, &e))?;
-        if state.format != FORMAT {
-            let message = format!(
-                "its format is {}, this program knows {FORMAT}; update it",
-                state.format
-            );
-            return Err(named(io::ErrorKind::InvalidData, &message));
-        }
+        let state: Self = small_file::parse(FILE, &text)?;
+        small_file::check_format(FILE, state.format, FORMAT)?;
         Ok(Some(state))
     }
-}
-
-fn named(kind: io::ErrorKind, problem: &dyn std::fmt::Display) -> io::Error {
-    io::Error::new(kind, format!("{FILE}: {problem}"))
 }
 
 /// What is known of one plan's schedule. Times are Unix times in seconds, 0 meaning never.
@@ -89,7 +79,7 @@ fn named(kind: io::ErrorKind, problem: &dyn std::fmt::Display) -> io::Error {
 pub struct PlanSchedule {
     /// Whether the plan is to run.
     pub enabled: bool,
-    /// When the scheduler first saw the plan.
+    /// Since when the plan is to run: when the scheduler first saw it, or else when the configuration last changed.
     pub created: f64,
     /// Longest time between two runs that are due, in seconds; 0 where it isn't known.
     pub interval: f64,
@@ -108,6 +98,8 @@ pub struct ScheduleFacts {
     pub last_tick: f64,
     /// Every plan that has a schedule. Empty where none is configured anywhere.
     pub plans: BTreeMap<String, PlanSchedule>,
+    /// Plans that had a schedule and have none any more, and when they lost it.
+    pub gone: BTreeMap<String, f64>,
     /// Time between two verifications in seconds; 0 where none is scheduled.
     pub verify_interval: f64,
     /// Time between two restore drills in seconds; 0 where none is scheduled.
@@ -132,6 +124,7 @@ impl ScheduleFacts {
                         let assumed = || PlanSchedule {
                             enabled: plan.enabled,
                             interval: plan.interval,
+                            created: configured.changed,
                             ..PlanSchedule::default()
                         };
                         (plan.name.clone(), stands.unwrap_or_else(assumed))
@@ -143,6 +136,7 @@ impl ScheduleFacts {
                 .map(|(name, plan)| ((*name).to_owned(), *plan))
                 .collect(),
         };
+        let gone = gone(configured, state, &plans);
         let last_tick = state.and_then(|s| s.last_tick.as_deref()).and_then(instant);
         let is_expected = last_tick.is_some() || plans.values().any(|plan| plan.enabled);
         let interval = |of_state: Option<&CheckState>, configured: Option<f64>| {
@@ -153,6 +147,7 @@ impl ScheduleFacts {
             expected: expected.unwrap_or(is_expected),
             last_tick: last_tick.unwrap_or(0.0),
             plans,
+            gone,
             verify_interval: interval(
                 state.and_then(|s| s.verify.as_ref()),
                 configured.and_then(|c| c.verify_interval),
@@ -163,6 +158,24 @@ impl ScheduleFacts {
             ),
         }
     }
+}
+
+/// The plans that the state knows and that are listed no more. One that the configuration dropped and no scheduler
+/// has noticed yet went, at the latest, when the configuration last changed.
+fn gone(
+    configured: Option<&Configured>,
+    state: Option<&State>,
+    plans: &BTreeMap<String, PlanSchedule>,
+) -> BTreeMap<String, f64> {
+    let former = state.iter().flat_map(|s| &s.former);
+    let former = former.map(|(name, when)| (name, instant(when).unwrap_or(f64::INFINITY)));
+    let dropped = state.iter().flat_map(|s| s.plans.keys());
+    let dropped = dropped.filter_map(|name| Some((name, configured?.changed)));
+    former
+        .chain(dropped)
+        .filter(|(name, _)| !plans.contains_key(*name))
+        .map(|(name, when)| (name.clone(), when))
+        .collect()
 }
 
 impl PlanSchedule {

@@ -4,8 +4,10 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::SystemTime;
 
 use rustix::fs::{Mode, OFlags};
+use serde::de::DeserializeOwned;
 
 /// Largest file that is read, in bytes; all of these have a few kilobytes.
 const LIMIT: u64 = 4 << 20;
@@ -32,6 +34,43 @@ pub(crate) fn read(path: &Path) -> io::Result<String> {
     }
 }
 
+/// The text of a file in cofre's state folder; `None` where the folder has none.
+///
+/// # Errors
+/// As [`read`], naming the file. A missing folder is one: a mistyped path must not look like a state in which
+/// nothing happened yet.
+pub(crate) fn read_in(dir: &Path, file: &str) -> io::Result<Option<String>> {
+    match read(&dir.join(file)) {
+        Ok(text) => Ok(Some(text)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound && dir.is_dir() => Ok(None),
+        Err(e) => Err(named(file, e.kind(), &e)),
+    }
+}
+
+/// The content of a JSON file of cofre's.
+///
+/// # Errors
+/// `InvalidData`, naming the file.
+pub(crate) fn parse<T: DeserializeOwned>(file: &str, text: &str) -> io::Result<T> {
+    serde_json::from_str(text).map_err(|e| named(file, io::ErrorKind::InvalidData, &e))
+}
+
+/// Refuses a file whose format is another than the `known` one.
+///
+/// # Errors
+/// `InvalidData`, naming the file.
+pub(crate) fn check_format(file: &str, format: u32, known: u32) -> io::Result<()> {
+    if format == known {
+        return Ok(());
+    }
+    let message = format!("its format is {format}, this program knows {known}; update it");
+    Err(named(file, io::ErrorKind::InvalidData, &message))
+}
+
+fn named(file: &str, kind: io::ErrorKind, problem: &dyn std::fmt::Display) -> io::Error {
+    io::Error::new(kind, format!("{file}: {problem}"))
+}
+
 fn invalid(message: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, message)
 }
@@ -39,6 +78,15 @@ fn invalid(message: &str) -> io::Error {
 /// What tells one state of a file from another; `None` where it can't be looked at.
 pub(crate) fn stamp(path: &Path) -> Option<Stamp> {
     std::fs::metadata(path).ok().map(|meta| Stamp::of(&meta))
+}
+
+/// When a file last changed, as a Unix time in seconds; 0 where that can't be told.
+pub(crate) fn changed(path: &Path) -> f64 {
+    let changed = std::fs::metadata(path).and_then(|meta| meta.modified());
+    let since = changed
+        .ok()
+        .and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+    since.map_or(0.0, |since| since.as_secs_f64())
 }
 
 /// Identity, size and times of a file.

@@ -14,6 +14,7 @@ use cofre_component::catalog::Catalog;
 use cofre_component::fs::{BACKUPS, Roots};
 
 use crate::config::Configured;
+use crate::deliveries;
 use crate::facts::CatalogFacts;
 use crate::folder::{self, Fingerprint, HISTORY};
 use crate::lock::LockWatch;
@@ -33,7 +34,7 @@ pub struct Space {
 /// How reading one part went.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Reading {
-    /// `folder`, `catalog`, `space`, `lock`, `schedule` or `config`.
+    /// `folder`, `catalog`, `space`, `lock`, `schedule`, `deliveries` or `config`.
     pub part: &'static str,
     /// Whether it could be read.
     pub success: bool,
@@ -55,6 +56,8 @@ impl Reading {
 pub(crate) const PARTS: [&str; 4] = ["folder", "catalog", "space", "lock"];
 /// The part that the scheduler wrote.
 const SCHEDULE: &str = "schedule";
+/// The part that whoever delivers to webhooks wrote.
+const DELIVERIES: &str = "deliveries";
 /// The part that is `cofre.toml`.
 const CONFIG: &str = "config";
 
@@ -69,6 +72,8 @@ pub struct Snapshot {
     pub facts: Option<Arc<CatalogFacts>>,
     /// The schedule: of this look, or what was known before. `None` where nothing says when backups are due.
     pub schedule: Option<Arc<ScheduleFacts>>,
+    /// Failed tries to deliver to a webhook: of this look, or what was known before. `None` without a state folder.
+    pub webhook_failures: Option<u64>,
     /// Bytes of all archives; `None` when they can't be listed.
     pub size: Option<u64>,
     /// Archives without a row; `None` without a valid catalog.
@@ -91,6 +96,7 @@ impl Snapshot {
             catalog_valid: false,
             facts: known.facts,
             schedule: known.schedule,
+            webhook_failures: known.webhook_failures,
             size: None,
             unknown: None,
             space: None,
@@ -105,10 +111,10 @@ impl Snapshot {
         self.readings.iter().any(|r| r.part == part && r.success)
     }
 
-    /// Whether the schedule, where there should be one, could be read.
-    pub(crate) fn schedule_read(&self) -> bool {
-        let of_schedule = |r: &&Reading| [SCHEDULE, CONFIG].contains(&r.part);
-        self.readings.iter().filter(of_schedule).all(|r| r.success)
+    /// Whether configuration and state, where there should be any, could be read.
+    pub(crate) fn state_read(&self) -> bool {
+        let of_state = |r: &&Reading| [SCHEDULE, DELIVERIES, CONFIG].contains(&r.part);
+        self.readings.iter().filter(of_state).all(|r| r.success)
     }
 }
 
@@ -119,6 +125,8 @@ pub(crate) struct Known {
     pub(crate) facts: Option<Arc<CatalogFacts>>,
     /// The schedule as it was last read.
     pub(crate) schedule: Option<Arc<ScheduleFacts>>,
+    /// The failed deliveries as they were last read.
+    pub(crate) webhook_failures: Option<u64>,
 }
 
 /// What an unchanged folder need not be asked again.
@@ -168,6 +176,7 @@ impl Reader {
         if self.watched.has_schedule() {
             self.schedule(&mut look);
         }
+        self.deliveries(&mut look);
         look
     }
 
@@ -202,6 +211,16 @@ impl Reader {
             self.known.schedule = Some(Arc::new(facts));
         }
         look.schedule.clone_from(&self.known.schedule);
+    }
+
+    /// Fills in what became of deliveries.
+    fn deliveries(&mut self, look: &mut Snapshot) {
+        if let Some(dir) = &self.watched.state_dir
+            && let Some(failures) = timed(look, DELIVERIES, || deliveries::failures(dir))
+        {
+            self.known.webhook_failures = Some(failures);
+            look.webhook_failures = Some(failures);
+        }
     }
 
     /// Reads `cofre.toml` where it changed: it is the user's, and parsing it each time would be for nothing.
@@ -261,9 +280,8 @@ impl Reader {
                 unreadable: e.kind != ErrorKind::CatalogInvalid,
                 message: e.to_string(),
             })?;
-        let facts = Arc::new(CatalogFacts::of(catalog.records(), |r| {
-            catalog.archive_present(r)
-        }));
+        let facts = CatalogFacts::of(catalog.records(), |r| catalog.archive_present(r));
+        let facts = Arc::new(facts.counting(&catalog.totals()));
         if catalog.file_kind(HISTORY).is_none() {
             // Nothing was ever backed up here, or the disk with the backups isn't mounted: don't call it valid.
             look.facts.get_or_insert(facts);

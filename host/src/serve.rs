@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use cofre_exporter::{Exporter, Repository};
+use cofre_exporter::{Exporter, Repository, Requests};
 use sd_notify::NotifyState;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -83,7 +83,7 @@ pub fn run(context: Context, cancel: &AtomicBool) -> Result<Ended> {
     let (end, ending) = watch::channel(false);
     let service = Arc::new(Service {
         runner: Runner::new(Arc::clone(&context)),
-        exporter: Arc::new(exporter(&context.config)),
+        exporter: Arc::new(exporter(&context)?),
         context: Arc::clone(&context),
         ending,
     });
@@ -99,14 +99,25 @@ pub fn run(context: Context, cancel: &AtomicBool) -> Result<Ended> {
     ended
 }
 
-/// The metrics of this configuration's backups.
-#[must_use]
-pub fn exporter(config: &Config) -> Exporter {
+/// The metrics of this configuration's backups, of the component that makes them, and of the API's requests.
+///
+/// # Errors
+/// `Internal` when the metrics don't fit together: a bug.
+pub fn exporter(context: &Context) -> Result<Exporter> {
+    let config = &context.config;
     let repository = Repository {
         alias: config.repository.clone(),
         path: config.backup_dir.clone(),
     };
-    Exporter::watching([repository.with_state(config.state_dir.clone())])
+    let requests =
+        Requests::new().map_err(|e| Error::new(Code::Internal, format!("make the API's metrics: {e}")))?;
+    // Host and component are built together and have one version.
+    let digest = context.engine.info().digest.as_str();
+    Ok(
+        Exporter::watching([repository.with_state(config.state_dir.clone())])
+            .with_component(env!("CARGO_PKG_VERSION"), digest)
+            .with_requests(requests),
+    )
 }
 
 fn bind(service: &Arc<Service>) -> Result<Option<Server>> {

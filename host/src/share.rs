@@ -1,4 +1,5 @@
-//! What the configured `group` may see: the folders, the catalog and the state file, never an archive.
+//! What the configured `group` may see: the folders, the catalog, the schedule's state and the counters of
+//! deliveries, never an archive.
 //!
 //! The exporter runs as a user of its own in that group. Everything is made for the owner alone (umask 077) and
 //! opened up afterwards, so that a crash in between leaves too little access rather than too much.
@@ -32,17 +33,17 @@ pub fn catalog(backups: BorrowedFd<'_>, group: &str) -> Result<()> {
     Ok(())
 }
 
-/// Opens the state folder and a new file of it, which has no name yet, to `group`: 0750 and 0640. What else lies
+/// Opens the state folder and one file of it to `group`: 0750 and 0640. What else lies
 /// there stays the owner's.
 ///
 /// # Errors
 /// As [`catalog`].
-pub fn state(state_dir: BorrowedFd<'_>, new: BorrowedFd<'_>, group: &str) -> Result<()> {
+pub fn state(state_dir: BorrowedFd<'_>, one: BorrowedFd<'_>, group: &str) -> Result<()> {
     let gid = group_id(group)?;
     folder(state_dir, gid)?;
-    file(new, gid).map_err(|errno| {
+    file(one, gid).map_err(|errno| {
         fsutil::error(
-            format_args!("let the group `{group}` read {}", fsutil::fd_path(new)),
+            format_args!("let the group `{group}` read {}", fsutil::fd_path(one)),
             errno,
         )
     })

@@ -1,10 +1,14 @@
 //! From the backups folder to the web server that Alertmanager calls, by way of the shipped examples and rules.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
+use cofre_exporter::Requests;
+use cofre_exporter::server::{Site, Web, bind, serve};
 use serde_json::{Value, json};
 
 use crate::alerts::queries;
@@ -65,6 +69,22 @@ fn exporter(backups: &Backups, examples: &Path, more: &[&str]) -> Exporter {
     Exporter::start_with(backups, &[&args[..], more].concat())
 }
 
+/// Serves what `cofre serve` adds: the requests to its API.
+fn api() -> SocketAddr {
+    let requests = Requests::new().unwrap();
+    requests.count("POST", 200, Duration::from_secs(3));
+    let exporter = cofre_exporter::Exporter::new([]).with_requests(requests);
+    let site = Site::new(Arc::new(exporter), "/metrics", Duration::from_secs(5)).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let listener = runtime.block_on(async { bind("127.0.0.1:0") }).unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || runtime.block_on(serve(vec![listener], site, Web::default())));
+    address
+}
+
 #[test]
 fn the_examples_are_what_prometheus_and_alertmanager_take() {
     let dir = tempfile::tempdir().unwrap();
@@ -96,7 +116,7 @@ fn what_happens_to_backups_reaches_whoever_has_to_know() {
     let examples = examples(backups.outside());
     let exporter = exporter(&backups, &examples, &[]);
     let address = exporter.address;
-    let stack = Stack::start(backups.outside(), &examples, address);
+    let stack = Stack::start(backups.outside(), &examples, address, api());
 
     // What Prometheus has of it is what the catalog says.
     let expected = DateTime::parse_from_rfc3339(good["finished_at"].as_str().unwrap()).unwrap();

@@ -56,6 +56,17 @@ impl Metrics {
         self.get(&format!("{name}{{repository=\"relatorios\",plan=\"daily\"}}"))
     }
 
+    /// The values of a label in all series of a metric, in order.
+    pub(crate) fn labels(&self, name: &str, label: &str) -> Vec<String> {
+        let series = self.samples.keys().filter(|series| name_of(series) == name);
+        let values = series.filter_map(|series| {
+            let (_, rest) = series.split_once(&format!("{label}=\""))?;
+            rest.split('"').next().map(str::to_owned)
+        });
+        let values: BTreeSet<_> = values.collect();
+        values.into_iter().collect()
+    }
+
     /// The statuses of a plan that are 1.
     pub(crate) fn statuses(&self, plan: &str) -> Vec<&'static str> {
         ["success", "partial", "failed", "cancelled", "never"]

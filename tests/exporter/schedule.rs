@@ -188,7 +188,6 @@ fn a_configuration_says_where_things_are_and_which_plans_there_are() {
     // No scheduler has taken it up yet.
     assert_eq!(metrics.daily("cofre_plan_enabled"), 1.0);
     assert_eq!(metrics.daily("cofre_plan_expected_interval_seconds"), 86_400.0);
-    assert_eq!(metrics.daily("cofre_plan_created_timestamp_seconds"), 0.0);
     assert_eq!(metrics.repository("cofre_scheduler_expected"), 1.0);
     assert_eq!(
         metrics.repository("cofre_verify_expected_interval_seconds"),

@@ -94,6 +94,13 @@ fn edit(file: &Path, replace: &[(&str, &str)]) {
     fs::write(file, text).unwrap();
 }
 
+/// Adds a target of its own job, as an operator does for `cofre serve`.
+fn add_job(config: &Path, target: SocketAddr) {
+    let mut text = fs::read_to_string(config).unwrap();
+    text += &format!("  - job_name: cofre-api\n    static_configs:\n      - targets: [\"{target}\"]\n");
+    fs::write(config, text).unwrap();
+}
+
 /// Lets no rule wait: `for: 15m` becomes a second.
 fn hurry(rules: &Path) {
     let text = fs::read_to_string(rules).unwrap();
@@ -107,8 +114,8 @@ fn hurry(rules: &Path) {
 }
 
 impl Stack {
-    /// Starts both, scraping `exporter` by TLS each second.
-    pub(crate) fn start(dir: &Path, examples: &Path, exporter: SocketAddr) -> Self {
+    /// Starts both, scraping `exporter` by TLS and `api` without it each second.
+    pub(crate) fn start(dir: &Path, examples: &Path, exporter: SocketAddr, api: SocketAddr) -> Self {
         let (prometheus, alertmanager) = (free_address(), free_address());
         let delivered = Arc::new(Mutex::new(Vec::new()));
         let receiver = receive(Arc::clone(&delivered));
@@ -128,6 +135,7 @@ impl Stack {
                 ("127.0.0.1:9093", &alertmanager.to_string()),
             ],
         );
+        add_job(&examples.join("prometheus.yml"), api);
         edit(
             &examples.join("targets/cofre.yml"),
             &[("localhost:10642", &format!("localhost:{}", exporter.port()))],

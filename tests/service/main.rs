@@ -26,6 +26,7 @@ mod ending;
 mod harness;
 mod hooks;
 mod limits;
+mod metrics;
 mod openapi;
 mod routes;
 mod runs;

@@ -3,7 +3,7 @@
 //! Whatever is opened in the backups folder goes through [`parse`] first, so a row of the catalog can't lead
 //! anywhere else. Looking at the folder is `store`'s.
 
-use chrono::{Datelike, NaiveDateTime, TimeDelta};
+use chrono::{Datelike, NaiveDate, NaiveDateTime, TimeDelta};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -69,9 +69,20 @@ pub fn parse(name: &str) -> Option<ArchiveName> {
         return None;
     }
     Some(ArchiveName {
-        time: NaiveDateTime::parse_from_str(time, TIME_FORMAT).ok()?,
+        time: time_of(time)?,
         backup_type: backup_type.to_owned(),
     })
+}
+
+/// The time of a checked `YYYYMMDD_HHMMSS`. By hand: chrono would read its format anew for each row of a catalog.
+fn time_of(text: &str) -> Option<NaiveDateTime> {
+    let number = |from: usize, to: usize| text.get(from..to)?.parse::<u32>().ok();
+    let year = i32::try_from(number(0, 4)?).ok()?;
+    NaiveDate::from_ymd_opt(year, number(4, 6)?, number(6, 8)?)?.and_hms_opt(
+        number(9, 11)?,
+        number(11, 13)?,
+        number(13, 15)?,
+    )
 }
 
 /// The name in the file name of an archive; `None` for other files.

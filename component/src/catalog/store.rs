@@ -46,8 +46,10 @@ impl Catalog {
     ) -> Self {
         let mut state = stored_state.clone().unwrap_or_default();
         // A row that is still there was not deleted: the state is written first, and the run ended in between.
-        let names: HashSet<&str> = rows.iter().map(|r| r.name.as_str()).collect();
-        state.tombstones.retain(|t| !names.contains(t.name.as_str()));
+        if !state.tombstones.is_empty() {
+            let names: HashSet<&str> = rows.iter().map(|r| r.name.as_str()).collect();
+            state.tombstones.retain(|t| !names.contains(t.name.as_str()));
+        }
         let dead = state.tombstones.iter().map(|t| t.id).max();
         let live = rows.iter().map(|r| r.id).max();
         for id in [dead, live].into_iter().flatten() {

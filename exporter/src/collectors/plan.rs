@@ -1,11 +1,8 @@
 //! Each plan's schedule, and the scheduler.
 
-use std::collections::BTreeSet;
-
 use prometheus::proto::MetricFamily;
 
 use super::Look;
-use crate::facts::MANUAL;
 use crate::family::{family, flag, number};
 use crate::names::{
     MISSED, Metric, PLAN_CREATED, PLAN_ENABLED, PLAN_INFO, PLAN_INTERVAL, PLAN_NEXT_RUN, SCHEDULER_EXPECTED,
@@ -26,7 +23,11 @@ pub(super) const METRICS: &[Metric] = &[
 
 pub(super) fn collect(look: &Look) -> Vec<MetricFamily> {
     let plan = |metric: &Metric, value: fn(&PlanSchedule) -> f64| {
-        family(metric, plans(look).map(|(labels, plan)| (labels, value(plan))))
+        let known = look.plans();
+        family(
+            metric,
+            known.filter_map(|plan| Some((plan.labels, value(&plan.schedule?)))),
+        )
     };
     let scheduler = |metric: &Metric, value: fn(&ScheduleFacts) -> f64| {
         family(
@@ -36,9 +37,9 @@ pub(super) fn collect(look: &Look) -> Vec<MetricFamily> {
         )
     };
     vec![
-        info(look),
+        family(&PLAN_INFO, look.plans().map(|plan| (plan.labels, 1.0))),
         plan(&PLAN_ENABLED, |p| flag(p.enabled)),
-        plan(&PLAN_CREATED, |p| p.created),
+        created(look),
         plan(&PLAN_INTERVAL, |p| p.interval),
         plan(&PLAN_NEXT_RUN, |p| p.next_run),
         plan(&MISSED, |p| number(p.missed)),
@@ -47,31 +48,13 @@ pub(super) fn collect(look: &Look) -> Vec<MetricFamily> {
     ]
 }
 
-/// Every plan of which anything is exported.
-fn info(look: &Look) -> MetricFamily {
-    let of_schedules = plans(look).map(|(labels, _)| labels);
-    let all: BTreeSet<_> = look
-        .plans()
-        .map(|(labels, _)| labels)
-        .chain(of_schedules)
-        .collect();
-    family(&PLAN_INFO, all.into_iter().map(|labels| (labels, 1.0)))
-}
-
-/// Every plan of every schedule, and `manual`, which has none.
-fn plans(look: &Look) -> impl Iterator<Item = ([&str; 2], &PlanSchedule)> {
-    const NONE: &PlanSchedule = &PlanSchedule {
-        enabled: false,
-        created: 0.0,
-        interval: 0.0,
-        next_run: 0.0,
-        missed: 0,
-    };
-    look.schedules().flat_map(|(alias, schedule)| {
-        let scheduled = schedule.plans.iter().map(|(name, plan)| (name.as_str(), plan));
-        let manual = (!schedule.plans.contains_key(MANUAL)).then_some((MANUAL, NONE));
-        scheduled
-            .chain(manual)
-            .map(move |(name, plan)| ([alias, name], plan))
-    })
+/// A plan that has run is at least as old as its first run: where cron starts it, no scheduler notes when it began.
+fn created(look: &Look) -> MetricFamily {
+    let created = look.plans().filter_map(|plan| {
+        let created = plan.schedule?.created;
+        let first = plan.ran.map(|(facts, _)| facts.first_attempt);
+        let first = first.filter(|first| *first > 0.0 && created > 0.0);
+        Some((plan.labels, first.map_or(created, |first| first.min(created))))
+    });
+    family(&PLAN_CREATED, created)
 }

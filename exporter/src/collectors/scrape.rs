@@ -10,7 +10,7 @@ use crate::snapshot::{Reading, Snapshot};
 pub(super) const METRICS: &[Metric] = &[BUILD_INFO, UP, TIME, COLLECTOR_SUCCESS, COLLECTOR_DURATION];
 
 pub(super) fn collect(look: &Look) -> Vec<MetricFamily> {
-    let sound = |s: &Snapshot| s.up && s.catalog_valid && s.schedule_read();
+    let sound = |s: &Snapshot| s.up && s.catalog_valid && s.state_read();
     let up = look.repositories.iter().all(|(_, s)| sound(s));
     let now = (!look.stored).then_some(([], look.now));
     vec![

@@ -3,15 +3,20 @@
 use prometheus::proto::MetricFamily;
 
 use super::Look;
-use crate::facts::CatalogFacts;
-use crate::family::family;
-use crate::names::{DRILL_INTERVAL, DRILL_LAST_SUCCESS, Metric, VERIFY_INTERVAL, VERIFY_LAST_SUCCESS};
+use crate::facts::{CatalogFacts, Counted};
+use crate::family::{family, number};
+use crate::names::{
+    DRILL_FAILURES, DRILL_INTERVAL, DRILL_LAST_SUCCESS, Metric, VERIFY_FAILURES, VERIFY_INTERVAL,
+    VERIFY_LAST_SUCCESS,
+};
 use crate::schedule::ScheduleFacts;
 
 pub(super) const METRICS: &[Metric] = &[
     VERIFY_LAST_SUCCESS,
+    VERIFY_FAILURES,
     VERIFY_INTERVAL,
     DRILL_LAST_SUCCESS,
+    DRILL_FAILURES,
     DRILL_INTERVAL,
 ];
 
@@ -30,10 +35,19 @@ pub(super) fn collect(look: &Look) -> Vec<MetricFamily> {
                 .map(|(alias, schedule)| ([alias], value(schedule))),
         )
     };
+    let failures = |metric: &Metric, value: fn(Counted) -> u64| {
+        let known = look.plans();
+        family(
+            metric,
+            known.filter_map(|plan| Some((plan.labels, number(value(plan.ran?.1))))),
+        )
+    };
     vec![
         done(&VERIFY_LAST_SUCCESS, |f| f.last_verified),
+        failures(&VERIFY_FAILURES, |c| c.verify_failures),
         due(&VERIFY_INTERVAL, |s| s.verify_interval),
         done(&DRILL_LAST_SUCCESS, |f| f.last_drilled),
+        failures(&DRILL_FAILURES, |c| c.drill_failures),
         due(&DRILL_INTERVAL, |s| s.drill_interval),
     ]
 }

@@ -35,7 +35,7 @@ pub const KEYS: &[Key] = &[
     key(
         "group",
         "none",
-        "Group that may read the catalog, never the archives",
+        "Group that may read catalog and state, never the archives",
     ),
     key("repository", "the folder's name", "Alias in labels and webhooks"),
     key(

@@ -80,7 +80,7 @@ impl Deliverer {
     pub(super) fn start_with(config: Config, pace: Pace) -> Result<Self> {
         let inner = Arc::new(Inner {
             outbox: Outbox::open(&config.state_dir)?,
-            tally: Tally::open(&config.state_dir)?,
+            tally: Tally::open(&config)?,
             config,
             pace,
             mode: Mutex::new(Mode::Run),

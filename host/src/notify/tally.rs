@@ -1,8 +1,8 @@
 //! What became of deliveries: `deliveries.json` of the state folder, counters that survive a restart. Written by
-//! whoever holds the outbox's lock.
+//! whoever holds the outbox's lock, read by the exporter, whose group may.
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use super::outbox::Lane;
 use super::payload::rfc3339;
+use crate::config::Config;
 use crate::error::{Code, Error, Result};
-use crate::{fsutil, staging};
+use crate::{fsutil, share, staging};
 
 const FILE: &str = "deliveries.json";
 const FORMAT: u32 = 1;
@@ -91,14 +92,21 @@ fn parse(bytes: &[u8]) -> Result<Deliveries> {
 #[derive(Debug)]
 pub(super) struct Tally {
     state: Mutex<OwnedFd>,
+    group: Option<String>,
 }
 
 impl Tally {
     /// # Errors
     /// As [`staging::open_state_dir`].
-    pub(super) fn open(state_dir: &Path) -> Result<Self> {
+    pub(super) fn open(config: &Config) -> Result<Self> {
+        let state = staging::open_state_dir(&config.state_dir)?;
+        // One of before the group was configured may not be written again for long.
+        if let Ok(file) = rustix::fs::openat(&state, FILE, fsutil::file_flags(), Mode::empty()) {
+            open_to_group(state.as_fd(), file.as_fd(), config.group.as_deref());
+        }
         Ok(Self {
-            state: Mutex::new(staging::open_state_dir(state_dir)?),
+            state: Mutex::new(state),
+            group: config.group.clone(),
         })
     }
 
@@ -113,11 +121,22 @@ impl Tally {
             change(counts);
             let bytes = serde_json::to_vec_pretty(&all)
                 .map_err(|e| Error::new(Code::Internal, format!("write {FILE}: {e}")))?;
-            fsutil::write_file(state.as_fd(), FILE, &bytes)
+            fsutil::write_file_with(state.as_fd(), FILE, &bytes, |file| {
+                open_to_group(state.as_fd(), file, self.group.as_deref());
+            })
         });
         if let Err(error) = changed {
             tracing::warn!("a delivery is not counted: {error}");
         }
+    }
+}
+
+/// Lets the configured group read the counters. A failure is logged, as with the schedule's state.
+fn open_to_group(state: BorrowedFd<'_>, file: BorrowedFd<'_>, group: Option<&str>) {
+    if let Some(group) = group
+        && let Err(error) = share::state(state, file, group)
+    {
+        tracing::warn!("the group can't read the counters of deliveries: {error}");
     }
 }
 

@@ -124,7 +124,7 @@ impl Server {
     /// # Errors
     /// An address that can't be listened on, a certificate or a key that can't be used.
     pub fn bind(service: Arc<Service>, api: &Api, router: Router) -> Result<Self> {
-        let gate = Gate::new(api)?;
+        let gate = Gate::new(api)?.counting(service.exporter.requests().cloned());
         let tls = Tls::new(api)?.map(Arc::new);
         let listener = cofre_exporter::server::bind(&api.listen.to_string())
             .map_err(|e| cannot_listen(api.listen, &e))?;

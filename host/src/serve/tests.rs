@@ -65,7 +65,7 @@ fn with_hook(dir: &Path, hook: &str, seconds: &str, grace: &str) -> (Arc<Service
     let (end, ending) = watch::channel(false);
     let service = Arc::new(Service {
         runner: Runner::new(Arc::clone(&context)),
-        exporter: Arc::new(exporter(&context.config)),
+        exporter: Arc::new(exporter(&context).unwrap()),
         context,
         ending,
     });

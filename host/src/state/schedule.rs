@@ -22,9 +22,15 @@ pub struct ScheduleState {
     /// The plans of the configuration by name.
     #[serde(default)]
     pub plans: BTreeMap<String, PlanState>,
+    /// Plans that left the configuration, and when that was seen: what runs of them are older is over.
+    #[serde(default)]
+    pub former: BTreeMap<String, DateTime<Utc>>,
     /// The scheduled verification; none unless it is configured.
     #[serde(default)]
     pub verify: Option<VerifyState>,
+    /// The scheduled restore drill; none unless it is configured.
+    #[serde(default)]
+    pub drill: Option<DrillState>,
     /// What a later version may add.
     #[serde(flatten)]
     pub other: Map<String, Value>,
@@ -96,6 +102,20 @@ pub struct VerifyState {
     /// How many were not.
     #[serde(default)]
     pub failed: u64,
+    /// The longest time between two of them that the configuration asks for.
+    #[serde(default)]
+    pub expected_interval_seconds: u64,
+    /// What a later version may add.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// What is remembered of the scheduled restore drill.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct DrillState {
+    /// The longest time between two of them that the configuration asks for.
+    #[serde(default)]
+    pub expected_interval_seconds: u64,
     /// What a later version may add.
     #[serde(flatten)]
     pub other: Map<String, Value>,
@@ -107,7 +127,9 @@ impl Default for ScheduleState {
             format: FORMAT,
             last_tick: None,
             plans: BTreeMap::new(),
+            former: BTreeMap::new(),
             verify: None,
+            drill: None,
             other: Map::new(),
         }
     }
@@ -147,6 +169,7 @@ impl VerifyState {
             last_finished: None,
             sound: 0,
             failed: 0,
+            expected_interval_seconds: 0,
             other: Map::new(),
         }
     }

@@ -58,6 +58,38 @@ fn a_delivery_is_given_up_after_the_last_try_and_counted() {
 }
 
 #[test]
+fn the_group_reads_the_counters_new_ones_and_those_of_before() {
+    use std::os::unix::fs::MetadataExt as _;
+    let temp = tempfile::tempdir().unwrap();
+    let receiver = Receiver::with_statuses(&[500]);
+    let plain = config(temp.path(), &hook("ops", &receiver.url("/")));
+    let group = rustix::process::getegid().as_raw();
+    let file = temp.path().join(".cofre/deliveries.json");
+    let access = |path: &Path| {
+        let meta = std::fs::metadata(path).unwrap();
+        (meta.mode() & 0o777, meta.gid())
+    };
+    outbox(temp.path()).put(&to_hook("ops", "msg_1")).unwrap();
+    let deliverer = Deliverer::start_with(plain.clone(), pace()).unwrap();
+    until("it is given up", || is_empty(temp.path()));
+    deliverer.stop();
+    assert_eq!(access(&file).0, 0o600, "without a group");
+    let shared = Config {
+        group: Some(group.to_string()),
+        ..plain
+    };
+    Deliverer::start_with(shared.clone(), pace()).unwrap().stop();
+    assert_eq!(access(&file), (0o640, group), "opened at the start");
+    outbox(temp.path()).put(&to_hook("ops", "msg_2")).unwrap();
+    let deliverer = Deliverer::start_with(shared, pace()).unwrap();
+    until("it is given up", || is_empty(temp.path()));
+    deliverer.stop();
+    assert_eq!(access(&file), (0o640, group), "written with access for the group");
+    assert_eq!(access(file.parent().unwrap()), (0o750, group));
+    assert_eq!(counts(temp.path()).webhooks["ops"].given_up, 2);
+}
+
+#[test]
 fn tries_and_waits_are_kept_across_a_restart() {
     let temp = tempfile::tempdir().unwrap();
     let receiver = Receiver::with_statuses(&[500, 200]);

@@ -1,4 +1,5 @@
-//! What every call passes first: who it is, whether that one may, and the line in the audit log.
+//! What every call passes first: who it is, whether that one may, the line in the audit log, and the metrics of
+//! requests.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -6,9 +7,10 @@ use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use cofre_exporter::Requests;
 
 use super::Identity;
 use super::auth::{Authenticator, Verdict};
@@ -34,6 +36,7 @@ pub(super) struct Gate {
     authenticator: Authenticator,
     proxies: Proxies,
     throttle: Throttle,
+    requests: Option<Requests>,
 }
 
 /// A call that does not get through: the answer, and what the audit log says.
@@ -51,7 +54,13 @@ impl Gate {
             authenticator: Authenticator::new(api)?,
             proxies: Proxies::new(api.trusted_proxies.clone()),
             throttle: Throttle::new(),
+            requests: None,
         })
+    }
+
+    /// Has every answered call counted.
+    pub(super) fn counting(self, requests: Option<Requests>) -> Self {
+        Self { requests, ..self }
     }
 
     /// Whether anybody can call at all.
@@ -112,7 +121,7 @@ pub(super) async fn pass(State(gate): State<Arc<Gate>>, mut request: Request, ne
         return Problem::new(Cause::NotAuthenticated).into_response();
     };
     let client = gate.proxies.client(link.peer.ip(), request.headers());
-    let mut call = Call::new(&request, client);
+    let mut call = Call::new(&request, client, gate.requests.clone());
     if request.uri().path() == OPEN {
         // Strangers call this: waiting for a body of theirs would let them hold all connections.
         *request.body_mut() = Body::empty();
@@ -137,8 +146,11 @@ pub(super) async fn pass(State(gate): State<Arc<Gate>>, mut request: Request, ne
     }
 }
 
-/// A call, until it is in the audit log. One whose client leaves before the answer is recorded as well.
+/// A call, until it is in the audit log. One whose client leaves before the answer is recorded as well, but not
+/// counted: it has no code.
 struct Call {
+    method: Method,
+    requests: Option<Requests>,
     operation: String,
     is_probe: bool,
     who: Who,
@@ -148,9 +160,11 @@ struct Call {
 }
 
 impl Call {
-    fn new(request: &Request, client: IpAddr) -> Self {
+    fn new(request: &Request, client: IpAddr, requests: Option<Requests>) -> Self {
         let path = request.uri().path();
         Self {
+            method: request.method().clone(),
+            requests,
             operation: operation(request.method().as_str(), path),
             is_probe: [OPEN, METRICS].contains(&path),
             who: Who::Anonymous,
@@ -161,6 +175,9 @@ impl Call {
     }
 
     fn answered(&mut self, status: StatusCode, why: Option<&str>) {
+        if let Some(requests) = &self.requests {
+            requests.count(self.method.as_str(), status.as_u16(), self.began.elapsed());
+        }
         let grade = if status.is_server_error() {
             Grade::Problem
         } else if status.is_client_error() {

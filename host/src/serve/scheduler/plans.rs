@@ -7,17 +7,20 @@ use chrono::{DateTime, Utc};
 use super::rows::Rows;
 use super::tick::{Active, Scheduler};
 use crate::audit::{self, Grade, Who};
-use crate::config::{Config, Schedule};
+use crate::config::{Config, Schedule, When};
 use crate::engine::wit::types::Backup;
 use crate::error::Code;
 use crate::lock;
-use crate::schedule::{Action, Decision, Last, Plan, Way, due, instant, newest_run};
+use crate::schedule::{Action, Decision, Last, Plan, Times, Way, due, instant, newest_run};
 use crate::serve::runner::{RunEnd, RunRequest};
 use crate::state::{PlanState, ScheduleState};
 
 /// A run that another process keeps from starting is tried again after this time, then after twice that.
 const HELD_FIRST: Duration = Duration::from_secs(1);
 const HELD_MOST: Duration = Duration::from_secs(60);
+
+/// How long a plan that left the configuration is remembered as one that was there.
+const REMEMBERED: chrono::TimeDelta = chrono::TimeDelta::days(400);
 
 const IN_THE_WAY: &str = "another run is in the way; it starts afterwards";
 
@@ -35,7 +38,7 @@ pub(super) struct Planned {
 }
 
 /// Makes the configured plans ready and their state up to date: new ones begin now, or with their first run in
-/// the catalog; changed ones are to run since now.
+/// the catalog; changed ones are to run since now; those that are gone are remembered as that.
 pub(super) fn adopt(
     config: &Config,
     state: &mut ScheduleState,
@@ -43,6 +46,7 @@ pub(super) fn adopt(
     now: DateTime<Utc>,
 ) -> Vec<Planned> {
     let mut before = std::mem::take(&mut state.plans);
+    state.former.retain(|_, left| now - *left < REMEMBERED);
     let mut plans = Vec::new();
     for schedule in &config.schedules {
         let plan = Plan::of(schedule, config);
@@ -62,6 +66,7 @@ pub(super) fn adopt(
         if plan.enabled && plan.times.next_after(now).is_none() {
             tracing::warn!(plan = %plan.name, "the plan never comes due: is its pattern right?");
         }
+        state.former.remove(&plan.name);
         state.plans.insert(plan.name.clone(), known);
         plans.push(Planned {
             schedule: schedule.clone(),
@@ -72,7 +77,20 @@ pub(super) fn adopt(
             stale_tried: None,
         });
     }
+    state.former.extend(before.into_keys().map(|name| (name, now)));
+    adopt_drill(config, state);
     plans
+}
+
+/// Notes how often restores are to be practised, for the exporter.
+fn adopt_drill(config: &Config, state: &mut ScheduleState) {
+    let Some(drill) = &config.drill else {
+        state.drill = None;
+        return;
+    };
+    let times = Times::new(&When::At(drill.at.clone()), config.time_zone);
+    let known = state.drill.get_or_insert_default();
+    known.expected_interval_seconds = times.expected_interval().as_secs();
 }
 
 /// When the oldest run of a plan in the catalog began.

@@ -75,10 +75,12 @@ impl Verification {
             state.verify = None;
             return None;
         };
-        state.verify.get_or_insert_with(|| VerifyState::new(now));
         let times = Times::new(&When::At(verify.at.clone()), config.time_zone);
+        let interval = times.expected_interval();
+        let known = state.verify.get_or_insert_with(|| VerifyState::new(now));
+        known.expected_interval_seconds = interval.as_secs();
         Some(Self {
-            interval: times.expected_interval(),
+            interval,
             max_age: verify.max_age,
             plan: Plan {
                 name: NAME.to_owned(),

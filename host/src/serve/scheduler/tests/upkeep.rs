@@ -105,6 +105,7 @@ fn archives_are_verified_at_their_time_and_the_results_recorded() {
     assert_eq!(results, ["failed", "verified"]);
     let state = state::read(&machine.config()).unwrap().unwrap().verify.unwrap();
     assert_eq!(state.next, Some(machine.noon + TimeDelta::hours(40)));
+    assert_eq!(state.expected_interval_seconds, 86_400);
     // Caught up once like a plan, and not again.
     scheduler.tick();
     assert!(scheduler.verification.as_ref().is_some_and(|v| !v.stop()));
@@ -138,6 +139,28 @@ fn a_verification_makes_way_for_a_run() {
     );
     let (sound, failed) = verified(&mut scheduler);
     assert!(sound >= 2 && failed == 0, "{sound} {failed}");
+}
+
+#[test]
+fn plans_that_are_gone_are_remembered_until_they_come_back_and_a_drill_has_its_interval() {
+    let machine = Machine::new(&format!("{MINUTELY}[drill]\nat = 'sunday 05:00'\n"));
+    let state = |machine: &Machine| {
+        settle(&mut machine.start());
+        state::read(&machine.config()).unwrap().unwrap()
+    };
+    let before = state(&machine);
+    assert!(before.former.is_empty());
+    assert_eq!(before.drill.unwrap().expected_interval_seconds, 7 * 86_400);
+    machine.configure("");
+    let without = state(&machine);
+    assert!(without.plans.is_empty() && without.drill.is_none());
+    let left = without.former["often"];
+    assert!(left >= machine.noon, "{left}");
+    // When it went is no later for a further start.
+    machine.set(machine.noon + TimeDelta::hours(1));
+    assert_eq!(state(&machine).former["often"], left);
+    machine.configure(MINUTELY);
+    assert!(state(&machine).former.is_empty());
 }
 
 #[test]
