@@ -310,6 +310,3 @@ pub(crate) fn reason(e: Error) -> String {
         _ => e.to_string(),
     }
 }
-
-#[cfg(test)]
-mod tests;

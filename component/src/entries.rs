@@ -127,11 +127,7 @@ pub(crate) fn of_view(archive: &ArchiveReader, index: usize) -> Result<Entry> {
 }
 
 /// The target of the link `index`: its content, read by `reader`.
-pub(crate) fn link_target(
-    archive: &ArchiveReader,
-    reader: &mut EntryReader,
-    index: usize,
-) -> Result<String> {
+pub(crate) fn link_target(archive: &ArchiveReader, reader: &mut EntryReader, index: usize) -> Result<String> {
     reader.start(archive, index)?;
     let bytes = reader.read_to_end(MAX_TARGET)?;
     let bad =

@@ -172,7 +172,9 @@ impl RestoreJob {
         for folder in select::folders(&chosen.archive, &chosen.entries) {
             target.make_dir(folder)?;
         }
-        Ok(State::Extract(Box::new(self.begin(opened, hashing, target, chosen))))
+        Ok(State::Extract(Box::new(
+            self.begin(opened, hashing, target, chosen),
+        )))
     }
 
     /// Checks the structure and the manifest, and chooses what to extract.

@@ -69,7 +69,10 @@ impl Worker {
     }
 
     fn open(&mut self, roots: &Roots, name: &str, size: u64) -> Result<&mut EntryReader> {
-        let kept = self.0.take().filter(|open| open.name == name && open.size == size);
+        let kept = self
+            .0
+            .take()
+            .filter(|open| open.name == name && open.size == size);
         let open = match kept {
             Some(open) => open,
             None => {
@@ -103,7 +106,11 @@ fn read_entries<S: Sink>(reader: &mut EntryReader, entries: &[ToRead<'_>], sink:
         let mut failed = None;
         let mut offset = 0;
         let read = reader.read(&entry.at, entry.path, &mut |piece| {
-            let done = if offset == 0 { sink.begin(entry.path) } else { Ok(()) };
+            let done = if offset == 0 {
+                sink.begin(entry.path)
+            } else {
+                Ok(())
+            };
             let done = done.and_then(|()| sink.piece(piece, offset));
             offset += piece.len() as u64;
             failed = done.clone().err();
