@@ -1,69 +1,226 @@
 #!/usr/bin/env bash
-# How cofre compares with `zip -r -6`: time to create a backup of 10,000 real files with one worker, size, and
-# peak memory. Prints the ratios; judges nothing (that is the reader's).
+# How cofre compares with its peers, as one Markdown table on standard output: medians, ratios against the limits
+# that it is held to, sizes and peak memory. Absolute times depend on the machine; ratios within one run count.
 #
-#   tests/bench/run.sh [FILES] [WORKERS]
+#   tests/bench/run.sh [A] [B] [C] [D] [E] [incremental] [restore] [list]        (all of them by default)
 #
-# Needs hyperfine, zip, time and python3 (Debian packages of the same names). The corpus is made once, of the
-# sources of the crates that cofre is built from, and kept in tests/bench/corpus.
+# A to E are full backups of the corpora that corpus.py makes; `incremental` is A unchanged and with every hundredth
+# file changed; `restore` is restoring and verifying A and B; `list` a catalog of 1,000 backups.
+#
+#   RUNS=5          timed runs of each command, in rounds over all of them, so that a slow minute strikes everybody
+#   ZSTD_LEVEL=3    cofre's default level for zstd; `tar | zstd` gets the same
+#   COFRE=PATH      another build of cofre, to compare with
+#   SKIP="rustic"   peers to leave out on purpose; the table says so
+#   KEEP=1          keep the measurements (the folder is named at the end)
+#
+# Each command first runs once for its peak memory and size, which warms the cache; its output is removed and the
+# disk synced before each run. Everything is on one disk, below target/. Every tool syncs or not as it does by itself.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-files=${1:-10000} workers=${2:-1} runs=${RUNS:-7}
-
-for program in hyperfine zip python3 /usr/bin/time; do
-    command -v "$program" >/dev/null || { echo "$program is not installed" >&2; exit 2; }
+root=$PWD
+runs=${RUNS:-5} zstd_level=${ZSTD_LEVEL:-3} skip=" ${SKIP:-} " cores=$(nproc)
+parts=("$@")
+[ "$#" -gt 0 ] || parts=(A B C D E incremental restore list)
+for part in "${parts[@]}"; do
+    case $part in A | B | C | D | E | incremental | restore | list) ;; *) echo "no part: $part" >&2; exit 2 ;; esac
 done
 
-corpus=tests/bench/corpus/$files
-if [ ! -d "$corpus" ]; then
-    cargo fetch --locked
-    mkdir -p "$corpus.new"
-    count=0
-    while IFS= read -r crate; do
-        [ "$count" -ge "$files" ] && break
-        cp -a "$crate" "$corpus.new/"
-        count=$((count + $(find "$crate" -type f | wc -l)))
-    done < <(find "${CARGO_HOME:-$HOME/.cargo}"/registry/src -mindepth 2 -maxdepth 2 -type d | sort)
-    [ "$count" -ge "$files" ] || { echo "only $count files in cargo's registry" >&2; exit 2; }
-    mv "$corpus.new" "$corpus"
-fi
-corpus=$PWD/$corpus
+# command -> how to get it. A peer that is missing ends the run: a table without it would look like a win.
+missing=0
+while read -r program package; do
+    [[ $skip == *" $program "* ]] && continue
+    command -v "$program" >/dev/null || { echo "$program is missing; install it: $package" >&2; missing=1; }
+done <<'PEERS'
+hyperfine apt-get install hyperfine
+/usr/bin/time apt-get install time
+python3 apt-get install python3
+zip apt-get install zip
+unzip apt-get install unzip
+7z apt-get install p7zip-full
+tar apt-get install tar
+zstd apt-get install zstd
+restic apt-get install restic
+borg apt-get install borgbackup
+rustic cargo install rustic-rs --locked --version 0.11.4 --no-default-features
+PEERS
+[ "$missing" = 0 ] || exit 2
 
-cargo build --release --locked
-cofre=$PWD/target/release/cofre
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cat >"$work/cofre.toml" <<TOML
-backup_dir = "backups"
-[archive]
-compression = "deflate"
-level = 6
-workers = $workers
-[sources.static]
-path = "$corpus"
-TOML
+# The build as released: for any CPU of the architecture, whatever the caller's environment says.
+unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
+cofre=${COFRE:-$root/target/release/cofre}
+[ -n "${COFRE:-}" ] || cargo build --release --locked -p cofre >&2
+cargo build --release --locked -p cofre-component --example native >&2
+native=$root/target/release/examples/native
 
-printf '%s files, %s bytes, %s worker(s)\n' "$(find "$corpus" -type f | wc -l)" \
-    "$(find "$corpus" -type f -printf '%s\n' | awk '{n += $1} END {print n}')" "$workers"
-clean="rm -rf $work/backups $work/.cofre $work/zip.zip"
-hyperfine --warmup 2 --runs "$runs" --prepare "$clean" --export-json "$work/times.json" \
-    --command-name cofre "$cofre -q --config $work/cofre.toml create --full" \
-    --command-name "zip -r -6" "cd $corpus && zip -q -r -6 $work/zip.zip ."
+work=$(mktemp -d "$root/target/bench.XXXXXX")
+# shellcheck disable=SC2064
+if [ -n "${KEEP:-}" ]; then trap "echo 'kept in $work' >&2" EXIT; else trap "rm -rf '$work'" EXIT; fi
+results=$work/results
+mkdir -p "$results"
+# Settings and caches of the peers: none of the user's.
+export XDG_CONFIG_HOME=$work/config RESTIC_PASSWORD=x RUSTIC_PASSWORD=x BORG_BASE_DIR=$work/borg
+export BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK=yes
 
-peak() { /usr/bin/time -f %M -o "$work/peak" "$@" >/dev/null && cat "$work/peak"; }
-$clean
-cofre_kib=$(peak "$cofre" -q --config "$work/cofre.toml" create --full)
-zip_kib=$(cd "$corpus" && peak zip -q -r -6 "$work/zip.zip" .)
-verify_kib=$(peak "$cofre" -q --config "$work/cofre.toml" verify latest)
-restore_kib=$(peak "$cofre" -q --config "$work/cofre.toml" restore latest --to "$work/restored")
+corpus() { python3 "$root/tests/bench/corpus.py" "$1"; }
+warm() { find "$1" -type f -size -1G -exec cat {} + >/dev/null; }
 
-python3 - "$work" "$cofre_kib" "$zip_kib" "$verify_kib" "$restore_kib" <<'REPORT'
-import glob, json, os, sys
-work, *kib = sys.argv[1:]
-cofre, zip_ = json.load(open(work + "/times.json"))["results"]
-sizes = [os.path.getsize(glob.glob(work + "/backups/backup_*.zip")[0]), os.path.getsize(work + "/zip.zip")]
-mib = [int(k) / 1024 for k in kib]
-print(f"time    cofre {cofre['median']:.3f} s   zip {zip_['median']:.3f} s   ratio {cofre['median'] / zip_['median']:.2f} (at most 1.50)")
-print(f"size    cofre {sizes[0]}   zip {sizes[1]}   ratio {sizes[0] / sizes[1]:.2f}")
-print(f"memory  create {mib[0]:.0f} MiB   verify {mib[2]:.0f} MiB   restore {mib[3]:.0f} MiB (below 128)   zip {mib[1]:.0f} MiB")
-REPORT
+# config NAME METHOD LEVEL SOURCE: a folder of its own for cofre.
+config() {
+    mkdir -p "$work/$1"
+    printf 'backup_dir = "backups"\nmax_backups = 1000\n[archive]\ncompression = "%s"\nlevel = %s\n[sources.static]\npath = "%s"\n' \
+        "$2" "$3" "$4" >"$work/$1/cofre.toml"
+}
+
+# add TOOL PREPARE COMMAND OUTPUT: one line of the group that `measure` runs; OUTPUT's size is taken ("" for none).
+tools=() prepares=() commands=() outputs=()
+add() {
+    [[ $skip == *" ${1%% *} "* ]] && return
+    tools+=("$1") prepares+=("$2") commands+=("set -o pipefail; $3") outputs+=("$4")
+}
+
+# measure GROUP ROUNDS: everything that was added, then forgets it.
+measure() {
+    local group=$1 rounds=$2 i round folder
+    for i in "${!tools[@]}"; do
+        folder="$results/$group/${tools[i]}"
+        mkdir -p "$folder"
+        echo "$group: ${tools[i]}" >&2
+        bash -c "${prepares[i]}"
+        sync
+        /usr/bin/time -f %M -o "$folder/peak" bash -c "${commands[i]}" >/dev/null
+        [ -z "${outputs[i]}" ] || bash -c "du -scb ${outputs[i]}" | tail -1 | cut -f1 >"$folder/size"
+    done
+    for ((round = 1; round <= rounds; round++)); do
+        for i in "${!tools[@]}"; do
+            hyperfine --shell bash --style none --runs 1 --prepare "${prepares[i]}; sync" \
+                --export-json "$results/$group/${tools[i]}/$round.json" "${commands[i]}" >/dev/null
+        done
+        echo "$group: round $round of $rounds" >&2
+    done
+    for i in "${!tools[@]}"; do [ -z "${outputs[i]}" ] || rm -rf ${outputs[i]}; done
+    tools=() prepares=() commands=() outputs=()
+}
+
+# Full backups of the folder $2 by cofre and everybody else.
+full() {
+    local group=$1 from=$2 to=$work/out method level
+    for method in deflate zstd; do
+        [ "$method" = zstd ] && level=$zstd_level || level=6
+        config "$method" "$method" "$level" "$from"
+        add "cofre $method" "rm -rf $work/$method/backups $work/$method/.cofre" \
+            "$cofre -q --config $work/$method/cofre.toml create --full" "$work/$method/backups/*.zip"
+        [[ $group == [AB] ]] || continue
+        add "native $method" "rm -rf $to" \
+            "$native --workers $cores --method $method --level $level create $from $to" "$to/*.zip"
+    done
+    [ "$group" != E ] || return 0
+    add "zip -6" "rm -f $to.zip" "cd $from && zip -q -r -6 $to.zip ." "$to.zip"
+    add "7z -mx=3" "rm -f $to.zip" "cd $from && 7z a -tzip -mx=3 -mmt=2 -bso0 -bsp0 $to.zip ." "$to.zip"
+    # On the others it takes minutes, and nothing is held against it.
+    [ "$group" != A ] ||
+        add "7z -mx=5" "rm -f $to.zip" "cd $from && 7z a -tzip -mx=5 -mmt=2 -bso0 -bsp0 $to.zip ." "$to.zip"
+    add "restic" "rm -rf $to; $restic_init" "$restic backup -q $from" "$to"
+    add "rustic" "rm -rf $to; $rustic_init" "$rustic backup $from" "$to"
+    add "borg zlib,6" "rm -rf $to; $borg_init" "$borg_create" "$to"
+    add "tar+zstd -T2" "rm -f $to.tar.zst" \
+        "tar -C $from -cf - . | zstd -q -T2 -$zstd_level -o $to.tar.zst" "$to.tar.zst"
+}
+
+# The repositories of restic, rustic and borg at $1, for the folder $2.
+repositories() {
+    restic="restic -r $1 --cache-dir $1.restic-cache"
+    restic_init="rm -rf $1.restic-cache; $restic init -q"
+    rustic="rustic --log-level error --no-progress -r $1 --cache-dir $1.rustic-cache"
+    rustic_init="rm -rf $1.rustic-cache; $rustic init >/dev/null"
+    borg_init="rm -rf $BORG_BASE_DIR; borg init -e none $1"
+    borg_create="borg create -C zlib,6 $1::\$(date +%s%N) $2"
+}
+
+# A unchanged, then with one file in a hundred changed before each run, each after a full backup of the same tool.
+incremental() {
+    local from=$work/changing change kind method tool
+    cp -a "$(corpus A)" "$from"
+    # Nothing may be so young that a tool must read it again.
+    sleep 3
+    find "$from" -type f | LC_ALL=C sort | awk 'NR % 100 == 0' >"$work/changed.txt"
+    change=:
+    for kind in unchanged changed; do
+        for method in deflate zstd; do
+            config "inc-$method" "$method" "$([ "$method" = zstd ] && echo "$zstd_level" || echo 6)" "$from"
+            # Twice, so that what was too young for the first is old enough for the second.
+            $cofre -q --config "$work/inc-$method/cofre.toml" create
+            add "cofre $method" "$change" "$cofre -q --config $work/inc-$method/cofre.toml create" ""
+        done
+        for tool in restic rustic borg; do
+            [[ $skip == *" $tool "* ]] && continue
+            repositories "$work/inc-$tool" "$from"
+            case $tool in
+            restic) [ -d "$work/inc-$tool" ] || { bash -c "$restic_init" && $restic backup -q "$from"; } >&2
+                add restic "$change" "$restic backup -q $from" "" ;;
+            rustic) [ -d "$work/inc-$tool" ] || { bash -c "$rustic_init" && $rustic backup "$from"; } >&2
+                add rustic "$change" "$rustic backup $from" "" ;;
+            borg) [ -d "$work/inc-$tool" ] || { bash -c "$borg_init; $borg_create"; } >&2
+                add "borg zlib,6" "$change" "$borg_create" "" ;;
+            esac
+        done
+        change="while read -r file; do echo \"// \$RANDOM\$RANDOM\" >>\"\$file\"; done <$work/changed.txt; sleep 0.1"
+        measure "A $kind" "$runs"
+    done
+    rm -rf "$from" "$work"/inc-*
+}
+
+# Restore and verify of an archive of cofre's, against what unzips the same archive.
+restore() {
+    local name from method archive to=$work/restored
+    for name in A B; do
+        from=$(corpus "$name")
+        for method in deflate zstd; do
+            config "r-$method" "$method" "$([ "$method" = zstd ] && echo "$zstd_level" || echo 6)" "$from"
+            $cofre -q --config "$work/r-$method/cofre.toml" create --full
+            archive=$(ls "$work/r-$method"/backups/*.zip)
+            add "cofre $method" "rm -rf $to" "$cofre -q --config $work/r-$method/cofre.toml restore latest --to $to" ""
+            [ "$method" = zstd ] || add "unzip" "rm -rf $to" "unzip -q $archive -d $to" ""
+            add "7z x $method" "rm -rf $to" "7z x -bso0 -bsp0 -o$to $archive" ""
+        done
+        measure "$name restore" "$runs"
+        rm -rf "$to"
+        for method in deflate zstd; do
+            archive=$(ls "$work/r-$method"/backups/*.zip)
+            add "cofre $method" : "$cofre -q --config $work/r-$method/cofre.toml verify latest" ""
+            add "native $method" : "$native --workers $cores verify $work/r-$method/backups" ""
+            [ "$method" = zstd ] || add "unzip -t" : "unzip -tqq $archive" ""
+            add "7z t $method" : "7z t -bso0 -bsp0 $archive" ""
+        done
+        measure "$name verify" "$runs"
+        rm -rf "$work"/r-*
+    done
+}
+
+# A catalog of 1,000 backups: one that was made, and 999 copies of it under other names.
+list() {
+    mkdir -p "$work/source"
+    echo hello >"$work/source/file"
+    config catalog deflate 6 "$work/source"
+    $cofre -q --config "$work/catalog/cofre.toml" create
+    python3 "$root/tests/bench/catalog.py" "$work/catalog/backups" 1000
+    local listed
+    listed=$($cofre --json --config "$work/catalog/cofre.toml" list | python3 -c 'import json, sys; print(len(json.load(sys.stdin)))')
+    [ "$listed" = 1000 ] || { echo "the catalog lists $listed backups, not 1000" >&2; exit 1; }
+    add "cofre" : "$cofre --json --config $work/catalog/cofre.toml list" ""
+    measure list "$((runs * 4))"
+}
+
+for part in "${parts[@]}"; do
+    case $part in
+    E) full E "$(corpus E)" && measure E 0 ;;
+    [ABCD])
+        from=$(corpus "$part")
+        warm "$from"
+        repositories "$work/out" "$from"
+        full "$part" "$from"
+        measure "$part" "$runs"
+        ;;
+    *) "$part" ;;
+    esac
+done
+RUNS=$runs ZSTD_LEVEL=$zstd_level SKIP=$skip python3 tests/bench/report.py "$results" "$cofre"

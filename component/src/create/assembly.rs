@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::messages::{Done, Kind, Lost, Packed, Task, ToPack};
+use super::messages::{Done, Kind, Lost, Numbered, Packed, Task, ToPack};
 use super::reuse::{Damaged, Previous};
 use super::worker::CreateWorker;
 use crate::archive::BLOCK;
@@ -40,6 +40,8 @@ pub(super) struct Assembly {
     steps: VecDeque<Step>,
     /// Results among the steps.
     held: usize,
+    /// Number of the next task.
+    numbers: u64,
     /// First item that no step is about yet.
     planned: usize,
     /// The large file that is being dealt out.
@@ -59,8 +61,8 @@ pub(super) struct Assembly {
 /// One thing to be written, in its turn.
 #[derive(Debug)]
 enum Step {
-    /// A task is out.
-    Out(Work),
+    /// A task of this number is out.
+    Out(u64, Work),
     /// Its result is here; something before it is not yet.
     Held(Work, Done, Vec<u8>),
     /// The rest of a result: a thing before it has to be read here.
@@ -151,6 +153,7 @@ impl Assembly {
             reused: 0,
             steps: VecDeque::new(),
             held: 0,
+            numbers: 0,
             planned: 0,
             dealing: None,
             entry: None,
@@ -177,7 +180,7 @@ impl Assembly {
     /// Begins anew, without the previous archive. Results of tasks that are out come back and are thrown away.
     pub(super) fn restart(mut self) -> Self {
         self.steps.retain_mut(|step| {
-            if let Step::Out(work) = step {
+            if let Step::Out(_, work) = step {
                 *work = Work::Stale;
                 return true;
             }
@@ -220,7 +223,7 @@ impl Assembly {
             None if self.planned == self.selection.items.len() && self.dealing.is_none() && !worked => {
                 Next::Packed
             }
-            Some(Step::Out(_)) if !worked => Next::Waiting,
+            Some(Step::Out(..)) if !worked => Next::Waiting,
             _ => Next::Working,
         })
     }
@@ -328,8 +331,10 @@ impl Assembly {
                 mode: item.mode(),
             })
         });
-        let task = encode(&Task::Batch(things.collect()))?;
-        self.steps.push_back(Step::Out(Work::Batch(first..end)));
+        let number = self.numbers;
+        let task = encode(&Numbered(number, Task::Batch(things.collect())))?;
+        self.numbers += 1;
+        self.steps.push_back(Step::Out(number, Work::Batch(first..end)));
         self.planned = end;
         Ok(task)
     }

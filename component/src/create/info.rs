@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::Described;
 use super::assembly::Assembly;
-use super::messages::{Bytes, Done, Task};
+use super::messages::{Bytes, Done, Numbered, Task};
 use crate::archive::BLOCK;
 use crate::archive::writer::{Content, EntryKind, Finished, Meta, ZipWriter};
 use crate::catalog::{Record, Status};
@@ -152,10 +152,11 @@ impl Info {
         }
         let length = usize::try_from(BLOCK).map_or(self.text.len(), |block| block.min(self.text.len()));
         self.whole = self.complete && self.dealt == 0 && length == self.text.len();
-        let task = encode(&Task::Text {
+        let task = Task::Text {
             text: Bytes(&self.text[..length]),
             whole: self.whole,
-        })?;
+        };
+        let task = encode(&Numbered(self.dealt, task))?;
         self.text.drain(..length);
         self.dealt += 1;
         self.out += 1;
@@ -181,13 +182,13 @@ impl Info {
 
     /// Takes compressed text.
     pub(super) fn take(&mut self, piece: &Piece) -> Result<()> {
-        let Done::Block(block) = decode(&piece.head)? else {
+        let Numbered(number, Done::Block(block)) = decode(&piece.head)? else {
             return Err(unexpected("no block where text was out"));
         };
-        self.out = self
-            .out
-            .checked_sub(1)
-            .ok_or_else(|| unexpected("no task is out"))?;
+        if self.out == 0 || number != self.dealt - self.out {
+            return Err(unexpected("it is the result of another task"));
+        }
+        self.out -= 1;
         let meta = meta(self.mtime_ns);
         if self.whole {
             let content = Content {

@@ -3,6 +3,8 @@
 
 mod changing;
 mod large;
+mod reuse;
+mod spread;
 
 use std::fs::{self as disk, File};
 use std::io::{Read, Write};
@@ -58,7 +60,7 @@ impl Place {
         let mut names: Vec<_> = disk::read_dir(self.path("backups"))
             .unwrap()
             .map(|e| e.unwrap().file_name().into_string().unwrap())
-            .filter(|n| n != ".catalog.json")
+            .filter(|n| n != ".catalog.json" && n != ".scan.json")
             .collect();
         names.sort();
         names

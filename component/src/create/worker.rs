@@ -3,7 +3,7 @@
 //! A file is read up to the size that it has when it is opened; one that changed meanwhile is read once more, then
 //! kept and marked. Nothing that goes wrong with one file ends the run: it becomes a skip with its reason.
 
-use super::messages::{Block, Bytes, Done, Kind, Lost, Packed, Part, Task, ToPack};
+use super::messages::{Block, Bytes, Done, Kind, Lost, Numbered, Packed, Part, Task, ToPack};
 use crate::archive::BLOCK;
 use crate::archive::codec::{Codec, Method};
 use crate::archive::writer::{Content, Meta, local_header};
@@ -80,13 +80,14 @@ impl CreateWorker {
     /// `InvalidInput` for what is no task of this request; what opening a source's root says.
     pub fn work(&mut self, roots: &Roots, task: &[u8]) -> Result<Piece> {
         let mut data = Vec::new();
-        let done = match decode(task)? {
+        let Numbered(number, task) = decode(task)?;
+        let done = match task {
             Task::Batch(things) => Done::Batch(self.batch(roots, &things, &mut data)?),
             Task::Block(part) => self.block(roots, &part, &mut data)?,
             Task::Text { text, whole } => Done::Block(self.text(&text, whole, &mut data)?),
         };
         Ok(Piece {
-            head: encode(&done)?,
+            head: encode(&Numbered(number, done))?,
             data,
         })
     }

@@ -4,7 +4,7 @@
 use super::{Assembly, Step, Work, meta};
 use crate::archive::BLOCK;
 use crate::archive::codec::Method;
-use crate::create::messages::{Block, Done, Lost, Part, Task};
+use crate::create::messages::{Block, Done, Lost, Numbered, Part, Task};
 use crate::create::worker::lost;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{FileKind, Roots, Stat};
@@ -14,6 +14,9 @@ use crate::shards::{decode, encode};
 /// Larger files that changed are not read again: it would double the time of a run for a file that is always
 /// being written, such as the disk of a virtual machine.
 const RETRY_MAX: u64 = 256 * 1024 * 1024;
+
+/// Number of a task that is done here.
+const HERE: u64 = u64::MAX;
 
 /// A large file on its way.
 #[derive(Debug)]
@@ -51,9 +54,9 @@ pub(super) struct Entry {
 
 impl Large {
     /// The task of the next part.
-    fn part(&mut self, item: &Item) -> Result<(Vec<u8>, PartOf)> {
+    fn part(&mut self, number: u64, item: &Item) -> Result<(Vec<u8>, PartOf)> {
         let length = (self.of.size - self.offset).min(BLOCK);
-        let task = encode(&Task::Block(Part {
+        let task = Task::Block(Part {
             path: &item.path,
             source: item.source,
             size: self.of.size,
@@ -62,7 +65,8 @@ impl Large {
             length,
             method: self.method,
             lenient: self.of.lenient,
-        }))?;
+        });
+        let task = encode(&Numbered(number, task))?;
         self.offset += length;
         let last = self.is_dealt();
         Ok((
@@ -129,19 +133,20 @@ impl Assembly {
         let Some(large) = &mut self.dealing else {
             return Ok(None);
         };
-        let (task, part) = large.part(&self.selection.items[large.of.item])?;
+        let (task, part) = large.part(self.numbers, &self.selection.items[large.of.item])?;
         if large.is_dealt() {
             self.dealing = None;
         }
-        self.steps.push_back(Step::Out(Work::Part(part)));
+        self.steps.push_back(Step::Out(self.numbers, Work::Part(part)));
+        self.numbers += 1;
         Ok(Some(task))
     }
 
     /// Reads and compresses the next part of a large file here.
     pub(super) fn again(&mut self, roots: &Roots, mut large: Large, log: &mut Vec<String>) -> Result<u64> {
-        let (task, part) = large.part(&self.selection.items[large.of.item])?;
+        let (task, part) = large.part(HERE, &self.selection.items[large.of.item])?;
         let piece = self.own.work(roots, &task)?;
-        let done: Done = decode(&piece.head)?;
+        let Numbered(_, done): Numbered<Done> = decode(&piece.head)?;
         if let Done::Block(block) = &done {
             large.method = Some(block.method);
         }
@@ -263,7 +268,7 @@ impl Assembly {
         }
         let before = self.steps.len();
         self.steps.retain_mut(|step| match step {
-            Step::Out(work) if is_of(work) => {
+            Step::Out(_, work) if is_of(work) => {
                 *work = Work::Stale;
                 true
             }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use super::{Assembly, HELD_MAX, Step, Work, content, meta};
-use crate::create::messages::{Done, Packed};
+use crate::create::messages::{Done, Numbered, Packed};
 use crate::create::reuse::Damaged;
 use crate::error::Result;
 use crate::fs::Roots;
@@ -17,17 +17,20 @@ impl Assembly {
         let at = self
             .steps
             .iter()
-            .position(|step| matches!(step, Step::Out(_)))
+            .position(|step| matches!(step, Step::Out(..)))
             .ok_or_else(|| unexpected("no task is out"))?;
-        let Some(Step::Out(work)) = self.steps.get_mut(at) else {
+        let Some(Step::Out(number, work)) = self.steps.get_mut(at) else {
             return Ok(());
         };
+        let Numbered(of, done): Numbered<Done> = decode(&piece.head)?;
+        if of != *number {
+            return Err(unexpected("it is the result of another task"));
+        }
         let work = std::mem::replace(work, Work::Stale);
         if matches!(work, Work::Stale) {
             self.steps.remove(at);
             return Ok(());
         }
-        let done = decode(&piece.head)?;
         if at == 0 {
             self.steps.pop_front();
             return self.write(work, done, piece.data, log);
@@ -68,7 +71,7 @@ impl Assembly {
                     Ok(spent) => spent,
                     Err(damaged) => return Ok(Err(damaged)),
                 },
-                Some(out @ Step::Out(_)) => {
+                Some(out @ Step::Out(..)) => {
                     self.steps.push_front(out);
                     break;
                 }

@@ -304,6 +304,3 @@ impl Lines {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,130 @@
+//! One backup by several workers: the same bytes as by one, whatever the order in which they get done.
+
+use std::collections::VecDeque;
+
+use super::*;
+use crate::shards::{Coordinator, Worker};
+
+/// Runs a backup with `workers`, up to `out` tasks at a time, of which the youngest is done first.
+fn spread(place: &Place, request: CreateRequest, workers: usize, out: usize) -> Record {
+    let request = Request::Create(request);
+    let mut workers: Vec<Worker> = (0..workers).map(|_| Worker::new(&request)).collect();
+    let mut coordinator = Coordinator::new(request);
+    let mut waiting: VecDeque<(Vec<u8>, Option<Piece>)> = VecDeque::new();
+    let mut turns = 0;
+    loop {
+        if waiting.len() < out {
+            match coordinator.next(&place.roots, 1 << 20, Some(END)).unwrap() {
+                Turn::Task(task) => {
+                    waiting.push_back((task, None));
+                    continue;
+                }
+                Turn::Working => continue,
+                Turn::Waiting => assert!(!waiting.is_empty(), "nothing is out"),
+                Turn::Ended(outcome) => {
+                    let Outcome::Created(report) = *outcome else {
+                        panic!()
+                    };
+                    assert!(waiting.is_empty());
+                    return report.backup.record;
+                }
+            }
+        }
+        for (task, piece) in waiting.iter_mut().rev().filter(|(_, piece)| piece.is_none()) {
+            turns += 1;
+            let worker = turns % workers.len();
+            *piece = Some(workers[worker].work(&place.roots, task).unwrap());
+        }
+        let (_, piece) = waiting.pop_front().unwrap();
+        coordinator.take(&place.roots, piece.unwrap(), Some(END)).unwrap();
+    }
+}
+
+fn mixed(place: &Place) {
+    sample(place);
+    for i in 0..300 {
+        place.write(
+            &format!("many/{}/f{i}", i % 9),
+            format!("content {i}\n").repeat(i * 9).as_bytes(),
+        );
+    }
+    let lines: String = (0..700_000).map(|i| format!("line {i}\n")).collect();
+    place.write("huge/text.log", lines.as_bytes());
+    place.write("huge/noise.bin", &noise(9 << 20));
+    place.write("huge/exact.bin", &vec![7; 8 << 20]);
+}
+
+#[test]
+fn any_number_of_workers_gives_the_same_bytes() {
+    for (compression, level) in [
+        (Compression::Deflate, 6),
+        (Compression::Zstd, 3),
+        (Compression::Store, 0),
+    ] {
+        let place = Place::new();
+        mixed(&place);
+        let request = CreateRequest {
+            compression,
+            level,
+            ..request()
+        };
+        let alone = create(&place.roots, request.clone()).unwrap().backup.record;
+        if compression != Compression::Zstd {
+            accept(&place.zip(&alone));
+        }
+        for (workers, out) in [(1, 1), (2, 4), (3, 7), (8, 16)] {
+            let folder = place.path(&format!("b{workers}"));
+            disk::create_dir(&folder).unwrap();
+            let other = Place {
+                temp: tempfile::tempdir().unwrap(),
+                roots: Roots::new()
+                    .with("/sources/s", place.path("s"))
+                    .with(BACKUPS, folder),
+            };
+            let row = spread(&other, request.clone(), workers, out);
+            assert_eq!(row.sha256, alone.sha256, "{compression:?} {workers}");
+        }
+    }
+}
+
+#[test]
+fn results_that_are_mixed_up_are_refused_and_the_run_is_recorded_as_failed() {
+    let place = Place::new();
+    mixed(&place);
+    let request = Request::Create(request());
+    let mut worker = Worker::new(&request);
+    let mut coordinator = Coordinator::new(request);
+    let mut tasks = Vec::new();
+    while tasks.len() < 2 {
+        if let Turn::Task(task) = coordinator.next(&place.roots, 10_000, Some(END)).unwrap() {
+            tasks.push(task);
+        }
+    }
+    let second = worker.work(&place.roots, &tasks[1]).unwrap();
+    let e = coordinator.take(&place.roots, second, Some(END)).unwrap_err();
+    assert_eq!(e.kind, ErrorKind::InvalidInput);
+    assert!(e.to_string().contains("another task"), "{e}");
+    assert_eq!(place.rows()[0].status, Status::Failed);
+    assert_eq!(place.backups(), ["backup_history.json"]);
+    for task in [&b""[..], b"nonsense", &tasks[0][..tasks[0].len() / 2]] {
+        assert_eq!(
+            worker.work(&place.roots, task).unwrap_err().kind,
+            ErrorKind::InvalidInput
+        );
+    }
+}
+
+#[test]
+fn a_result_nobody_asked_for_is_refused() {
+    let place = Place::new();
+    sample(&place);
+    let mut coordinator = Coordinator::new(Request::Create(request()));
+    let e = coordinator
+        .take(&place.roots, Piece::default(), Some(END))
+        .unwrap_err();
+    assert_eq!(e.kind, ErrorKind::InvalidInput);
+    assert!(
+        coordinator.next(&place.roots, 1, Some(END)).is_err(),
+        "it is spent"
+    );
+}
