@@ -11,6 +11,7 @@ pub mod entry_path;
 mod entry_reader;
 mod fields;
 mod local;
+pub(crate) mod parts;
 pub mod reader;
 pub(crate) mod second_opinion;
 #[cfg(test)]
@@ -20,8 +21,9 @@ pub mod writer;
 mod zstd;
 
 pub use directory::EntryView;
-pub(crate) use directory::MAX_NAMES;
+pub(crate) use directory::{Location, MAX_NAMES};
 pub(crate) use ends::MAX_ENTRIES;
 pub use entry_reader::EntryReader;
+pub(crate) use entry_reader::check_joined;
 pub use reader::ArchiveReader;
 pub use writer::EntryKind;

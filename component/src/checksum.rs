@@ -10,6 +10,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{Dir, File, READ_SIZE};
 use crate::types::Backup;
 
+/// Most bytes that are hashed at a time: some milliseconds, since the workers may wait for more to do.
+const PIECE: u64 = 1 << 20;
+
 /// A backup and its open archive, whose checksum is being computed.
 pub(crate) struct Opened {
     pub(crate) backup: Backup,
@@ -45,13 +48,18 @@ impl Opened {
         })
     }
 
-    /// Hashes about `budget` bytes; gives how many and, at the end, the checksum in lower-case hexadecimal.
+    /// Bytes that are hashed already.
+    pub(crate) fn hashed(&self) -> u64 {
+        self.at
+    }
+
+    /// Hashes about `budget` bytes, at most [`PIECE`]; gives how many and, at the end, the checksum in lower-case hexadecimal.
     ///
     /// # Errors
     /// An I/O error.
     pub(crate) fn hash(&mut self, budget: u64) -> Result<(u64, Option<String>)> {
         let begin = self.at;
-        while self.at - begin < budget.max(1) {
+        while self.at - begin < budget.clamp(1, PIECE) {
             self.file.read_at(&mut self.piece, READ_SIZE, self.at)?;
             if self.piece.is_empty() {
                 let sum = hex(&self.hash.finalize_reset());

@@ -2,7 +2,7 @@
 //!
 //! `entries` and `details` for the host; `diff` uses the same list.
 
-use crate::archive::{ArchiveReader, EntryKind, EntryView};
+use crate::archive::{ArchiveReader, EntryKind, EntryReader, EntryView};
 use crate::catalog::Catalog;
 use crate::checksum::locate;
 use crate::error::{Error, ErrorKind, Result};
@@ -109,7 +109,10 @@ pub(crate) fn of_view(archive: &ArchiveReader, index: usize) -> Result<Entry> {
     let (kind, crc32) = match view.kind {
         EntryKind::File => (Kind::File, Some(view.crc32)),
         EntryKind::Directory => (Kind::Directory, None),
-        EntryKind::Symlink => (Kind::Symlink(link_target(archive, index)?), Some(view.crc32)),
+        EntryKind::Symlink => {
+            let target = link_target(archive, &mut archive.reader(), index)?;
+            (Kind::Symlink(target), Some(view.crc32))
+        }
     };
     Ok(Entry {
         path: view.path.to_owned(),
@@ -123,9 +126,10 @@ pub(crate) fn of_view(archive: &ArchiveReader, index: usize) -> Result<Entry> {
     })
 }
 
-/// The target of the link `index`: its content.
-pub(crate) fn link_target(archive: &ArchiveReader, index: usize) -> Result<String> {
-    let bytes = archive.read(index)?.read_to_end(MAX_TARGET)?;
+/// The target of the link `index`: its content, read by `reader`.
+pub(crate) fn link_target(archive: &ArchiveReader, reader: &mut EntryReader, index: usize) -> Result<String> {
+    reader.start(archive, index)?;
+    let bytes = reader.read_to_end(MAX_TARGET)?;
     let bad =
         |message: &str| Error::new(ErrorKind::Corrupt, "read link", message).about(archive.entry(index).path);
     let target = String::from_utf8(bytes).map_err(|_| bad("its target is not UTF-8"))?;

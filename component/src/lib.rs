@@ -13,6 +13,7 @@ pub mod archive;
 pub mod catalog;
 mod checksum;
 pub mod create;
+mod deal;
 pub mod delete;
 pub mod diff;
 pub mod entries;

@@ -1,21 +1,25 @@
-//! Restore: extracts an archive into the empty `/target`, in steps, and insists on its manifest.
+//! Restore: extracts an archive into the empty `/target` and insists on its manifest.
 //!
+//! Structure and manifest are checked before anything is written; the checksum is computed while the workers write.
 //! Files are created exclusively and links last, so that nothing is ever written through a link. Modes, times and
 //! absolute links are the host's to apply, and so is the last word: on any error it throws the target away.
 
 mod select;
+mod worker;
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use select::Selection;
+pub use worker::RestoreWorker;
 
-use crate::archive::{ArchiveReader, EntryKind, EntryReader};
+use crate::archive::{ArchiveReader, EntryKind};
 use crate::checksum::Opened;
+use crate::deal::Dealer;
 use crate::entries::{link_target, of_row, of_view};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{BACKUPS, Dir, File, Roots, TARGET};
-use crate::job::Outcome;
+use crate::fs::{BACKUPS, Dir, Roots, TARGET};
+use crate::job::{Job, Outcome, Request};
 use crate::manifest::{Finding, compare};
 use crate::shards::{Piece, Turn, unexpected};
 use crate::types::{Entry, Progress, RestoreReport, RestoreRequest};
@@ -26,17 +30,15 @@ const ENTRY_COST: u64 = 16 << 10;
 /// Restores a backup in one go; see [`RestoreJob`].
 ///
 /// # Errors
-/// As [`RestoreJob::step`].
+/// As [`RestoreJob::next`].
 pub fn restore(roots: &Roots, request: &RestoreRequest) -> Result<RestoreReport> {
-    let mut job = RestoreJob::new(request.clone());
-    loop {
-        if let Some(report) = job.step(roots, u64::MAX)? {
-            return Ok(report);
-        }
+    match Job::new(Request::Restore(request.clone())).run(roots)? {
+        Outcome::Restored(report) => Ok(report),
+        Outcome::Created(_) | Outcome::Verified(_) => Err(unexpected("it is the outcome of something else")),
     }
 }
 
-/// A restore in steps.
+/// The coordinator of a restore.
 pub struct RestoreJob {
     request: RestoreRequest,
     state: State,
@@ -45,21 +47,33 @@ pub struct RestoreJob {
 
 enum State {
     Start,
-    Hash(Box<Opened>, Selection),
+    /// The archive is not what it should be; its checksum may say more about that.
+    Doubted(Box<Opened>, Error),
     Extract(Box<Extract>),
     Done,
 }
 
 /// The extraction proper.
 struct Extract {
-    archive: ArchiveReader,
-    reader: EntryReader,
+    opened: Opened,
+    /// The checksum is still to be compared.
+    hashing: bool,
+    dealer: Dealer,
     target: Dir,
-    /// Files still to write, then links.
-    files: VecDeque<usize>,
-    links: VecDeque<usize>,
-    open: Option<(File, u64)>,
-    report: RestoreReport,
+    links: Vec<usize>,
+    files: u64,
+    bytes: u64,
+    links_left_out: Vec<Entry>,
+    manifest: bool,
+}
+
+/// What is to be extracted of an archive that is as it should be.
+struct Chosen {
+    archive: ArchiveReader,
+    entries: Vec<usize>,
+    blocks: BTreeMap<usize, Vec<u64>>,
+    links_left_out: Vec<Entry>,
+    manifest: bool,
 }
 
 impl RestoreJob {
@@ -73,25 +87,6 @@ impl RestoreJob {
         }
     }
 
-    /// The next turn; see [`crate::shards::Coordinator::next`].
-    ///
-    /// # Errors
-    /// See [`Self::step`].
-    pub fn next(&mut self, roots: &Roots, budget: u64) -> Result<Turn> {
-        Ok(match self.step(roots, budget)? {
-            Some(report) => Turn::Ended(Box::new(Outcome::Restored(report))),
-            None => Turn::Working,
-        })
-    }
-
-    /// Takes the result of a task.
-    ///
-    /// # Errors
-    /// `InvalidInput` for one that was not asked for.
-    pub fn take(&mut self, _piece: Piece) -> Result<()> {
-        Err(unexpected("no task is out"))
-    }
-
     /// How far it is; the log lines are given out once.
     pub fn progress(&mut self) -> Progress {
         let shown = self.progress.clone();
@@ -99,16 +94,32 @@ impl RestoreJob {
         shown
     }
 
-    /// Works on about `budget` bytes. `None` means that there is more to do.
+    /// The next turn; see [`crate::shards::Coordinator::next`].
     ///
     /// # Errors
     /// `InvalidInput` for a glob that does not parse, `NotFound` for the backup, its archive or globs that match
     /// nothing, `AlreadyExists` when the target is not empty, `Corrupt` for any mismatch, or an I/O error.
-    pub fn step(&mut self, roots: &Roots, budget: u64) -> Result<Option<RestoreReport>> {
+    pub fn next(&mut self, roots: &Roots, budget: u64) -> Result<Turn> {
         match std::mem::replace(&mut self.state, State::Done) {
-            State::Start => self.start(roots).map(|()| None),
-            State::Hash(opened, selection) => self.hash(roots, opened, selection, budget).map(|()| None),
-            State::Extract(extract) => self.extract(extract, budget),
+            State::Start => {
+                self.state = self.start(roots)?;
+                Ok(Turn::Working)
+            }
+            State::Doubted(mut opened, doubt) => {
+                if self.hash(&mut opened, budget)? {
+                    return Err(doubt);
+                }
+                self.state = State::Doubted(opened, doubt);
+                Ok(Turn::Working)
+            }
+            State::Extract(mut extract) => {
+                if let Some(turn) = self.extract(&mut extract, budget)? {
+                    self.state = State::Extract(extract);
+                    return Ok(turn);
+                }
+                extract.links()?;
+                Ok(Turn::Ended(Box::new(Outcome::Restored(extract.report()))))
+            }
             State::Done => Err(Error::new(
                 ErrorKind::InvalidInput,
                 "restore",
@@ -117,9 +128,31 @@ impl RestoreJob {
         }
     }
 
-    fn start(&mut self, roots: &Roots) -> Result<()> {
+    /// Takes the result of the oldest task that is out.
+    ///
+    /// # Errors
+    /// `InvalidInput` for one that was not asked for; `Corrupt` when the parts of a file are not the file.
+    pub fn take(&mut self, piece: &Piece) -> Result<()> {
+        let State::Extract(extract) = &mut self.state else {
+            return Err(unexpected("no task is out"));
+        };
+        let taken = extract.dealer.take(piece)?;
+        let archive = &extract.dealer.archive;
+        if let Some(problem) = taken.problems.into_iter().next() {
+            return Err(Error::new(ErrorKind::Corrupt, "read archive", problem).about(archive.name()));
+        }
+        self.progress.current = Some(archive.entry(taken.index).path.to_owned());
+        self.progress.bytes_done += taken.bytes;
+        extract.files += taken.entries;
+        extract.bytes += taken.bytes;
+        self.progress.files_done = extract.files;
+        Ok(())
+    }
+
+    fn start(&mut self, roots: &Roots) -> Result<State> {
         let selection = Selection::new(&self.request.only)?;
-        if !roots.open(TARGET)?.list()?.is_empty() {
+        let target = roots.open(TARGET)?;
+        if !target.list()?.is_empty() {
             return Err(Error::new(
                 ErrorKind::AlreadyExists,
                 "restore",
@@ -128,57 +161,48 @@ impl RestoreJob {
             .remedy("restore into a new folder"));
         }
         let opened = Opened::new(&roots.open(BACKUPS)?, self.request.id, "restore")?;
-        self.progress.bytes_total = opened.size;
+        let hashing = opened.is_known();
+        self.progress.bytes_total = if hashing { opened.size } else { 0 };
         self.progress.current = Some(opened.backup.record.archive_name());
-        self.state = State::Hash(Box::new(opened), selection);
-        Ok(())
-    }
-
-    fn hash(
-        &mut self,
-        roots: &Roots,
-        mut opened: Box<Opened>,
-        selection: Selection,
-        budget: u64,
-    ) -> Result<()> {
-        if opened.is_known() {
-            let (bytes, sum) = opened.hash(budget)?;
-            self.progress.bytes_done += bytes;
-            let Some(sum) = sum else {
-                self.state = State::Hash(opened, selection);
-                return Ok(());
-            };
-            if let Some(problem) = opened.mismatches(&sum).into_iter().next() {
-                return Err(self.corrupt(&opened, problem));
-            }
+        let chosen = match self.check(&opened, &selection) {
+            Ok(chosen) => chosen,
+            Err(doubt) if hashing => return Ok(State::Doubted(Box::new(opened), doubt)),
+            Err(e) => return Err(e),
+        };
+        for folder in select::folders(&chosen.archive, &chosen.entries) {
+            target.make_dir(folder)?;
         }
-        let extract = self.prepare(roots, *opened, &selection)?;
-        self.state = State::Extract(Box::new(extract));
-        Ok(())
+        Ok(State::Extract(Box::new(
+            self.begin(opened, hashing, target, chosen),
+        )))
     }
 
-    /// Checks the structure and the manifest, and makes the folders.
-    fn prepare(&mut self, roots: &Roots, opened: Opened, selection: &Selection) -> Result<Extract> {
+    /// Checks the structure and the manifest, and chooses what to extract.
+    fn check(&self, opened: &Opened, selection: &Selection) -> Result<Chosen> {
         let name = opened.backup.record.archive_name();
         let archive = ArchiveReader::from_file(Rc::clone(&opened.file), &name, opened.size)?;
-        let (mut problems, mut first, mut left_out) = (0u64, None, Vec::new());
+        let (mut problems, mut first) = (0u64, None);
+        let (mut links_left_out, mut blocks) = (Vec::new(), BTreeMap::new());
         let header = compare(&archive, &mut |finding| match finding {
             Finding::Problem(problem) => {
                 problems += 1;
                 first.get_or_insert(problem);
             }
-            Finding::AbsoluteLink(row) if selection.has(&row.path) => left_out.push(of_row(row, None)),
+            Finding::AbsoluteLink(row) if selection.has(&row.path) => {
+                links_left_out.push(of_row(row, None));
+            }
             Finding::AbsoluteLink(_) => {}
+            Finding::Blocks(index, lengths) => drop(blocks.insert(index, lengths)),
         })?;
         if let Some(first) = first {
             let more = match problems {
                 1 => String::new(),
                 n => format!(" (and {} more problems)", n - 1),
             };
-            return Err(self.corrupt(&opened, format!("{first}{more}")));
+            return Err(self.corrupt(opened, format!("{first}{more}")));
         }
         if archive.is_empty() {
-            return Err(self.corrupt(&opened, "the archive has no entries".to_owned()));
+            return Err(self.corrupt(opened, "the archive has no entries".to_owned()));
         }
         if header.is_none() {
             archive.check_foreign()?;
@@ -188,68 +212,82 @@ impl RestoreJob {
             let mut places = archive.places();
             (0..archive.len()).try_for_each(|index| places.check(&archive, index))?;
         }
-        let chosen: Vec<usize> = (0..archive.len())
+        let entries: Vec<usize> = (0..archive.len())
             .filter(|&index| selection.has(archive.entry(index).path))
             .collect();
-        if chosen.is_empty() && left_out.is_empty() {
+        if entries.is_empty() && links_left_out.is_empty() {
             return Err(
                 Error::new(ErrorKind::NotFound, "restore", "nothing in the archive matches")
                     .about(self.request.only.join(", "))
                     .remedy("see the paths with `cofre show`"),
             );
         }
-        let target = roots.open(TARGET)?;
-        for folder in select::folders(&archive, &chosen) {
-            target.make_dir(folder)?;
-        }
-        let of_kind = |kind| -> VecDeque<usize> {
-            let all = chosen.iter().copied();
-            all.filter(|&index| archive.entry(index).kind == kind).collect()
-        };
-        let (files, links) = (of_kind(EntryKind::File), of_kind(EntryKind::Symlink));
-        let bytes = files
-            .iter()
-            .fold(0u64, |sum, &i| sum.saturating_add(archive.entry(i).size));
-        self.progress.files_total = files.len() as u64;
-        self.progress.bytes_total = self.progress.bytes_done.saturating_add(bytes);
-        Ok(Extract {
-            reader: archive.reader(),
+        Ok(Chosen {
             archive,
-            target,
-            files,
-            links,
-            open: None,
-            report: RestoreReport {
-                backup: opened.backup,
-                files: 0,
-                bytes: 0,
-                links_left_out: left_out,
-                manifest: header.is_some(),
-            },
+            entries,
+            blocks,
+            links_left_out,
+            manifest: header.is_some(),
         })
     }
 
-    fn extract(&mut self, mut extract: Box<Extract>, budget: u64) -> Result<Option<RestoreReport>> {
-        let mut left = budget.max(1);
-        while left > 0 {
-            if extract.open.is_none() {
-                let Some(&index) = extract.files.front() else {
-                    extract.links()?;
-                    return Ok(Some(extract.report));
-                };
-                self.progress.current = Some(extract.archive.entry(index).path.to_owned());
-            }
-            let bytes = extract.advance()?;
-            self.progress.bytes_done += bytes;
-            self.progress.files_done = extract.report.files;
-            left = left.saturating_sub(if extract.open.is_some() {
-                bytes
-            } else {
-                bytes + ENTRY_COST
-            });
+    fn begin(&mut self, opened: Opened, hashing: bool, target: Dir, chosen: Chosen) -> Extract {
+        let of_kind = |kind| -> Vec<usize> {
+            let all = chosen.entries.iter().copied();
+            all.filter(|&index| chosen.archive.entry(index).kind == kind)
+                .collect()
+        };
+        let (files, links) = (of_kind(EntryKind::File), of_kind(EntryKind::Symlink));
+        self.progress.files_total = files.len() as u64;
+        let dealer = Dealer::new(chosen.archive, files, chosen.blocks, ENTRY_COST);
+        self.progress.bytes_total = self.progress.bytes_total.saturating_add(dealer.total());
+        Extract {
+            opened,
+            hashing,
+            dealer,
+            target,
+            links,
+            files: 0,
+            bytes: 0,
+            links_left_out: chosen.links_left_out,
+            manifest: chosen.manifest,
         }
-        self.state = State::Extract(extract);
-        Ok(None)
+    }
+
+    /// One turn, or `None` when all files are written.
+    fn extract(&mut self, extract: &mut Extract, budget: u64) -> Result<Option<Turn>> {
+        let Extract {
+            opened,
+            dealer,
+            target,
+            ..
+        } = extract;
+        if extract.hashing && dealer.is_behind(opened.hashed(), opened.size) {
+            extract.hashing = !self.hash(opened, budget)?;
+            return Ok(Some(Turn::Working));
+        }
+        // A large file is there, empty, before its parts are written, at any time and in any order.
+        if let Some(task) = dealer.deal(budget, &mut |path| target.create(path).map(drop))? {
+            return Ok(Some(Turn::Task(task)));
+        }
+        if extract.hashing {
+            extract.hashing = !self.hash(opened, budget)?;
+            return Ok(Some(Turn::Working));
+        }
+        Ok(dealer.is_out().then_some(Turn::Waiting))
+    }
+
+    /// Hashes some more; whether that was the end and the checksum is what it should be.
+    fn hash(&mut self, opened: &mut Opened, budget: u64) -> Result<bool> {
+        let (bytes, sum) = opened.hash(budget)?;
+        self.progress.bytes_done += bytes;
+        let Some(sum) = sum else {
+            return Ok(false);
+        };
+        match opened.mismatches(&sum).into_iter().next() {
+            Some(problem) => Err(self.corrupt(opened, problem)),
+            None => Ok(true),
+        }
     }
 
     fn corrupt(&self, opened: &Opened, problem: String) -> Error {
@@ -263,58 +301,29 @@ impl RestoreJob {
 }
 
 impl Extract {
-    /// Writes the next piece of the current file, or opens the next one first. Gives the bytes written.
-    fn advance(&mut self) -> Result<u64> {
-        let Some(&index) = self.files.front() else {
-            return Ok(0);
-        };
-        let (file, offset) = match &mut self.open {
-            Some(open) => open,
-            none => {
-                self.reader.start(&self.archive, index)?;
-                let file = self.target.create(self.archive.entry(index).path)?;
-                none.insert((file, 0))
-            }
-        };
-        let Some(piece) = self.reader.next_chunk()? else {
-            self.open = None;
-            self.files.pop_front();
-            self.report.files += 1;
-            return Ok(0);
-        };
-        file.write_all_at(piece, *offset)?;
-        let bytes = piece.len() as u64;
-        *offset += bytes;
-        self.report.bytes += bytes;
-        Ok(bytes)
-    }
-
     /// Creates the relative links; the absolute ones are reported only.
     fn links(&mut self) -> Result<()> {
-        for index in std::mem::take(&mut self.links) {
-            let target = link_target(&self.archive, index)?;
+        let archive = &self.dealer.archive;
+        let mut reader = archive.reader();
+        for &index in &self.links {
+            let target = link_target(archive, &mut reader, index)?;
             if target.starts_with('/') {
-                let entry: Entry = of_view(&self.archive, index)?;
-                self.report.links_left_out.push(entry);
+                self.links_left_out.push(of_view(archive, index)?);
             } else {
-                self.target.symlink(&target, self.archive.entry(index).path)?;
+                self.target.symlink(&target, archive.entry(index).path)?;
             }
         }
         Ok(())
     }
-}
 
-/// Does tasks.
-#[derive(Debug, Default)]
-pub struct RestoreWorker;
-
-impl RestoreWorker {
-    /// Does one task.
-    ///
-    /// # Errors
-    /// See [`crate::shards::Worker::work`].
-    pub fn work(&mut self, _roots: &Roots, _task: &[u8]) -> Result<Piece> {
-        Err(unexpected("it is no task"))
+    fn report(self) -> RestoreReport {
+        RestoreReport {
+            backup: self.opened.backup,
+            files: self.files,
+            bytes: self.bytes,
+            links_left_out: self.links_left_out,
+            manifest: self.manifest,
+        }
     }
 }
 

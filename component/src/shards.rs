@@ -106,8 +106,8 @@ impl Coordinator {
         self.check()?;
         let result = match &mut self.work {
             Work::Create(job) => job.take(roots, piece, now),
-            Work::Verify(job) => job.take(piece),
-            Work::Restore(job) => job.take(piece),
+            Work::Verify(job) => job.take(&piece),
+            Work::Restore(job) => job.take(&piece),
         };
         self.ended = result.is_err();
         result

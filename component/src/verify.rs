@@ -1,15 +1,20 @@
-//! Verify: one archive against its checksum, its manifest and its own headers, in steps.
+//! Verify: one archive against its checksum, its manifest and its own headers.
 //!
 //! It reads only. Everything that is wrong with the archive is collected into the report; an error is what keeps
-//! it from looking (no such backup, no permission).
+//! it from looking (no such backup, no permission). The coordinator looks at directory and manifest and computes the
+//! checksum while the workers read the entries.
 
-use crate::archive::reader::Places;
-use crate::archive::{ArchiveReader, EntryReader, second_opinion};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use crate::archive::reader::{Places, shown};
+use crate::archive::{ArchiveReader, second_opinion};
 use crate::checksum::Opened;
+use crate::deal::{Dealer, Sink, Worker, reason};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{BACKUPS, Reader, Roots};
-use crate::job::Outcome;
-use crate::manifest::{Finding, compare};
+use crate::job::{Job, Outcome, Request};
+use crate::manifest::{Finding, MANIFEST_NAME, compare};
 use crate::shards::{Piece, Turn, unexpected};
 use crate::types::{Progress, REPORT_LIMIT, VerifyReport};
 
@@ -19,45 +24,57 @@ const ENTRY_COST: u64 = 4 << 10;
 /// Verifies the backup `id` in one go; see [`VerifyJob`].
 ///
 /// # Errors
-/// As [`VerifyJob::step`].
+/// As [`VerifyJob::next`].
 pub fn verify(roots: &Roots, id: u64, quick: bool) -> Result<VerifyReport> {
-    let mut job = VerifyJob::new(id, quick);
-    loop {
-        if let Some(report) = job.step(roots, u64::MAX)? {
-            return Ok(report);
-        }
+    match Job::new(Request::Verify { id, quick }).run(roots)? {
+        Outcome::Verified(report) => Ok(report),
+        Outcome::Created(_) | Outcome::Restored(_) => Err(unexpected("it is the outcome of something else")),
     }
 }
 
-/// A verification in steps.
+/// The coordinator of a verification.
 pub struct VerifyJob {
     id: u64,
     quick: bool,
     state: State,
     progress: Progress,
-    problems: Vec<String>,
+    /// What is wrong with the archive as a file, with its structure, and with its entries.
+    problems: [Vec<String>; 3],
     checksum: bool,
     manifest: bool,
     entries: u64,
     bytes: u64,
 }
 
+/// Which of the problems it is.
+#[derive(Clone, Copy)]
+enum About {
+    File,
+    Structure,
+    Entries,
+}
+
 enum State {
     Start,
-    Hash(Box<Opened>),
-    Entries(Box<Entries>),
+    Running(Box<Running>),
     Done,
 }
 
-struct Entries {
+struct Running {
     opened: Opened,
-    archive: ArchiveReader,
-    /// `None` for a quick run.
-    reader: Option<EntryReader>,
-    places: Places,
-    next: usize,
-    /// Whether the entry before `next` is still being read.
-    reading: bool,
+    /// The checksum is not known yet.
+    hashing: bool,
+    read: Reading,
+}
+
+/// What is to be looked at of the entries.
+enum Reading {
+    /// All of them, by workers.
+    Contents(Dealer),
+    /// Where they lie, for a quick run; the next one's number.
+    Places(ArchiveReader, Places, usize),
+    /// Nothing can be.
+    Nothing,
 }
 
 impl VerifyJob {
@@ -70,31 +87,12 @@ impl VerifyJob {
             quick,
             state: State::Start,
             progress: Progress::default(),
-            problems: Vec::new(),
+            problems: Default::default(),
             checksum: false,
             manifest: false,
             entries: 0,
             bytes: 0,
         }
-    }
-
-    /// The next turn; see [`crate::shards::Coordinator::next`].
-    ///
-    /// # Errors
-    /// See [`Self::step`].
-    pub fn next(&mut self, roots: &Roots, budget: u64) -> Result<Turn> {
-        Ok(match self.step(roots, budget)? {
-            Some(report) => Turn::Ended(Box::new(Outcome::Verified(report))),
-            None => Turn::Working,
-        })
-    }
-
-    /// Takes the result of a task.
-    ///
-    /// # Errors
-    /// `InvalidInput` for one that was not asked for.
-    pub fn take(&mut self, _piece: Piece) -> Result<()> {
-        Err(unexpected("no task is out"))
     }
 
     /// How far it is; the log lines are given out once.
@@ -104,16 +102,28 @@ impl VerifyJob {
         shown
     }
 
-    /// Works on about `budget` bytes. `None` means that there is more to do.
+    /// The next turn; see [`crate::shards::Coordinator::next`].
     ///
     /// # Errors
     /// `NotFound`, `CatalogInvalid`, `AccessDenied`, or an I/O error before the archive is open; `InvalidInput`
     /// after the end.
-    pub fn step(&mut self, roots: &Roots, budget: u64) -> Result<Option<VerifyReport>> {
+    pub fn next(&mut self, roots: &Roots, budget: u64) -> Result<Turn> {
         match std::mem::replace(&mut self.state, State::Done) {
-            State::Start => self.start(roots).map(|()| None),
-            State::Hash(opened) => self.hash(opened, budget),
-            State::Entries(entries) => self.read(entries, budget),
+            State::Start => {
+                let running = self.start(roots)?;
+                self.state = State::Running(Box::new(running));
+                Ok(Turn::Working)
+            }
+            State::Running(mut running) => {
+                let turn = self.run(&mut running, budget)?;
+                Ok(match turn {
+                    Some(turn) => {
+                        self.state = State::Running(running);
+                        turn
+                    }
+                    None => Turn::Ended(Box::new(Outcome::Verified(self.report(running.opened)))),
+                })
+            }
             State::Done => Err(Error::new(
                 ErrorKind::InvalidInput,
                 "verify",
@@ -122,10 +132,65 @@ impl VerifyJob {
         }
     }
 
-    fn start(&mut self, roots: &Roots) -> Result<()> {
+    /// Takes the result of the oldest task that is out.
+    ///
+    /// # Errors
+    /// `InvalidInput` for one that was not asked for.
+    pub fn take(&mut self, piece: &Piece) -> Result<()> {
+        let State::Running(running) = &mut self.state else {
+            return Err(unexpected("no task is out"));
+        };
+        let Reading::Contents(dealer) = &mut running.read else {
+            return Err(unexpected("no task is out"));
+        };
+        let taken = dealer.take(piece)?;
+        self.progress.current = Some(dealer.archive.entry(taken.index).path.to_owned());
+        self.progress.files_done += taken.entries;
+        self.progress.bytes_done += taken.bytes;
+        // An entry in parts is wrong only once.
+        self.entries += taken.entries.saturating_sub(taken.problems.len() as u64);
+        self.bytes += taken.bytes;
+        for problem in taken.problems {
+            self.problem(About::Entries, problem);
+        }
+        Ok(())
+    }
+
+    /// One turn, or `None` at the end.
+    fn run(&mut self, running: &mut Running, budget: u64) -> Result<Option<Turn>> {
+        let dealer = match &mut running.read {
+            Reading::Contents(dealer) => dealer,
+            other => {
+                if running.hashing {
+                    self.hash(running, budget);
+                    return Ok(Some(Turn::Working));
+                }
+                return Ok(self.look(other, budget).then_some(Turn::Working));
+            }
+        };
+        if running.hashing && dealer.is_behind(running.opened.hashed(), running.opened.size) {
+            self.hash(running, budget);
+            return Ok(Some(Turn::Working));
+        }
+        if let Some(task) = dealer.deal(budget, &mut |_| Ok(()))? {
+            return Ok(Some(Turn::Task(task)));
+        }
+        Ok(if running.hashing {
+            self.hash(running, budget);
+            Some(Turn::Working)
+        } else if dealer.is_out() {
+            Some(Turn::Waiting)
+        } else {
+            None
+        })
+    }
+
+    fn start(&mut self, roots: &Roots) -> Result<Running> {
         let opened = Opened::new(&roots.open(BACKUPS)?, self.id, "verify")?;
         let record = &opened.backup.record;
-        self.progress.bytes_total = opened.size;
+        // Without anything to compare it with, the checksum is worth only that every byte was read.
+        let hashing = self.quick || opened.is_known();
+        self.progress.bytes_total = if hashing { opened.size } else { 0 };
         self.progress.current = Some(record.archive_name());
         // Rows of the original system may lack the size.
         if record.size != 0 && record.size != opened.size {
@@ -133,13 +198,17 @@ impl VerifyJob {
                 "the archive has {} bytes, the catalog says {}",
                 opened.size, record.size
             );
-            self.problem(problem);
+            self.problem(About::File, problem);
         }
-        self.state = State::Hash(Box::new(opened));
-        Ok(())
+        Ok(Running {
+            read: self.open(&opened),
+            opened,
+            hashing,
+        })
     }
 
-    fn hash(&mut self, mut opened: Box<Opened>, budget: u64) -> Result<Option<VerifyReport>> {
+    fn hash(&mut self, running: &mut Running, budget: u64) {
+        let opened = &mut running.opened;
         let sum = match opened.hash(budget) {
             Ok((bytes, sum)) => {
                 self.progress.bytes_done += bytes;
@@ -147,50 +216,49 @@ impl VerifyJob {
             }
             // A disk that can't give the bytes back is just what a verification is to find.
             Err(e) => {
-                self.problem(e.to_string());
-                return Ok(Some(self.report(*opened)));
+                running.hashing = false;
+                self.problem(About::File, e.to_string());
+                return;
             }
         };
-        let Some(sum) = sum else {
-            self.state = State::Hash(opened);
-            return Ok(None);
-        };
-        self.checksum = opened.is_known();
-        for problem in opened.mismatches(&sum) {
-            self.problem(problem);
+        if let Some(sum) = sum {
+            running.hashing = false;
+            self.checksum = opened.is_known();
+            for problem in opened.mismatches(&sum) {
+                self.problem(About::File, problem);
+            }
         }
-        Ok(self.open(*opened))
     }
 
     /// The structure and the manifest; then the entries, unless nothing can be read.
-    fn open(&mut self, opened: Opened) -> Option<VerifyReport> {
-        let name = opened.backup.record.archive_name();
-        let archive = match ArchiveReader::from_file(std::rc::Rc::clone(&opened.file), &name, opened.size) {
+    fn open(&mut self, opened: &Opened) -> Reading {
+        let record = &opened.backup.record;
+        let file = Rc::clone(&opened.file);
+        let archive = match ArchiveReader::from_file(file, &record.archive_name(), opened.size) {
             Ok(archive) => archive,
             Err(e) => {
-                self.problem(reason(e));
-                return Some(self.report(opened));
+                self.problem(About::Structure, reason(e));
+                return Reading::Nothing;
             }
         };
         if let Some(problem) = second_opinion::differs(&archive, Reader::new(&opened.file, opened.size)) {
-            self.problem(problem);
+            self.problem(About::Structure, problem);
         }
         if archive.is_empty() {
-            self.problem("the archive has no entries".to_owned());
+            self.problem(About::Structure, "the archive has no entries".to_owned());
         }
-        let compared = compare(&archive, &mut |finding| {
-            if let Finding::Problem(problem) = finding {
-                self.problem(problem);
-            }
+        let mut blocks = BTreeMap::new();
+        let compared = compare(&archive, &mut |finding| match finding {
+            Finding::Problem(problem) => self.problem(About::Structure, problem),
+            Finding::Blocks(index, lengths) => drop(blocks.insert(index, lengths)),
+            Finding::AbsoluteLink(_) => {}
         });
         let foreign = match compared {
             Ok(Some(header)) => {
                 self.manifest = true;
-                if header.name != opened.backup.record.name {
-                    self.problem(format!(
-                        "the manifest is that of {}",
-                        crate::archive::reader::shown(&header.name)
-                    ));
+                if header.name != record.name {
+                    let problem = format!("the manifest is that of {}", shown(&header.name));
+                    self.problem(About::Structure, problem);
                 }
                 Ok(())
             }
@@ -199,113 +267,104 @@ impl VerifyJob {
         };
         if let Err(e) = foreign {
             let limit = e.kind == ErrorKind::Unsupported;
-            self.problem(reason(e));
+            self.problem(About::Structure, reason(e));
             if limit {
-                return Some(self.report(opened));
+                return Reading::Nothing;
             }
         }
         self.progress.files_total = archive.len() as u64;
-        if !self.quick {
-            self.progress.bytes_total = self.progress.bytes_total.saturating_add(archive.total_size());
+        if self.quick {
+            let places = archive.places();
+            return Reading::Places(archive, places, 0);
         }
-        self.state = State::Entries(Box::new(Entries {
-            opened,
-            reader: (!self.quick).then(|| archive.reader()),
-            places: archive.places(),
-            archive,
-            next: 0,
-            reading: false,
-        }));
-        None
+        Reading::Contents(self.contents(archive, blocks))
     }
 
-    fn read(&mut self, mut entries: Box<Entries>, budget: u64) -> Result<Option<VerifyReport>> {
+    fn contents(&mut self, archive: ArchiveReader, blocks: BTreeMap<usize, Vec<u64>>) -> Dealer {
+        // Comparing the manifest read it to its end, with its headers and its CRC.
+        let manifest = archive.find(MANIFEST_NAME).filter(|_| self.manifest);
+        if let Some(index) = manifest {
+            self.entries += 1;
+            self.progress.files_done += 1;
+            self.bytes += archive.entry(index).size;
+        }
+        let entries = (0..archive.len()).filter(|&index| Some(index) != manifest);
+        let entries = entries.collect();
+        let dealer = Dealer::new(archive, entries, blocks, ENTRY_COST);
+        self.progress.bytes_total = self.progress.bytes_total.saturating_add(dealer.total());
+        dealer
+    }
+
+    /// Looks at the places of some entries; whether there are more.
+    fn look(&mut self, reading: &mut Reading, budget: u64) -> bool {
+        let Reading::Places(archive, places, next) = reading else {
+            return false;
+        };
         let mut left = budget.max(1);
-        while left > 0 {
-            if !entries.reading && entries.next == entries.archive.len() {
-                return Ok(Some(self.report(entries.opened)));
+        while left > 0 && *next < archive.len() {
+            match places.check(archive, *next) {
+                Ok(()) => self.entries += 1,
+                Err(e) => self.problem(About::Entries, reason(e)),
             }
-            match entries.advance() {
-                Ok(None) => {
-                    self.entries += 1;
-                    self.progress.files_done += 1;
-                    left = left.saturating_sub(ENTRY_COST);
-                }
-                Ok(Some(bytes)) => {
-                    self.bytes += bytes;
-                    self.progress.bytes_done += bytes;
-                    left = left.saturating_sub(bytes);
-                }
-                Err(e) => {
-                    self.progress.files_done += 1;
-                    self.problem(reason(e));
-                }
-            }
+            self.progress.files_done += 1;
+            self.progress.current = Some(archive.entry(*next).path.to_owned());
+            *next += 1;
+            left = left.saturating_sub(ENTRY_COST);
         }
-        let current = entries.next.saturating_sub(1);
-        self.progress.current = Some(entries.archive.entry(current).path.to_owned());
-        self.state = State::Entries(entries);
-        Ok(None)
+        left == 0
     }
 
-    fn problem(&mut self, problem: String) {
-        if self.problems.len() < REPORT_LIMIT {
-            self.problems.push(problem);
+    fn problem(&mut self, about: About, problem: String) {
+        let problems = &mut self.problems[about as usize];
+        if problems.len() < REPORT_LIMIT {
+            problems.push(problem);
         }
     }
 
     fn report(&mut self, opened: Opened) -> VerifyReport {
+        let mut problems = std::mem::take(&mut self.problems).concat();
+        problems.truncate(REPORT_LIMIT);
         VerifyReport {
             backup: opened.backup,
             entries: self.entries,
             bytes: self.bytes,
             manifest: self.manifest,
             checksum: self.checksum,
-            problems: std::mem::take(&mut self.problems),
+            problems,
         }
     }
 }
 
-impl Entries {
-    /// Reads the next piece: `Some(bytes)`, or `None` when that ended an entry.
-    fn advance(&mut self) -> Result<Option<u64>> {
-        let Some(reader) = &mut self.reader else {
-            self.next += 1;
-            return self.places.check(&self.archive, self.next - 1).map(|()| None);
-        };
-        if !self.reading {
-            self.next += 1;
-            reader.start(&self.archive, self.next - 1)?;
-            self.reading = true;
-        }
-        let piece = reader.next_chunk().map(|piece| piece.map(|p| p.len() as u64));
-        self.reading = matches!(piece, Ok(Some(_)));
-        piece
+/// Does the tasks of a verification.
+#[derive(Default)]
+pub struct VerifyWorker(Worker);
+
+/// Contents are read for what is wrong with them only.
+struct Nowhere;
+
+impl Sink for Nowhere {
+    const STRICT: bool = false;
+
+    fn begin(&mut self, _path: &str) -> Result<()> {
+        Ok(())
+    }
+
+    fn piece(&mut self, _piece: &[u8], _offset: u64) -> Result<()> {
+        Ok(())
+    }
+
+    fn part(&mut self, _path: &str, _part: &[u8], _offset: u64) -> Result<()> {
+        Ok(())
     }
 }
-
-/// An error as a problem: the archive is known, what is wrong with it is the message.
-fn reason(e: Error) -> String {
-    match e.kind {
-        ErrorKind::Corrupt | ErrorKind::Unsupported => match e.remedy {
-            Some(remedy) => format!("{} ({remedy})", e.message),
-            None => e.message,
-        },
-        _ => e.to_string(),
-    }
-}
-
-/// Does tasks.
-#[derive(Debug, Default)]
-pub struct VerifyWorker;
 
 impl VerifyWorker {
     /// Does one task.
     ///
     /// # Errors
-    /// See [`crate::shards::Worker::work`].
-    pub fn work(&mut self, _roots: &Roots, _task: &[u8]) -> Result<Piece> {
-        Err(unexpected("it is no task"))
+    /// `InvalidInput` for what is no task, or what keeps it from opening the archive.
+    pub fn work(&mut self, roots: &Roots, task: &[u8]) -> Result<Piece> {
+        self.0.work(roots, task, &mut Nowhere)
     }
 }
 

@@ -6,6 +6,8 @@
 
 use std::rc::Rc;
 
+use serde::{Deserialize, Serialize};
+
 use super::ends::{self, Ends};
 use super::entry_path;
 use super::fields::{parse_extra, u16_at, u32_at, widen};
@@ -53,21 +55,31 @@ pub struct EntryView<'a> {
     pub mtime: Option<i64>,
 }
 
+/// Where an entry lies and what its headers have to say: besides its path all that reading it takes, so that
+/// another instance can do it without the directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Location {
+    pub(super) flags: u16,
+    pub(super) method: u16,
+    pub(super) kind: EntryKind,
+    pub(super) crc32: u32,
+    /// Bytes before compression.
+    pub(crate) size: u64,
+    /// Bytes in the archive.
+    pub(crate) compressed_size: u64,
+    /// Of the local header.
+    pub(super) offset: u64,
+    /// Where the next entry, or the central directory, begins.
+    pub(super) limit: u64,
+}
+
 /// One entry in the table.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Row {
     name_start: u32,
     name_len: u16,
-    pub(super) flags: u16,
-    pub(super) method: u16,
-    pub(super) kind: EntryKind,
     mode: Option<u16>,
-    pub(super) crc32: u32,
-    pub(super) size: u64,
-    pub(super) compressed_size: u64,
-    pub(super) offset: u64,
-    /// Where the next entry, or the central directory, begins.
-    pub(super) limit: u64,
+    pub(super) at: Location,
     mtime: Option<i64>,
 }
 
@@ -131,7 +143,7 @@ impl Directory {
         let row = parse_row(fixed, raw_name, &rest[..extra_len])?;
         let name = std::str::from_utf8(raw_name)
             .map_err(|_| corrupt(format!("the name {} is not UTF-8", raw_name.escape_ascii())))?;
-        let name = match row.kind {
+        let name = match row.at.kind {
             EntryKind::Directory => name.strip_suffix('/').unwrap_or(name),
             EntryKind::File | EntryKind::Symlink => name,
         };
@@ -157,10 +169,10 @@ impl Directory {
     /// where the directory begins. The exact end of each is checked when it is read.
     fn check_layout(&mut self, directory_start: u64) -> Result<()> {
         let mut order: Vec<u32> = (0..).take(self.rows.len()).collect();
-        order.sort_by_key(|&i| self.rows[i as usize].offset);
+        order.sort_by_key(|&i| self.rows[i as usize].at.offset);
         let first = order
             .first()
-            .map_or(directory_start, |&i| self.rows[i as usize].offset);
+            .map_or(directory_start, |&i| self.rows[i as usize].at.offset);
         if first != 0 {
             return Err(corrupt(format!(
                 "{first} bytes stand before the first entry and belong to none"
@@ -170,16 +182,16 @@ impl Directory {
         for &i in order.iter().rev() {
             let row = &mut self.rows[i as usize];
             let least = (LOCAL_SIZE as u64 + u64::from(row.name_len))
-                .checked_add(row.compressed_size)
-                .and_then(|n| n.checked_add(row.offset));
+                .checked_add(row.at.compressed_size)
+                .and_then(|n| n.checked_add(row.at.offset));
             if least.is_none_or(|end| end > limit) {
                 return Err(corrupt(format!(
                     "the entry {} overlaps what follows it, or lies beyond the end",
                     shown(self.name(i as usize))
                 )));
             }
-            row.limit = limit;
-            limit = row.offset;
+            row.at.limit = limit;
+            limit = row.at.offset;
         }
         Ok(())
     }
@@ -204,7 +216,7 @@ impl Directory {
             }
         }
         match self.find(MANIFEST_NAME) {
-            Some(i) if self.rows[i].kind != EntryKind::File => Err(corrupt(format!(
+            Some(i) if self.rows[i].at.kind != EntryKind::File => Err(corrupt(format!(
                 "the entry {MANIFEST_NAME} is not a regular file"
             ))),
             _ => Ok(()),
@@ -215,7 +227,7 @@ impl Directory {
         let mut path = self.name(index);
         while let Some((parent, _)) = path.rsplit_once('/') {
             if let Some(found) = self.find(parent)
-                && self.rows[found].kind != EntryKind::Directory
+                && self.rows[found].at.kind != EntryKind::Directory
             {
                 return Err(corrupt(format!(
                     "the entry {} is not a folder, but {} lies in it",
@@ -247,10 +259,10 @@ impl Directory {
         let row = &self.rows[index];
         EntryView {
             path: self.name(index),
-            kind: row.kind,
-            size: row.size,
-            compressed_size: row.compressed_size,
-            crc32: row.crc32,
+            kind: row.at.kind,
+            size: row.at.size,
+            compressed_size: row.at.compressed_size,
+            crc32: row.at.crc32,
             mode: row.mode.map(u32::from),
             mtime: row.mtime,
         }
@@ -288,16 +300,18 @@ fn parse_row(fixed: &[u8], raw_name: &[u8], extra: &[u8]) -> Result<Row> {
     Ok(Row {
         name_start: 0,
         name_len: 0,
-        flags,
-        method,
-        kind,
         // 0 is what programs write that know no mode.
         mode: (mode != 0).then_some(mode & 0o7777),
-        crc32,
-        size,
-        compressed_size,
-        offset,
-        limit: 0,
+        at: Location {
+            flags,
+            method,
+            kind,
+            crc32,
+            size,
+            compressed_size,
+            offset,
+            limit: 0,
+        },
         mtime: extra.mtime,
     })
 }

@@ -1,4 +1,5 @@
-//! Reads the content of entries piece by piece, in bounded memory, and checks everything on the way.
+//! Reads the content of entries in bounded memory, and checks everything on the way: small ones in one go, large
+//! ones piece by piece or in parts.
 //!
 //! One reader serves a whole pass: its buffers and its inflate state are used again for each entry.
 
@@ -7,23 +8,35 @@ use std::rc::Rc;
 
 use flate2::{Decompress, FlushDecompress, Status};
 
-use super::directory::{DEFLATED, Row, STORED};
+use super::BLOCK;
+use super::directory::{DEFLATED, Location, STORED};
 use super::local::{check_header, check_tail};
+use super::parts::{Part, Unpacker};
 use super::reader::{ArchiveReader, corrupt, shown};
 use super::window::Window;
 use super::zstd::Zstd;
 use crate::error::{Error, Result};
-use crate::fs::READ_SIZE;
+use crate::fs::{File, READ_SIZE};
+use crate::shards::unexpected;
 
 /// Bytes read at a time where only headers are looked at.
 const HEADER_READ: usize = 4 << 10;
 
+/// Most compressed bytes of an entry that is read in one go.
+const AT_ONCE: u64 = BLOCK + (64 << 10);
+
 /// Reads entries of one archive, one after another.
 pub struct EntryReader {
     window: Rc<RefCell<Window>>,
+    /// For headers whose content is read from elsewhere.
+    headers: Window,
     archive: Rc<str>,
     decoder: Decoder,
+    unpacker: Unpacker,
     out: Vec<u8>,
+    /// The content that was unpacked in one go last, and what is left of larger ones before it.
+    whole: Vec<u8>,
+    packed: Vec<u8>,
     current: Option<Current>,
 }
 
@@ -36,7 +49,7 @@ enum Decoder {
 
 /// The entry that is being read.
 struct Current {
-    row: Row,
+    row: Location,
     path: String,
     /// Next compressed byte.
     at: u64,
@@ -49,14 +62,111 @@ struct Current {
 }
 
 impl EntryReader {
-    pub(super) fn new(archive: &ArchiveReader) -> Self {
+    /// A reader of the archive `name`, which is open as `file` and has `size` bytes.
+    pub(crate) fn new(file: Rc<File>, size: u64, name: &str) -> Self {
         Self {
-            window: Rc::new(RefCell::new(archive.window(READ_SIZE))),
-            archive: Rc::clone(archive.shared_name()),
+            headers: Window::new(Rc::clone(&file), size, HEADER_READ),
+            window: Rc::new(RefCell::new(Window::new(file, size, READ_SIZE))),
+            archive: Rc::from(name),
             decoder: Decoder::None,
+            unpacker: Unpacker::default(),
             out: Vec::new(),
+            whole: Vec::new(),
+            packed: Vec::new(),
             current: None,
         }
+    }
+
+    /// Says that no entry behind the one at `last` will be read.
+    pub(crate) fn stop_behind(&mut self, last: &Location) {
+        self.window.borrow_mut().stop_at(last.limit);
+    }
+
+    /// Reads the entry at `at`, whose path is `path`: its content goes to `each`, a small one in one piece, a large
+    /// one in several, none for an empty one.
+    ///
+    /// # Errors
+    /// `Corrupt` when the content is not what the headers say, an I/O error, and what `each` returns.
+    pub(crate) fn read(
+        &mut self,
+        at: &Location,
+        path: &str,
+        each: &mut dyn FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        if at.size <= BLOCK && at.compressed_size <= AT_ONCE {
+            self.current = None;
+            if let Some(content) = self.at_once(at, path)? {
+                return if content.is_empty() { Ok(()) } else { each(content) };
+            }
+            // Something is wrong; the stream says what.
+        }
+        self.begin(at, path)?;
+        while let Some(piece) = self.next_chunk()? {
+            each(piece)?;
+        }
+        Ok(())
+    }
+
+    /// The content of a small entry, if nothing at all is wrong with it.
+    fn at_once(&mut self, at: &Location, path: &str) -> Result<Option<&[u8]>> {
+        let size = usize::try_from(at.size).unwrap_or(usize::MAX);
+        if self.whole.len() < size {
+            self.whole.resize(size, 0);
+        }
+        let content = &mut self.whole[..size];
+        let mut window = self.window.borrow_mut();
+        let begun = check_header(&mut window, at, path);
+        let (data, end) = begun.map_err(|e| in_entry(&self.archive, path, e))?;
+        let length = usize::try_from(at.compressed_size).unwrap_or(usize::MAX);
+        let Ok(packed) = window.exact(data, length) else {
+            return Ok(None);
+        };
+        let good = self.unpacker.unpack(at.method, packed, content)
+            && crc32fast::hash(content) == at.crc32
+            && check_tail(&mut window, at, end).is_ok();
+        Ok(good.then_some(content))
+    }
+
+    /// Reads a part of the entry at `at`, whose path is `path`; the last one with what follows the entry.
+    ///
+    /// # Errors
+    /// `Corrupt` when it is not as long as it should be or the headers disagree, an I/O error, or `InvalidInput`
+    /// for a part that this entry can't have.
+    pub(crate) fn part(&mut self, at: &Location, path: &str, part: &Part) -> Result<&[u8]> {
+        if !part.fits(at) {
+            return Err(unexpected("it is about a part that the entry can't have"));
+        }
+        self.current = None;
+        match self.unpack_part(at, path, part) {
+            Ok(()) if at.method == STORED => Ok(&self.packed),
+            Ok(()) => Ok(&self.whole[..usize::try_from(part.size).unwrap_or(usize::MAX)]),
+            Err(e) => Err(in_entry(&self.archive, path, e)),
+        }
+    }
+
+    fn unpack_part(&mut self, at: &Location, path: &str, part: &Part) -> Result<()> {
+        let (data, end) = check_header(&mut self.headers, at, path)?;
+        self.headers
+            .read_into(&mut self.packed, data + part.skip, part.packed)?;
+        if at.method == STORED {
+            if part.packed != part.size {
+                return Err(corrupt("its compressed data is damaged"));
+            }
+        } else {
+            self.packed.extend_from_slice(part.tail(at));
+            let size = usize::try_from(part.size).unwrap_or(usize::MAX);
+            if self.whole.len() < size {
+                self.whole.resize(size, 0);
+            }
+            let content = &mut self.whole[..size];
+            if !self.unpacker.unpack(at.method, &self.packed, content) {
+                return Err(corrupt("its compressed data is damaged"));
+            }
+        }
+        if part.is_last(at) {
+            check_tail(&mut self.headers, at, end)?;
+        }
+        Ok(())
     }
 
     /// Begins the entry `index`: its local header is compared with the central one.
@@ -64,8 +174,12 @@ impl EntryReader {
     /// # Errors
     /// `Corrupt` when they disagree, or an I/O error.
     pub fn start(&mut self, archive: &ArchiveReader, index: usize) -> Result<()> {
+        let (row, path) = archive.place(index);
+        self.begin(row, path)
+    }
+
+    fn begin(&mut self, row: &Location, path: &str) -> Result<()> {
         self.current = None;
-        let (row, path) = archive.row(index);
         let begun = check_header(&mut self.window.borrow_mut(), row, path);
         let (at, end) = begun.map_err(|e| in_entry(&self.archive, path, e))?;
         self.decoder = match (row.method, std::mem::replace(&mut self.decoder, Decoder::None)) {
@@ -226,13 +340,27 @@ fn account(current: &mut Current, window: &RefCell<Window>, piece: &[u8]) -> Res
         )));
     }
     let crc32 = current.crc32.clone().finalize();
-    if crc32 != current.row.crc32 {
-        return Err(corrupt(format!(
-            "its content has the CRC {crc32:08x}, its header says {:08x}",
-            current.row.crc32
-        )));
-    }
+    check_crc(&current.row, crc32)?;
     check_tail(&mut window.borrow_mut(), &current.row, current.end)
+}
+
+/// Compares the CRC of a content with that in the headers of its entry.
+fn check_crc(at: &Location, crc32: u32) -> Result<()> {
+    if crc32 == at.crc32 {
+        return Ok(());
+    }
+    Err(corrupt(format!(
+        "its content has the CRC {crc32:08x}, its header says {:08x}",
+        at.crc32
+    )))
+}
+
+/// Compares the CRC that the parts of the entry at `at` came to together with that in its headers.
+///
+/// # Errors
+/// `Corrupt` when they are not the same.
+pub(crate) fn check_joined(archive: &str, at: &Location, path: &str, crc32: u32) -> Result<()> {
+    check_crc(at, crc32).map_err(|e| in_entry(archive, path, e))
 }
 
 /// Checks where entries lie without reading their content.
@@ -249,7 +377,7 @@ impl Places {
     /// # Errors
     /// `Corrupt`, or an I/O error.
     pub fn check(&mut self, archive: &ArchiveReader, index: usize) -> Result<()> {
-        let (row, path) = archive.row(index);
+        let (row, path) = archive.place(index);
         check_header(&mut self.0, row, path)
             .and_then(|(_, end)| check_tail(&mut self.0, row, end))
             .map_err(|e| in_entry(archive.shared_name(), path, e))

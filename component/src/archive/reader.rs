@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::io::{self, BufReader, Read};
 use std::rc::Rc;
 
-use super::directory::{Directory, EntryView, Row};
+use super::directory::{Directory, EntryView, Location};
 use super::entry_path;
 use super::entry_reader::EntryReader;
 pub use super::entry_reader::Places;
@@ -110,7 +110,7 @@ impl ArchiveReader {
     /// A reader for the content of entries, to be used for one after another.
     #[must_use]
     pub fn reader(&self) -> EntryReader {
-        EntryReader::new(self)
+        EntryReader::new(Rc::clone(&self.file), self.size, &self.name)
     }
 
     /// A reader that has begun the entry `index`.
@@ -203,8 +203,9 @@ impl ArchiveReader {
         &self.name
     }
 
-    pub(super) fn row(&self, index: usize) -> (&Row, &str) {
-        (&self.directory.rows[index], self.directory.name(index))
+    /// Where the entry `index` lies, and its path.
+    pub(crate) fn place(&self, index: usize) -> (&Location, &str) {
+        (&self.directory.rows[index].at, self.directory.name(index))
     }
 }
 

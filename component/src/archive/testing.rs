@@ -1,6 +1,10 @@
 //! Archives for tests of the reading side, built by hand so that each field can be wrong.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use crate::archive::BLOCK;
+use crate::archive::codec::Codec;
+use crate::types::Compression;
+
 /// One entry to write.
 #[derive(Clone)]
 pub(crate) struct Item {
@@ -10,7 +14,11 @@ pub(crate) struct Item {
     pub(crate) mode: u32,
     /// ZIP's number of the compression.
     pub(crate) method: u16,
+    /// Compressed in blocks, as the manifest says too.
+    pub(crate) blocks: bool,
     pub(crate) descriptor: bool,
+    /// Compressed bytes to take as they are.
+    pub(crate) raw: Option<Vec<u8>>,
 }
 
 /// A stored file of mode 0644; a name that ends with `/` makes a directory.
@@ -20,7 +28,9 @@ pub(crate) fn item(name: &str, content: impl AsRef<[u8]>) -> Item {
         content: content.as_ref().to_vec(),
         mode: if name.ends_with('/') { 0o040_755 } else { 0o100_644 },
         method: 0,
+        blocks: false,
         descriptor: false,
+        raw: None,
     }
 }
 
@@ -35,6 +45,20 @@ impl Item {
         self
     }
 
+    /// In blocks, by this method, with a descriptor as cofre writes it.
+    pub(crate) fn in_blocks(mut self, method: u16) -> Self {
+        self.method = method;
+        self.blocks = true;
+        self.described()
+    }
+
+    /// Compressed by this method into just these bytes.
+    pub(crate) fn packed_as(mut self, method: u16, raw: Vec<u8>) -> Self {
+        self.method = method;
+        self.raw = Some(raw);
+        self
+    }
+
     pub(crate) fn described(mut self) -> Self {
         self.descriptor = true;
         self
@@ -45,7 +69,32 @@ impl Item {
         self
     }
 
-    fn packed(&self) -> Vec<u8> {
+    pub(crate) fn packed_blocks(&self) -> Vec<Vec<u8>> {
+        let compression = match self.method {
+            8 => Compression::Deflate,
+            _ => Compression::Zstd,
+        };
+        let mut codec = Codec::new(compression, 1).unwrap();
+        let blocks = self.content.chunks(BLOCK as usize).map(|block| {
+            let mut out = Vec::new();
+            codec.block(block, &mut out).unwrap();
+            out
+        });
+        let mut blocks: Vec<_> = blocks.collect();
+        blocks
+            .last_mut()
+            .unwrap()
+            .extend_from_slice(codec.method().tail());
+        blocks
+    }
+
+    pub(crate) fn packed(&self) -> Vec<u8> {
+        if let Some(raw) = &self.raw {
+            return raw.clone();
+        }
+        if self.blocks {
+            return self.packed_blocks().concat();
+        }
         if self.method == 0 {
             return self.content.clone();
         }
@@ -172,6 +221,14 @@ fn row(item: &Item) -> serde_json::Value {
             "path": path, "kind": "symlink", "size": item.content.len(), "mode": mode, "crc32": crc32,
             "target": String::from_utf8(item.content.clone()).unwrap(),
         }),
+        _ if item.blocks => {
+            let blocks = item.packed_blocks();
+            let lengths: Vec<_> = blocks.iter().map(Vec::len).collect();
+            serde_json::json!({
+                "path": path, "kind": "file", "size": item.content.len(), "mode": mode, "crc32": crc32,
+                "blocks": lengths,
+            })
+        }
         _ => serde_json::json!({
             "path": path, "kind": "file", "size": item.content.len(), "mode": mode, "crc32": crc32,
             "mtime": "2026-11-24T10:00:00.123456789Z",

@@ -14,6 +14,8 @@ pub(crate) struct Window {
     file: Rc<File>,
     size: u64,
     read_size: usize,
+    /// Nothing behind this is read before it is needed.
+    stop: u64,
     start: u64,
     bytes: Vec<u8>,
     piece: Vec<u8>,
@@ -27,10 +29,16 @@ impl Window {
             file,
             size,
             read_size,
+            stop: size,
             start: 0,
             bytes: Vec::new(),
             piece: Vec::new(),
         }
+    }
+
+    /// Says that nothing from `position` on is likely to be asked for.
+    pub(crate) fn stop_at(&mut self, position: u64) {
+        self.stop = position;
     }
 
     /// Bytes that are already read at `position`.
@@ -65,13 +73,30 @@ impl Window {
         Ok(&bytes[..len])
     }
 
+    /// Reads `len` bytes at `position` past the window, in place of what is in `out`.
+    pub(crate) fn read_into(&self, out: &mut Vec<u8>, position: u64, len: u64) -> Result<()> {
+        out.clear();
+        let mut piece = Vec::new();
+        while (out.len() as u64) < len {
+            let (done, from) = (out.len() as u64, position + out.len() as u64);
+            let want = usize::try_from(len - done).unwrap_or(usize::MAX);
+            self.file.read_at(&mut piece, want, from)?;
+            if piece.is_empty() {
+                return Err(ended(from));
+            }
+            out.extend_from_slice(&piece);
+        }
+        Ok(())
+    }
+
     fn load(&mut self, position: u64, len: usize) -> Result<()> {
         let kept = self.at(position).len();
         self.bytes.drain(..self.bytes.len() - kept);
         self.start = position;
         while self.bytes.len() < len {
             let from = position + self.bytes.len() as u64;
-            let want = (len - self.bytes.len()).max(self.read_size);
+            let ahead = usize::try_from(self.stop.saturating_sub(from)).unwrap_or(usize::MAX);
+            let want = (len - self.bytes.len()).max(self.read_size.min(ahead));
             if self.bytes.is_empty() {
                 self.file.read_at(&mut self.bytes, want, from)?;
             } else {
@@ -79,11 +104,13 @@ impl Window {
                 self.bytes.extend_from_slice(&self.piece);
             }
             if position + self.bytes.len() as u64 == from {
-                return Err(corrupt(format!(
-                    "the file ends at offset {from} while it is read"
-                )));
+                return Err(ended(from));
             }
         }
         Ok(())
     }
+}
+
+fn ended(at: u64) -> crate::error::Error {
+    corrupt(format!("the file ends at offset {at} while it is read"))
 }

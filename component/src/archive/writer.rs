@@ -24,7 +24,7 @@ const CHUNK: usize = 256 * 1024;
 const U32_LIMIT: u64 = 0xFFFF_FFFF;
 
 /// What an entry is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum EntryKind {
     /// A regular file.
     File,

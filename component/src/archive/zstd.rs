@@ -1,4 +1,6 @@
-//! Zstandard entries, decompressed as a stream from the window that the rest of the archive is read through.
+//! Zstandard entries, decompressed as a stream from the window that the rest of the archive is read through. An
+//! entry is one frame or several, one after another; the format lets skippable frames, which have no content, stand
+//! between them. Anything else is refused.
 
 use std::cell::RefCell;
 use std::io::{self, Read};
@@ -12,7 +14,7 @@ use crate::error::{Error, Result};
 
 /// Largest window, in bytes, that a frame may ask for: cofre's own have at most 8 MiB, and what a reader without
 /// the `--long` option of `zstd` accepts fits too.
-const MAX_WINDOW: u64 = 32 << 20;
+pub(super) const MAX_WINDOW: u64 = 32 << 20;
 
 /// Decompresses entries, one after another.
 pub(super) struct Zstd(StreamingDecoder<Source, FrameDecoder>);

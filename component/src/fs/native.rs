@@ -107,9 +107,12 @@ impl Dir {
     /// # Errors
     /// What the file system says; `Io` for what is not a regular file.
     pub fn open(&self, path: &str) -> Result<File> {
+        self.open_as(path, fs::OpenOptions::new().read(true))
+    }
+
+    fn open_as(&self, path: &str, options: &mut fs::OpenOptions) -> Result<File> {
         // 0x20000 is O_NOFOLLOW, 0x800 O_NONBLOCK on Linux: a FIFO must not block.
-        let file = fs::OpenOptions::new()
-            .read(true)
+        let file = options
             .custom_flags(0x20000 | 0x800)
             .open(self.0.join(path))
             .map_err(|e| error("open", path, &e))?;
@@ -121,6 +124,14 @@ impl Dir {
             return Err(Error::new(ErrorKind::Io, "open", "not a regular file").about(path));
         }
         Ok(file)
+    }
+
+    /// Opens a regular file that exists for writing, without following a link in its last component.
+    ///
+    /// # Errors
+    /// What the file system says; `Io` for what is not a regular file.
+    pub fn open_to_write(&self, path: &str) -> Result<File> {
+        self.open_as(path, fs::OpenOptions::new().write(true))
     }
 
     /// Creates a file that must not exist, for writing.

@@ -139,19 +139,26 @@ impl Dir {
     /// # Errors
     /// What the file system says; `Io` for what is not a regular file.
     pub fn open(&self, path: &str) -> Result<File> {
+        self.open_as(path, DescriptorFlags::READ)
+    }
+
+    fn open_as(&self, path: &str, flags: DescriptorFlags) -> Result<File> {
         let descriptor = self
             .descriptor
-            .open_at(
-                PathFlags::empty(),
-                path,
-                OpenFlags::empty(),
-                DescriptorFlags::READ,
-            )
+            .open_at(PathFlags::empty(), path, OpenFlags::empty(), flags)
             .map_err(|code| error("open", &below(&self.path, path), code))?;
         Ok(File {
             descriptor,
             name: below(&self.path, path),
         })
+    }
+
+    /// Opens a regular file that exists for writing, without following a link in its last component.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn open_to_write(&self, path: &str) -> Result<File> {
+        self.open_as(path, DescriptorFlags::WRITE)
     }
 
     /// Creates a file that must not exist, for writing.

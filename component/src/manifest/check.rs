@@ -4,6 +4,7 @@
 //! compares those with the manifest's, so that both together compare the content with the manifest.
 
 use super::{MANIFEST_NAME, ManifestEntry, ManifestHeader, parse_crc, parse_mode};
+use crate::archive::parts::blocks_fit;
 use crate::archive::reader::shown;
 use crate::archive::{ArchiveReader, EntryKind, EntryView, entry_path};
 use crate::error::Result;
@@ -14,6 +15,8 @@ pub(crate) enum Finding {
     Problem(String),
     /// A link whose target is absolute, which is recorded but not in the archive.
     AbsoluteLink(ManifestEntry),
+    /// The entry of this index lies in blocks of these lengths.
+    Blocks(usize, Vec<u64>),
 }
 
 /// Compares the manifest of `archive` with its directory. `None` when there is no manifest with rows.
@@ -26,7 +29,7 @@ pub(crate) fn compare(
 ) -> Result<Option<ManifestHeader>> {
     let mut seen = vec![false; archive.len()];
     let mut files = 0u64;
-    let header = archive.manifest_rows(&mut |row| {
+    let header = archive.manifest_rows(&mut |mut row| {
         files += u64::from(row.kind == "file");
         if row.kind == "absolute-symlink" {
             found(absolute_link(archive, row));
@@ -40,7 +43,17 @@ pub(crate) fn compare(
             Some(index) if std::mem::replace(&mut seen[index], true) => {
                 Some(format!("{} is in the manifest twice", shown(&row.path)))
             }
-            Some(index) => difference(&row, archive.entry(index)),
+            Some(index) => match (difference(&row, archive.entry(index)), row.blocks.take()) {
+                (None, Some(blocks)) if blocks_fit(archive.place(index).0, &blocks) => {
+                    found(Finding::Blocks(index, blocks));
+                    None
+                }
+                (None, Some(_)) => Some(format!(
+                    "{} has blocks in the manifest that its content in the archive can't have",
+                    shown(&row.path)
+                )),
+                (problem, _) => problem,
+            },
         };
         if let Some(problem) = problem {
             found(Finding::Problem(problem));
