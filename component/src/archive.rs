@@ -1,5 +1,9 @@
 //! The archive: a plain ZIP, written as one stream and read strictly.
 
+/// Contents larger than this are compressed in blocks of this many bytes, each by itself, so that any number of
+/// workers can compress and decompress them; smaller ones are compressed whole.
+pub const BLOCK: u64 = 4 << 20;
+
 pub mod codec;
 mod directory;
 mod ends;
@@ -11,7 +15,7 @@ pub mod reader;
 pub(crate) mod second_opinion;
 #[cfg(test)]
 pub(crate) mod testing;
-mod window;
+pub(crate) mod window;
 pub mod writer;
 mod zstd;
 

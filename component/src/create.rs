@@ -1,29 +1,34 @@
 //! Makes a backup: opens its row, selects, packs, publishes the archive and its checksum, closes the row.
 //!
-//! The work is a state machine that is advanced in steps, so that a host can show progress and cancel. What is
-//! selected is `scan`'s business, how one file is read and packed `create/files`'s and `create/pack`'s.
+//! The work is a state machine that is advanced in turns, so that a host can show progress, cancel, and let workers
+//! do the tasks. What is selected is `scan`'s business; `assembly` deals it out and puts the archive together,
+//! `worker` reads and compresses, `reuse` finds what an earlier archive has already.
 
-mod files;
+mod assembly;
 mod info;
-mod pack;
+mod messages;
+mod reuse;
+mod worker;
+
+pub use worker::CreateWorker;
 
 use crate::archive::codec::Codec;
 use crate::archive::writer::{Finished, ZipWriter};
 use crate::catalog::{Catalog, Record, Status, sidecar, time};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{BACKUPS, Dir, Roots};
-use crate::job::Outcome;
-use crate::manifest::MANIFEST_NAME;
+use crate::job::{Job, Outcome, Request};
+use crate::manifest::{MANIFEST_NAME, parse_time};
 use crate::run;
 use crate::scan::{self, Item, ItemKind, Scanner};
 use crate::shards::{Piece, Turn, unexpected};
 use crate::types::{
-    Backup, Compression, CreateReport, CreateRequest, DatabaseInfo, Entry, Kind, Progress, REPORT_LIMIT,
-    RunRequest, Skip,
+    Backup, CreateReport, CreateRequest, DatabaseInfo, Entry, Inventory, Kind, Progress, REPORT_LIMIT,
+    RunRequest, Skip, Source,
 };
-use files::Files;
-use info::Info;
-use pack::Packer;
+use assembly::{Assembly, Next};
+use info::{Info, Written};
+use reuse::{Previous, Settings};
 
 /// Most log lines between two steps; the manifest names everything.
 const LOG_LIMIT: usize = 200;
@@ -35,9 +40,10 @@ pub struct CreateJob {
     begun: Option<u64>,
     row: Option<Record>,
     databases: Vec<DatabaseInfo>,
-    compression: Compression,
-    level: u8,
+    /// The request without its inventories: how entries are packed, and what workers need.
+    request: CreateRequest,
     phase: Phase,
+    reused: u64,
     files_done: u64,
     files_total: u64,
     bytes_done: u64,
@@ -48,9 +54,9 @@ pub struct CreateJob {
 
 #[derive(Debug)]
 enum Phase {
-    New(Vec<crate::types::Source>),
+    New(Vec<Source>),
     Scanning(Scanner),
-    Packing(Box<Files>),
+    Packing(Box<Assembly>),
     Describing(Box<Info>),
     Ended,
 }
@@ -60,11 +66,9 @@ enum Phase {
 /// # Errors
 /// Whatever stopped the run; it is recorded as failed.
 pub fn create(roots: &Roots, request: CreateRequest) -> Result<CreateReport> {
-    let mut job = CreateJob::new(request);
-    loop {
-        if let Some(report) = job.step(roots, u64::MAX, None)? {
-            return Ok(report);
-        }
+    match Job::new(Request::Create(request)).run(roots)? {
+        Outcome::Created(report) => Ok(report),
+        Outcome::Verified(_) | Outcome::Restored(_) => Err(unexpected("it is no backup")),
     }
 }
 
@@ -99,15 +103,25 @@ fn planned(item: Item) -> Entry {
 impl CreateJob {
     /// A job that has done nothing yet.
     #[must_use]
-    pub fn new(request: CreateRequest) -> Self {
+    pub fn new(mut request: CreateRequest) -> Self {
+        let bare = request.sources.iter().map(|source| Source {
+            folder: source.folder.clone(),
+            root: source.root.clone(),
+            inventory: Inventory::Scan,
+            include: Vec::new(),
+            exclude: Vec::new(),
+            allow_empty: source.allow_empty,
+        });
+        let bare = bare.collect();
+        let sources = std::mem::replace(&mut request.sources, bare);
         Self {
-            run: request.run,
+            run: request.run.clone(),
             begun: request.begun,
             row: None,
-            databases: request.databases,
-            compression: request.compression,
-            level: request.level,
-            phase: Phase::New(request.sources),
+            databases: std::mem::take(&mut request.databases),
+            request,
+            phase: Phase::New(sources),
+            reused: 0,
             files_done: 0,
             files_total: 0,
             bytes_done: 0,
@@ -117,37 +131,44 @@ impl CreateJob {
         }
     }
 
-    /// Works on about `budget` bytes; the report when that was the end. `now` (RFC 3339) is the time of the end,
-    /// where known.
-    ///
-    /// # Errors
-    /// Whatever stops the run. It is recorded as failed and its leftovers are removed; the job is spent then.
-    pub fn step(&mut self, roots: &Roots, budget: u64, now: Option<&str>) -> Result<Option<CreateReport>> {
-        let result = self.advance(roots, budget, now);
-        if let Err(e) = &result {
-            // The first error is the one to tell; that it could not be recorded, too, shows at the next run.
-            let _ = self.close(roots, &e.to_string(), false, now);
-        }
-        result
-    }
-
     /// The next turn; see [`crate::shards::Coordinator::next`].
     ///
     /// # Errors
-    /// See [`Self::step`].
+    /// Whatever stops the run. It is recorded as failed and its leftovers are removed; the job is spent then.
     pub fn next(&mut self, roots: &Roots, budget: u64, now: Option<&str>) -> Result<Turn> {
-        Ok(match self.step(roots, budget, now)? {
-            Some(report) => Turn::Ended(Box::new(Outcome::Created(report))),
-            None => Turn::Working,
-        })
+        self.advance(roots, budget, now)
+            .inspect_err(|e| self.fail(roots, e, now))
     }
 
-    /// Takes the result of a task.
+    /// Takes the result of a task; see [`crate::shards::Coordinator::take`].
     ///
     /// # Errors
-    /// `InvalidInput` for one that was not asked for.
-    pub fn take(&mut self, _roots: &Roots, _piece: Piece, _now: Option<&str>) -> Result<()> {
-        Err(unexpected("no task is out"))
+    /// As [`Self::next`]; `InvalidInput` for one that was not asked for.
+    pub fn take(&mut self, roots: &Roots, piece: Piece, now: Option<&str>) -> Result<()> {
+        self.put(piece).inspect_err(|e| self.fail(roots, e, now))
+    }
+
+    fn put(&mut self, piece: Piece) -> Result<()> {
+        let mut noted = Vec::new();
+        let taken = match &mut self.phase {
+            Phase::Packing(assembly) => assembly.take(piece, &mut noted),
+            Phase::Describing(info) => info.take(&piece),
+            Phase::New(_) | Phase::Scanning(_) | Phase::Ended => Err(unexpected("no task is out")),
+        };
+        noted.into_iter().for_each(|line| self.log(line));
+        self.look();
+        taken
+    }
+
+    /// Notes how far the packing is.
+    fn look(&mut self) {
+        if let Phase::Packing(assembly) = &self.phase {
+            self.files_done = assembly.done;
+            self.files_total = assembly.total;
+            self.bytes_done = assembly.bytes_done;
+            self.bytes_total = assembly.bytes_total;
+            self.current = assembly.current();
+        }
     }
 
     /// Ends the run because of what went wrong with a task, and records it as failed.
@@ -197,7 +218,7 @@ impl CreateJob {
         }
     }
 
-    fn advance(&mut self, roots: &Roots, budget: u64, now: Option<&str>) -> Result<Option<CreateReport>> {
+    fn advance(&mut self, roots: &Roots, budget: u64, now: Option<&str>) -> Result<Turn> {
         match &mut self.phase {
             Phase::New(sources) => {
                 let sources = std::mem::take(sources);
@@ -215,32 +236,13 @@ impl CreateJob {
                     self.begin_packing(roots, scanner)?;
                 }
             }
-            Phase::Packing(files) => {
-                let mut noted = Vec::new();
-                let more = files.pack(budget, &mut noted)?;
-                self.files_done = files.done;
-                self.files_total = files.total;
-                self.bytes_done = files.bytes_done;
-                self.bytes_total = files.bytes_total;
-                self.current = files.current();
-                noted.into_iter().for_each(|line| self.log(line));
-                if !more && let Phase::Packing(files) = std::mem::replace(&mut self.phase, Phase::New(vec![]))
-                {
-                    self.current = Some(MANIFEST_NAME.to_owned());
-                    let databases = std::mem::take(&mut self.databases);
-                    self.phase = Phase::Describing(Box::new(Info::new(*files, self.row()?, databases)?));
-                }
-            }
-            Phase::Describing(info) => {
-                if !info.write(budget)?
-                    && let Phase::Describing(info) = std::mem::replace(&mut self.phase, Phase::New(vec![]))
-                {
-                    let report = self.publish(roots, *info, now)?;
-                    self.phase = Phase::Ended;
-                    self.current = None;
-                    return Ok(Some(report));
-                }
-            }
+            Phase::Packing(_) => return self.pack(roots, budget),
+            Phase::Describing(info) => match info.next(budget)? {
+                info::Turn::Task(task) => return Ok(Turn::Task(task)),
+                info::Turn::Working => {}
+                info::Turn::Waiting => return Ok(Turn::Waiting),
+                info::Turn::Written => return self.end(roots, now),
+            },
             Phase::Ended => {
                 return Err(Error::new(
                     ErrorKind::InvalidInput,
@@ -249,7 +251,49 @@ impl CreateJob {
                 ));
             }
         }
-        Ok(None)
+        Ok(Turn::Working)
+    }
+
+    fn pack(&mut self, roots: &Roots, budget: u64) -> Result<Turn> {
+        let Phase::Packing(assembly) = &mut self.phase else {
+            return Ok(Turn::Working);
+        };
+        let mut noted = Vec::new();
+        let next = assembly.next(roots, budget, &mut noted);
+        noted.into_iter().for_each(|line| self.log(line));
+        self.look();
+        let next = next?;
+        let turn = match next {
+            Next::Task(task) => return Ok(Turn::Task(task)),
+            Next::Waiting => return Ok(Turn::Waiting),
+            Next::Working => return Ok(Turn::Working),
+            Next::Packed | Next::Damaged(_) => Turn::Working,
+        };
+        if let Phase::Packing(assembly) = std::mem::replace(&mut self.phase, Phase::New(vec![])) {
+            self.phase = if let Next::Damaged(why) = next {
+                self.log(format!(
+                    "nothing is taken over from the previous archive, which is damaged or was changed: {why}; \
+                     every file is read again"
+                ));
+                Phase::Packing(Box::new(assembly.restart()))
+            } else {
+                self.current = Some(MANIFEST_NAME.to_owned());
+                self.reused = assembly.reused;
+                let databases = std::mem::take(&mut self.databases);
+                Phase::Describing(Box::new(Info::new(*assembly, self.row()?, databases)?))
+            };
+        }
+        Ok(turn)
+    }
+
+    fn end(&mut self, roots: &Roots, now: Option<&str>) -> Result<Turn> {
+        let Phase::Describing(info) = std::mem::replace(&mut self.phase, Phase::New(vec![])) else {
+            return Ok(Turn::Working);
+        };
+        let report = self.publish(roots, *info, now)?;
+        self.phase = Phase::Ended;
+        self.current = None;
+        Ok(Turn::Ended(Box::new(Outcome::Created(report))))
     }
 
     fn row(&self) -> Result<&Record> {
@@ -280,35 +324,69 @@ impl CreateJob {
 
     fn begin_packing(&mut self, roots: &Roots, scanner: Scanner) -> Result<()> {
         let selection = scanner.finish()?;
-        let codec = Codec::new(self.compression, self.level)?;
+        Codec::new(self.request.compression, self.request.level)?;
         for skip in selection.skips.iter().take(LOG_LIMIT) {
-            self.log(files::skip_line(skip));
+            self.log(assembly::skip_line(skip));
         }
-        let file = roots.open(BACKUPS)?.create(&self.row()?.partial_name())?;
-        let packer = Packer::new(ZipWriter::new(file), codec);
-        let files = Files::new(selection, packer);
-        self.files_total = files.total;
-        self.bytes_total = files.bytes_total;
-        self.phase = Phase::Packing(Box::new(files));
+        let dir = roots.open(BACKUPS)?;
+        let previous = if self.request.full {
+            None
+        } else {
+            Previous::find(&dir, &self.settings(), &selection.items)?
+        };
+        if let Some(previous) = &previous {
+            self.log(format!("unchanged files are taken over from {}", previous.name));
+        }
+        let file = dir.create(&self.row()?.partial_name())?;
+        let worker = CreateWorker::new(&self.request);
+        let assembly = Assembly::new(selection, ZipWriter::new(file), worker, previous);
+        self.phase = Phase::Packing(Box::new(assembly));
+        self.look();
         Ok(())
+    }
+
+    fn settings(&self) -> Settings {
+        Settings::new(self.request.compression, self.request.level)
     }
 
     /// Ends the archive and makes it, its checksum and its row durable, in this order.
     fn publish(&mut self, roots: &Roots, info: Info, now: Option<&str>) -> Result<CreateReport> {
         let open = self.row()?.clone();
-        let (described, archive) = info.finish()?;
+        let written = info.finish()?;
         let dir = roots.open(BACKUPS)?;
         move_into_place(&dir, &open)?;
-        sidecar::publish(&dir, &open.name, &archive.sha256)?;
-        let row = run::finish(roots, closed(&open, &described, &archive, now)?)?;
+        sidecar::publish(&dir, &open.name, &written.archive.sha256)?;
+        let mut row = closed(&open, &written.described, &written.archive, now)?;
+        row.reused_bytes = Some(self.reused);
+        let row = run::finish(roots, row)?;
+        self.remember(&dir, &row, &written);
         Ok(CreateReport {
             backup: Backup {
                 record: row,
                 archive_present: true,
             },
-            skips: described.skips.into_iter().take(REPORT_LIMIT).collect(),
-            changed: described.changed_paths,
+            skips: written.described.skips.into_iter().take(REPORT_LIMIT).collect(),
+            changed: written.described.changed_paths,
         })
+    }
+
+    /// Notes how the files looked, for the next run. The backup is done: that this fails costs only time then.
+    fn remember(&mut self, dir: &Dir, row: &Record, written: &Written) {
+        let started = row.started_at.as_deref().and_then(parse_time);
+        let (Status::Completed, Some(started)) = (row.status, started) else {
+            return;
+        };
+        let result = reuse::record(
+            dir,
+            &self.settings(),
+            row,
+            &written.items,
+            &written.blocks,
+            started,
+        );
+        if let Err(e) = result {
+            self.log(format!("the next run will read every file again: {e}"));
+        }
     }
 }
 
@@ -356,26 +434,6 @@ fn closed(open: &Record, described: &Described, archive: &Finished, now: Option<
         sha256: Some(archive.sha256.clone()),
         ..open.clone()
     })
-}
-
-/// Does tasks.
-#[derive(Debug)]
-pub struct CreateWorker;
-
-impl CreateWorker {
-    /// A worker for `request`.
-    #[must_use]
-    pub fn new(_request: &CreateRequest) -> Self {
-        Self
-    }
-
-    /// Does one task.
-    ///
-    /// # Errors
-    /// See [`crate::shards::Worker::work`].
-    pub fn work(&mut self, _roots: &Roots, _task: &[u8]) -> Result<Piece> {
-        Err(unexpected("it is no task"))
-    }
 }
 
 #[cfg(test)]

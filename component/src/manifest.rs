@@ -81,6 +81,9 @@ pub struct ManifestEntry {
     /// Changed while it was read.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub changed: bool,
+    /// Bytes of each block in the archive, where the content is compressed in blocks of [`crate::archive::BLOCK`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocks: Option<Vec<u64>>,
 }
 
 /// A whole manifest, as read back.

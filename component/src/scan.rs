@@ -1,7 +1,7 @@
 //! What goes into an archive: the sources of a request as one table of items, sorted by path, and a list of
 //! what stays out. Reading contents is `create`'s business, globs are `scan/filter`'s.
 //!
-//! An item takes about 60 bytes and its path, so that 200,000 files fit a sandbox's memory several times.
+//! An item takes about 100 bytes and its path, so that 200,000 files fit a sandbox's memory several times.
 
 mod collect;
 mod filter;
@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use collect::Collector;
 pub use filter::Filter;
 
+use crate::archive::codec::Method;
 use crate::archive::{MAX_ENTRIES, MAX_NAMES, entry_path};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{Dir, FileKind, Roots};
@@ -42,6 +43,14 @@ pub struct Item {
     /// Bytes: as observed, then as packed.
     pub size: u64,
     mtime_ns: i64,
+    ctime_ns: i64,
+    inode: u64,
+    /// Where its entry begins in the archive, once packed.
+    pub start: u64,
+    /// Bytes of its content in the archive, once packed.
+    pub stored: u64,
+    /// How its content is stored, once packed.
+    pub method: Method,
     /// CRC-32 of the content, once packed.
     pub crc32: u32,
     mode: u16,
@@ -57,6 +66,8 @@ pub struct Item {
 
 /// Stands for an unknown time.
 const NO_TIME: i64 = i64::MIN;
+/// Stands for an unknown inode; no file system gives this number to a file.
+const NO_INODE: u64 = 0;
 /// Stands for an unknown mode.
 const NO_MODE: u16 = u16::MAX;
 
@@ -70,6 +81,18 @@ impl Item {
     /// Notes the modification time.
     pub fn set_mtime_ns(&mut self, ns: Option<i64>) {
         self.mtime_ns = ns.unwrap_or(NO_TIME);
+    }
+
+    /// Time of the last change of the inode and its number, where somebody saw both: what tells that a file is
+    /// still the very same.
+    #[must_use]
+    pub fn identity(&self) -> Option<(i64, u64)> {
+        (self.ctime_ns != NO_TIME && self.inode != NO_INODE).then_some((self.ctime_ns, self.inode))
+    }
+
+    /// Forgets the identity: what was read is not what was observed.
+    pub fn forget_identity(&mut self) {
+        self.inode = NO_INODE;
     }
 
     /// Permission bits, where somebody saw them.

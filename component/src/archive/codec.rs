@@ -14,8 +14,11 @@ const ZSTD_MAX: u8 = 19;
 /// More than deflate holds back: its window, and the block that it is writing.
 const WAITING_MAX: usize = 512 * 1024;
 
+/// What compressing has to save of some samples, in percent.
+const WORTH_PERCENT: usize = 3;
+
 /// How an entry's bytes are stored, as ZIP numbers it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[repr(u16)]
 pub enum Method {
     /// As they are.
@@ -24,6 +27,17 @@ pub enum Method {
     Deflate = 8,
     /// Zstandard.
     Zstd = 93,
+}
+
+impl Method {
+    /// What ends an entry of several blocks: for deflate an empty last block with fixed codes (RFC 1951, 3.2.6).
+    #[must_use]
+    pub fn tail(self) -> &'static [u8] {
+        match self {
+            Self::Deflate => &[0x03, 0x00],
+            Self::Store | Self::Zstd => &[],
+        }
+    }
 }
 
 /// A compressor for any number of entries, one after another.
@@ -123,7 +137,7 @@ impl Codec {
         }))
     }
 
-    /// The method of what [`Self::push`] gives.
+    /// The method of what [`Self::block`] gives.
     #[must_use]
     pub fn method(&self) -> Method {
         match self.0 {
@@ -149,14 +163,7 @@ impl Codec {
                 state.begin();
                 state.feed(input, out, FlushCompress::Finish)?;
             }
-            State::Zstd(state) => {
-                state.abandon_frame();
-                state
-                    .set_pledged_content_size(input.len() as u64)
-                    .map_err(failed)?;
-                zstd_write(state, input, out)?;
-                state.finish_frame(out).map_err(failed)?;
-            }
+            State::Zstd(state) => zstd_frame(state, input, out)?,
         }
         Ok(if out.len() < input.len() {
             self.method()
@@ -165,56 +172,57 @@ impl Codec {
         })
     }
 
-    /// Begins a stream, forgetting one that was not ended.
-    pub fn begin(&mut self) {
-        match &mut self.0 {
-            State::Store => {}
-            State::Deflate(state) => state.begin(),
-            State::Zstd(state) => state.abandon_frame(),
-        }
-    }
-
-    /// Compresses a piece of a stream; what is ready is appended to `out`.
+    /// Compresses one block of an entry by itself and appends it to `out`. Blocks one after another, and
+    /// [`Method::tail`] behind the last, are the entry's content.
     ///
     /// # Errors
     /// Only what the compressor itself says, which is a bug.
-    pub fn push(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<()> {
+    pub fn block(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<()> {
         match &mut self.0 {
             State::Store => out.extend_from_slice(input),
-            State::Deflate(state) => state.feed(input, out, FlushCompress::None)?,
-            State::Zstd(state) => zstd_write(state, input, out)?,
+            State::Deflate(state) => {
+                state.begin();
+                state.feed(input, out, FlushCompress::None)?;
+                // With room for all that can be waiting, since a flush that ends just where the room does is
+                // written twice, and the bytes would depend on the capacity of `out`.
+                out.reserve(WAITING_MAX);
+                state.feed(&[], out, FlushCompress::Sync)?;
+            }
+            State::Zstd(state) => zstd_frame(state, input, out)?,
         }
         Ok(())
     }
 
-    /// Brings everything pushed so far into `out`, so that its length says how well it compresses.
+    /// Whether it is worth compressing what these samples are taken from.
     ///
     /// # Errors
     /// Only what the compressor itself says, which is a bug.
-    pub fn sync(&mut self, out: &mut Vec<u8>) -> Result<()> {
-        match &mut self.0 {
-            State::Store => Ok(()),
-            State::Deflate(state) => {
-                // With room for all that can be waiting, since a flush that ends just where the room does is
-                // written twice, and the bytes would depend on the capacity of `out`.
-                out.reserve(WAITING_MAX);
-                state.feed(&[], out, FlushCompress::Sync)
-            }
-            State::Zstd(state) => state.flush(out).map_err(failed),
+    pub fn is_worth<'a>(
+        &mut self,
+        samples: impl Iterator<Item = &'a [u8]>,
+        scratch: &mut Vec<u8>,
+    ) -> Result<bool> {
+        let (mut plain, mut packed) = (0, 0);
+        for sample in samples {
+            let method = self.whole(sample, scratch)?;
+            plain += sample.len();
+            packed += if method == Method::Store {
+                sample.len()
+            } else {
+                scratch.len()
+            };
         }
+        Ok(packed < plain - plain * WORTH_PERCENT / 100)
     }
+}
 
-    /// Ends a stream.
-    ///
-    /// # Errors
-    /// Only what the compressor itself says, which is a bug.
-    pub fn end(&mut self, out: &mut Vec<u8>) -> Result<()> {
-        match &mut self.0 {
-            State::Store => Ok(()),
-            State::Deflate(state) => state.feed(&[], out, FlushCompress::Finish),
-            State::Zstd(state) => state.finish_frame(out).map_err(failed),
-        }
-    }
+fn zstd_frame(state: &mut CompressionContext, input: &[u8], out: &mut Vec<u8>) -> Result<()> {
+    state.abandon_frame();
+    state
+        .set_pledged_content_size(input.len() as u64)
+        .map_err(failed)?;
+    zstd_write(state, input, out)?;
+    state.finish_frame(out).map_err(failed)
 }
 
 fn zstd_write(state: &mut CompressionContext, mut input: &[u8], out: &mut Vec<u8>) -> Result<()> {
@@ -311,27 +319,37 @@ mod tests {
     }
 
     #[test]
-    fn streams_come_back_in_any_cut_with_a_sync_in_between() {
+    fn blocks_come_back_in_any_cut() {
         let plain = [text(200_000), noise(70_000), vec![0; 300_000]].concat();
         for mut codec in codecs() {
             for cut in [1000, 65_536, plain.len()] {
                 let mut out = Vec::new();
-                codec.begin();
-                for (i, piece) in plain.chunks(cut).enumerate() {
-                    codec.push(piece, &mut out).unwrap();
-                    if i == 1 {
-                        codec.sync(&mut out).unwrap();
-                    }
+                for piece in plain.chunks(cut) {
+                    codec.block(piece, &mut out).unwrap();
                 }
-                codec.end(&mut out).unwrap();
                 let method = codec.method();
-                let back = if method == Method::Store {
-                    out.clone()
-                } else {
-                    unpack(method, &out, &[])
+                out.extend_from_slice(method.tail());
+                let back = match method {
+                    Method::Store => out.clone(),
+                    Method::Deflate => unpack(method, &out, &[]),
+                    // By the reference library: one frame after another is one content.
+                    Method::Zstd => zstd::decode_all(out.as_slice()).unwrap(),
                 };
                 assert!(back == plain, "{codec:?} cut {cut}");
             }
+        }
+    }
+
+    #[test]
+    fn samples_tell_what_is_worth_compressing() {
+        for mut codec in codecs() {
+            let (text, noise) = (text(16_384), noise(16_384));
+            let mut scratch = Vec::new();
+            let mut worth =
+                |samples: &[&[u8]]| codec.is_worth(samples.iter().copied(), &mut scratch).unwrap();
+            let text_is_worth = worth(&[&text, &noise]);
+            assert!(!worth(&[&noise, &noise]) && !worth(&[]));
+            assert_eq!(text_is_worth, codec.method() != Method::Store);
         }
     }
 
@@ -342,8 +360,7 @@ mod tests {
             let mut out = Vec::new();
             for _ in 0..1000 {
                 assert_eq!(codec.whole(&noise(3000), &mut out).unwrap(), Method::Store);
-                codec.begin();
-                codec.push(&noise(3000), &mut out).unwrap();
+                codec.block(&noise(3000), &mut out).unwrap();
             }
             let plain = text(50_000);
             let method = codec.whole(&plain, &mut out).unwrap();
@@ -361,8 +378,7 @@ mod tests {
             let mut used = Codec::new(compression, level).unwrap();
             let (mut a, mut b) = (Vec::with_capacity(1 << 20), Vec::new());
             used.whole(&text(90_000), &mut a).unwrap();
-            used.begin();
-            used.push(&noise(200_000), &mut a).unwrap(); // and never ended
+            used.block(&noise(200_000), &mut a).unwrap();
             let plain = [noise(60_000), text(90_000)].concat();
             let mut fresh = Codec::new(compression, level).unwrap();
             assert_eq!(
@@ -379,10 +395,7 @@ mod tests {
         let synced = |length: usize, capacity: usize| {
             let mut codec = Codec::new(Compression::Deflate, 6).unwrap();
             let mut out = Vec::with_capacity(capacity);
-            codec.begin();
-            codec.push(&six_bits[..length], &mut out).unwrap();
-            codec.sync(&mut out).unwrap();
-            codec.end(&mut out).unwrap();
+            codec.block(&six_bits[..length], &mut out).unwrap();
             out
         };
         for length in (16_100..16_400).step_by(3) {

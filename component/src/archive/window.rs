@@ -10,7 +10,7 @@ use crate::fs::File;
 
 /// The bytes from `start` on that were read last.
 #[derive(Debug)]
-pub(super) struct Window {
+pub(crate) struct Window {
     file: Rc<File>,
     size: u64,
     read_size: usize,
@@ -22,7 +22,7 @@ pub(super) struct Window {
 impl Window {
     /// A window over `file` of `size` bytes that reads `read_size` bytes at a time: many for passes over
     /// everything, few for looking at scattered headers.
-    pub(super) fn new(file: Rc<File>, size: u64, read_size: usize) -> Self {
+    pub(crate) fn new(file: Rc<File>, size: u64, read_size: usize) -> Self {
         Self {
             file,
             size,
@@ -43,7 +43,7 @@ impl Window {
     }
 
     /// Exactly `len` bytes at `position`.
-    pub(super) fn exact(&mut self, position: u64, len: usize) -> Result<&[u8]> {
+    pub(crate) fn exact(&mut self, position: u64, len: usize) -> Result<&[u8]> {
         if position.checked_add(len as u64).is_none_or(|end| end > self.size) {
             return Err(corrupt(format!(
                 "{len} bytes are expected at offset {position}, beyond the end of the file"
@@ -56,7 +56,7 @@ impl Window {
     }
 
     /// At least one and at most `max` bytes at `position`.
-    pub(super) fn some(&mut self, position: u64, max: u64) -> Result<&[u8]> {
+    pub(crate) fn some(&mut self, position: u64, max: u64) -> Result<&[u8]> {
         if self.at(position).is_empty() {
             self.exact(position, 1)?;
         }

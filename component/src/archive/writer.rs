@@ -50,17 +50,47 @@ pub struct Meta<'a> {
 /// Longest path that a ZIP header holds, one byte left for a directory's `/`.
 pub const PATH_MAX: usize = u16::MAX as usize - 1;
 
-/// The content of an entry, already in its stored form.
-#[derive(Debug, Clone, Copy)]
-pub struct Content<'a> {
+/// What the headers say of an entry's content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Content {
     /// How it is stored.
     pub method: Method,
     /// CRC-32 of the plain content.
     pub crc32: u32,
     /// Bytes before compression.
     pub size: u64,
-    /// The bytes as stored.
-    pub stored: &'a [u8],
+    /// Bytes as stored.
+    pub stored: u64,
+}
+
+impl Content {
+    fn sizes(&self) -> Sizes {
+        Sizes {
+            crc32: self.crc32,
+            size: self.size,
+            stored: self.stored,
+        }
+    }
+}
+
+/// The local header of an entry whose content is known and has less than 4 GiB.
+pub fn local_header(meta: &Meta<'_>, content: &Content, out: &mut Vec<u8>) {
+    Fixed::new(meta, content.method, false, false).local(meta.path, content.sizes(), out);
+}
+
+/// Header and data descriptor of a streamed entry of exactly the size that it was begun with.
+pub(crate) fn streamed_frame(meta: &Meta<'_>, content: &Content) -> (Vec<u8>, Vec<u8>) {
+    let zip64 = needs_zip64(content.size, U32_LIMIT);
+    let (mut header, mut descriptor) = (Vec::new(), Vec::new());
+    Fixed::new(meta, content.method, true, zip64).local(meta.path, Sizes::default(), &mut header);
+    content.sizes().descriptor(zip64, &mut descriptor);
+    (header, descriptor)
+}
+
+/// Whether a streamed entry of at most `hint` bytes may need 64-bit fields.
+fn needs_zip64(hint: u64, limit: u64) -> bool {
+    // What does not compress grows: at level 1 deflate has fixed codes only, of up to 9 bits for a byte.
+    hint.saturating_add(hint / 7).saturating_add(4096) >= limit
 }
 
 /// What the finished archive is.
@@ -85,6 +115,7 @@ pub struct ZipWriter {
     central: Vec<Vec<u8>>,
     count: u64,
     open: Option<Open>,
+    header: Vec<u8>,
     zip64_from: u64,
 }
 
@@ -112,6 +143,7 @@ impl ZipWriter {
             central: Vec::new(),
             count: 0,
             open: None,
+            header: Vec::new(),
             zip64_from: U32_LIMIT,
         }
     }
@@ -130,24 +162,55 @@ impl ZipWriter {
         self.written + self.buffer.len() as u64
     }
 
-    /// Writes a whole entry.
+    /// Writes a whole entry. `stored` are the bytes of its content as stored.
     ///
     /// # Errors
     /// What writing says.
-    pub fn add(&mut self, meta: &Meta<'_>, content: &Content<'_>) -> Result<()> {
+    pub fn add(&mut self, meta: &Meta<'_>, content: &Content, stored: &[u8]) -> Result<()> {
         let start = self.position();
-        let stored = content.stored.len() as u64;
-        let sizes = Sizes {
-            crc32: content.crc32,
-            size: content.size,
-            stored,
-        };
-        let zip64 = content.size.max(stored) >= self.zip64_from;
+        let zip64 = content.size.max(content.stored) >= self.zip64_from;
         let fixed = Fixed::new(meta, content.method, false, zip64);
-        fixed.local(meta.path, sizes, &mut self.buffer);
-        self.append(content.stored)?;
-        self.record(&fixed, meta.path, sizes, zip64, start);
+        let mut header = std::mem::take(&mut self.header);
+        header.clear();
+        fixed.local(meta.path, content.sizes(), &mut header);
+        let written = self.append(&header).and_then(|()| self.append(stored));
+        self.header = header;
+        written?;
+        self.record(&fixed, meta.path, content.sizes(), zip64, start);
         Ok(())
+    }
+
+    /// Notes a whole entry that [`Self::append`] has written, or will, with the header of [`local_header`], at
+    /// `start`. Gives the length of that header.
+    pub fn note(&mut self, meta: &Meta<'_>, content: &Content, start: u64) -> u64 {
+        let fixed = Fixed::new(meta, content.method, false, false);
+        self.record(&fixed, meta.path, content.sizes(), false, start);
+        fixed.local_length(meta.path)
+    }
+
+    /// Notes a streamed entry that was copied, with its header and descriptor, to `start`.
+    pub(crate) fn note_streamed(&mut self, meta: &Meta<'_>, content: &Content, start: u64) {
+        let zip64 = needs_zip64(content.size, U32_LIMIT);
+        let fixed = Fixed::new(meta, content.method, true, zip64);
+        self.record(&fixed, meta.path, content.sizes(), zip64, start);
+    }
+
+    /// The state of the SHA-256 of everything so far.
+    ///
+    /// # Errors
+    /// What writing says.
+    pub(crate) fn hash_so_far(&mut self) -> Result<Sha256> {
+        self.flush()?;
+        Ok(self.hash.clone())
+    }
+
+    /// Begins the archive anew in the same file.
+    #[must_use]
+    pub(crate) fn restart(self) -> Self {
+        Self {
+            longest: self.longest.max(self.written),
+            ..Self::new(self.file)
+        }
     }
 
     /// Begins an entry whose bytes come through [`Self::append`] and which [`Self::end`] ends. `size_hint` is
@@ -158,8 +221,7 @@ impl ZipWriter {
     pub fn begin(&mut self, meta: &Meta<'_>, method: Method, size_hint: u64) -> Result<()> {
         self.flush()?;
         let start = self.written;
-        // What does not compress grows: at level 1 deflate has fixed codes only, of up to 9 bits for a byte.
-        let zip64 = size_hint.saturating_add(size_hint / 7).saturating_add(4096) >= self.zip64_from;
+        let zip64 = needs_zip64(size_hint, self.zip64_from);
         let fixed = Fixed::new(meta, method, true, zip64);
         let hash_before = self.hash.clone();
         fixed.local(meta.path, Sizes::default(), &mut self.buffer);
@@ -192,13 +254,13 @@ impl ZipWriter {
         Ok(())
     }
 
-    /// Ends the entry begun last; `size` and `crc32` are those of its plain content.
+    /// Ends the entry begun last; `size` and `crc32` are those of its plain content. Gives its stored bytes.
     ///
     /// # Errors
     /// What writing says; `Io` for an entry that needs ZIP64 fields though its hint said otherwise.
-    pub fn end(&mut self, size: u64, crc32: u32) -> Result<()> {
+    pub fn end(&mut self, size: u64, crc32: u32) -> Result<u64> {
         let Some(open) = self.open.take() else {
-            return Ok(());
+            return Ok(0);
         };
         let stored = self.position() - open.data;
         let sizes = Sizes { crc32, size, stored };
@@ -211,7 +273,7 @@ impl ZipWriter {
         sizes.descriptor(open.zip64, &mut descriptor);
         self.append(&descriptor)?;
         self.record(&open.fixed, &open.path, sizes, open.zip64, open.start);
-        Ok(())
+        Ok(stored)
     }
 
     /// Gives up the entry begun last: the archive is as it was before.

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use super::*;
 use crate::archive::writer::tests::accept;
 use crate::manifest::{Manifest, ManifestEntry};
-use crate::types::{Inventory, Observation, Source};
+use crate::types::{Compression, Observation};
 
 const START: &str = "2026-11-25T14:30:00.123456-03:00";
 const END: &str = "2026-11-25T14:30:10.123456-03:00";
@@ -120,12 +120,13 @@ fn run_stepped(
     budget: u64,
     mut between: impl FnMut(&str),
 ) -> CreateReport {
-    let mut job = CreateJob::new(request);
+    let mut job = Job::new(Request::Create(request));
     loop {
-        if let Some(report) = job.step(&place.roots, budget, Some(END)).unwrap() {
+        let (progress, outcome) = job.step(&place.roots, budget, Some(END)).unwrap();
+        if let Some(Outcome::Created(report)) = outcome {
             return report;
         }
-        between(job.progress().current.as_deref().unwrap_or(""));
+        between(progress.current.as_deref().unwrap_or(""));
     }
 }
 
@@ -398,9 +399,9 @@ fn a_run_that_cannot_start_is_recorded_as_failed() {
 fn a_cancelled_run_leaves_only_its_row() {
     let place = Place::new();
     sample(&place);
-    let mut job = CreateJob::new(request());
+    let mut job = Job::new(Request::Create(request()));
     for _ in 0..6 {
-        assert!(job.step(&place.roots, 10_000, None).unwrap().is_none());
+        assert!(job.step(&place.roots, 10_000, None).unwrap().1.is_none());
     }
     assert!(
         place
@@ -435,13 +436,13 @@ fn a_begun_run_is_continued_and_an_ended_one_is_refused_untouched() {
 fn an_archive_that_appeared_meanwhile_is_never_replaced() {
     let place = Place::new();
     sample(&place);
-    let mut job = CreateJob::new(request());
+    let mut job = Job::new(Request::Create(request()));
     job.step(&place.roots, 1, None).unwrap();
     let zip = place.path("backups/backup_20261125_143000_manual.zip");
     disk::write(&zip, b"precious").unwrap();
     let e = loop {
         match job.step(&place.roots, u64::MAX, None) {
-            Ok(done) => assert!(done.is_none()),
+            Ok((_, done)) => assert!(done.is_none()),
             Err(e) => break e,
         }
     };
@@ -481,10 +482,9 @@ fn a_dry_run_lists_what_a_run_would_take_and_writes_nothing() {
 fn progress_counts_to_its_totals() {
     let place = Place::new();
     sample(&place);
-    let mut job = CreateJob::new(request());
+    let mut job = Job::new(Request::Create(request()));
     let mut last = Progress::default();
-    while job.step(&place.roots, 300_000, None).unwrap().is_none() {
-        let now = job.progress();
+    while let (now, None) = job.step(&place.roots, 300_000, None).unwrap() {
         assert!(now.bytes_done >= last.bytes_done && now.files_done >= last.files_done);
         last = now;
     }

@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use super::filter::{self, Filter};
-use super::{Item, ItemKind, NO_MODE, NO_TIME, invalid, missing};
+use super::{Item, ItemKind, NO_INODE, NO_MODE, NO_TIME, invalid, missing};
+use crate::archive::codec::Method;
 use crate::archive::entry_path;
 use crate::entries::MAX_TARGET;
 use crate::error::Result;
@@ -45,7 +46,7 @@ impl Collector<'_> {
     }
 
     /// Takes one observation, in any order.
-    pub(super) fn add(&mut self, seen: Observation) -> Result<()> {
+    pub(super) fn add(&mut self, mut seen: Observation) -> Result<()> {
         if self.filter.excluded(&seen.path) {
             return Ok(());
         }
@@ -60,7 +61,7 @@ impl Collector<'_> {
             return Ok(());
         }
         entry_path::check(&full)?;
-        let (kind, target) = match seen.kind {
+        let (kind, target) = match std::mem::replace(&mut seen.kind, Kind::File) {
             Kind::File => (ItemKind::File, None),
             Kind::Directory => (ItemKind::Directory, None),
             Kind::Symlink(target) if target.starts_with('/') => (ItemKind::AbsoluteSymlink, Some(target)),
@@ -107,26 +108,23 @@ impl Collector<'_> {
             ItemKind::Directory => 0,
             _ => target.as_ref().map_or(0, |t| t.len() as u64),
         };
-        self.push(full, kind, target, size, seen.mtime_ns, seen.mode);
+        self.push(&seen, full, kind, target, size);
         Ok(())
     }
 
-    fn push(
-        &mut self,
-        path: String,
-        kind: ItemKind,
-        target: Option<String>,
-        size: u64,
-        mtime_ns: Option<i64>,
-        mode: Option<u32>,
-    ) {
+    fn push(&mut self, seen: &Observation, path: String, kind: ItemKind, target: Option<String>, size: u64) {
         self.items.push(Item {
             path: path.into_boxed_str(),
             target: target.map(String::into_boxed_str),
             size,
-            mtime_ns: mtime_ns.unwrap_or(NO_TIME),
+            mtime_ns: seen.mtime_ns.unwrap_or(NO_TIME),
+            ctime_ns: seen.ctime_ns.unwrap_or(NO_TIME),
+            inode: seen.inode.unwrap_or(NO_INODE),
+            start: 0,
+            stored: 0,
+            method: Method::Store,
             crc32: 0,
-            mode: mode.map_or(NO_MODE, |m| (m & 0o7777) as u16),
+            mode: seen.mode.map_or(NO_MODE, |m| (m & 0o7777) as u16),
             source: self.source,
             kind,
             changed: false,
@@ -153,7 +151,18 @@ impl Collector<'_> {
                 .remedy("is its disk mounted, and do its globs match? If it may be empty, set `allow_empty = true`"));
         }
         if !this.has_root {
-            this.push(this.folder.to_owned(), ItemKind::Directory, None, 0, None, None);
+            let unseen = Observation {
+                path: String::new(),
+                kind: Kind::Directory,
+                size: 0,
+                mtime_ns: None,
+                ctime_ns: None,
+                inode: None,
+                mode: None,
+                uid: None,
+                gid: None,
+            };
+            this.push(&unseen, this.folder.to_owned(), ItemKind::Directory, None, 0);
         }
         if this.filter.selects() {
             this.drop_bare_directories();

@@ -10,6 +10,8 @@ const FLAG_UTF8: u16 = 1 << 11;
 const FLAG_DESCRIPTOR: u16 = 1 << 3;
 /// "Made by" Unix, which is what makes the upper half of the attributes a mode.
 const MADE_BY_UNIX: u16 = 3 << 8;
+/// A local header without name and extra field.
+const LOCAL_FIXED: u64 = 30;
 const VERSION_ZIP64: u16 = 45;
 const EXTRA_ZIP64: u16 = 0x0001;
 const EXTRA_TIMESTAMP: u16 = 0x5455;
@@ -134,14 +136,23 @@ impl Fixed {
         put32(out, low32(sizes.size, zip64));
     }
 
+    fn local_extra(self) -> u16 {
+        let timestamp = if self.unix.is_some() { 9 } else { 0 };
+        timestamp + if self.zip64 { 20 } else { 0 }
+    }
+
+    /// Bytes of the header in front of an entry.
+    pub(super) fn local_length(self, path: &str) -> u64 {
+        LOCAL_FIXED + u64::from(self.name_length(path)) + u64::from(self.local_extra())
+    }
+
     /// The header in front of an entry.
     pub(super) fn local(self, path: &str, sizes: Sizes, out: &mut Vec<u8>) {
         put32(out, 0x0403_4b50);
         put16(out, self.version);
         self.middle(sizes, self.zip64, out);
         put16(out, self.name_length(path));
-        let extra = if self.unix.is_some() { 9 } else { 0 } + if self.zip64 { 20 } else { 0 };
-        put16(out, extra);
+        put16(out, self.local_extra());
         self.name(path, out);
         if self.zip64 {
             put16(out, EXTRA_ZIP64);

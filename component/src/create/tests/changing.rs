@@ -5,12 +5,12 @@ use super::*;
 #[test]
 fn a_file_that_changes_once_is_read_again_and_is_not_marked() {
     let place = Place::new();
-    place.write("f", &vec![1; 3 << 20]);
+    place.write("f", &vec![1; 9 << 20]);
     let mut changes = 0;
     let report = run_stepped(&place, request(), 2 << 20, |at| {
         if at == "s/f" && changes == 0 {
             changes += 1;
-            place.write("f", &vec![2; 4 << 20]);
+            place.write("f", &vec![2; 10 << 20]);
         }
     });
     assert_eq!(changes, 1);
@@ -18,14 +18,14 @@ fn a_file_that_changes_once_is_read_again_and_is_not_marked() {
     accept(&zip);
     assert_eq!(report.changed, Vec::<String>::new());
     assert_eq!(report.backup.record.changed, Some(0));
-    assert!(unzip(&zip, "s/f") == vec![2; 4 << 20]);
+    assert!(unzip(&zip, "s/f") == vec![2; 10 << 20]);
 }
 
 #[test]
 fn a_file_that_goes_on_growing_is_kept_up_to_its_size_at_open_and_marked() {
     let place = Place::new();
     place.write("a", b"before");
-    place.write("f", &vec![b'x'; 3 << 20]);
+    place.write("f", &vec![b'x'; 13 << 20]);
     place.write("z", b"behind");
     let report = run_stepped(&place, request(), 1 << 20, |at| {
         if at == "s/f" {
@@ -42,19 +42,19 @@ fn a_file_that_goes_on_growing_is_kept_up_to_its_size_at_open_and_marked() {
     assert!(row.changed);
     let content = unzip(&zip, "s/f");
     assert_eq!(content.len() as u64, row.size);
-    assert!(content.starts_with(&vec![b'x'; 3 << 20]));
+    assert!(content.starts_with(&vec![b'x'; 13 << 20]));
 }
 
 #[test]
 fn a_file_that_shrinks_twice_has_what_was_read_and_no_padding() {
     let place = Place::new();
-    place.write("f", &vec![7; 4 << 20]);
-    let mut size = 4_u64 << 20;
+    place.write("f", &vec![7; 22 << 20]);
+    let mut size = 22_u64 << 20;
     let mut at_work = 0;
     let report = run_stepped(&place, request(), 3 << 19, |at| {
         at_work += i32::from(at == "s/f");
         if at == "s/f" && at_work > 1 {
-            size = size.saturating_sub(1 << 20).max(1 << 20);
+            size = size.saturating_sub(3 << 20).max(1 << 20);
             let file = File::options().write(true).open(place.path("s/f")).unwrap();
             file.set_len(size).unwrap();
             file.write_at(&[7], 0).unwrap();
@@ -64,7 +64,7 @@ fn a_file_that_shrinks_twice_has_what_was_read_and_no_padding() {
     accept(&zip);
     assert_eq!(report.changed, ["s/f"]);
     let content = unzip(&zip, "s/f");
-    assert!(content.len() < 4 << 20 && content.iter().all(|b| *b == 7));
+    assert!(content.len() < 22 << 20 && content.iter().all(|b| *b == 7));
     assert_eq!(entry(&manifest(&zip), "s/f").size, content.len() as u64);
 }
 
@@ -109,7 +109,7 @@ fn files_that_vanish_or_turn_into_something_else_are_named_and_not_missing() {
 fn a_large_file_that_vanishes_while_it_is_read_leaves_nothing_behind() {
     let place = Place::new();
     place.write("a", b"hello");
-    place.write("f", &noise(3 << 20));
+    place.write("f", &noise(9 << 20));
     let mut steps = 0;
     let report = run_stepped(&place, request(), 2 << 20, |at| {
         steps += i32::from(at == "s/f");

@@ -1,0 +1,283 @@
+//! What an earlier archive has already: `.scan.json` says how each file looked when it was read and where its entry
+//! lies. What is still the very same file is copied from that archive instead of being read and compressed again.
+//!
+//! A file is the same when size, modification time, inode change time and inode number are what they were *before*
+//! it was read, and both times lie more than two seconds before the start of the run that read it, so that a change
+//! within the resolution of a clock is never missed. The cache is no authority: headers are compared with what they
+//! have to be, and the whole archive with its checksum in the catalog, in the same pass that copies from it. Losing
+//! the cache costs a full run.
+
+mod cache;
+
+use std::rc::Rc;
+
+use sha2::{Digest, Sha256};
+
+pub(super) use cache::{Row, Settings, record};
+
+use crate::archive::window::Window;
+use crate::archive::writer::ZipWriter;
+use crate::catalog::{Catalog, Status};
+use crate::checksum::hex;
+use crate::error::Result;
+use crate::fs::{Dir, File, READ_SIZE};
+use crate::scan::Item;
+
+/// The previous archive is worth reading when this part of it can be copied: all of it is read for its checksum.
+const WORTH: u64 = 8;
+
+/// Why nothing of the previous archive can be used.
+#[derive(Debug)]
+pub(super) struct Damaged(pub(super) String);
+
+/// The previous archive, read from its beginning to its end.
+#[derive(Debug)]
+pub(super) struct Previous {
+    /// For messages.
+    pub(super) name: String,
+    window: Window,
+    size: u64,
+    sha256: String,
+    /// Everything before this is hashed.
+    at: u64,
+    /// The entry that is being copied.
+    within: Option<Within>,
+    /// `None` while the new archive is the same byte for byte: its own hash is that of this one as well.
+    hash: Option<Sha256>,
+    /// By item.
+    rows: Vec<Option<Box<Row>>>,
+}
+
+impl Previous {
+    /// The archive that `.scan.json` is about, with what of `items` can be copied from it; `None` where there is
+    /// none, or not enough to be worth it.
+    pub(super) fn find(dir: &Dir, settings: &Settings, items: &[Item]) -> Result<Option<Self>> {
+        let Some(cache) = cache::read(dir, settings, items)? else {
+            return Ok(None);
+        };
+        let catalog = Catalog::load(dir)?;
+        let record = catalog.records().iter().find(|record| {
+            record.status == Status::Completed
+                && record.id == cache.id
+                && record.name == cache.name
+                && record.sha256.as_deref() == Some(cache.sha256.as_str())
+        });
+        let Some(record) = record else {
+            return Ok(None);
+        };
+        let Ok(file) = dir.open(&record.archive_name()) else {
+            return Ok(None);
+        };
+        let size = file.stat()?.size;
+        let reusable: u64 = cache.rows.iter().flatten().map(|row| row.stored).sum();
+        if size != record.size || reusable < size / WORTH {
+            return Ok(None);
+        }
+        Ok(Some(Self::new(file, size, cache)))
+    }
+
+    fn new(file: File, size: u64, cache: cache::Cache) -> Self {
+        Self {
+            name: cache.name,
+            window: Window::new(Rc::new(file), size, READ_SIZE),
+            size,
+            sha256: cache.sha256,
+            at: 0,
+            within: None,
+            hash: None,
+            rows: cache.rows,
+        }
+    }
+
+    /// Whether an item can be copied.
+    pub(super) fn has(&self, item: usize) -> bool {
+        self.row(item).is_some()
+    }
+
+    /// Where an item lies.
+    pub(super) fn row(&self, item: usize) -> Option<&Row> {
+        self.rows.get(item)?.as_deref()
+    }
+
+    /// Whether an entry is not copied to its end yet.
+    pub(super) fn is_within(&self) -> bool {
+        self.within.is_some()
+    }
+
+    /// Told before something else than a copy is written: from there on the two archives differ.
+    pub(super) fn diverge(&mut self, writer: &mut ZipWriter) -> Result<&mut Sha256> {
+        let hash = match self.hash.take() {
+            Some(hash) => hash,
+            None => writer.hash_so_far()?,
+        };
+        Ok(self.hash.insert(hash))
+    }
+
+    /// Told before `bytes` are written that are not a file's: either they stand here as well, or the two archives
+    /// differ from there on.
+    pub(super) fn pass(&mut self, writer: &mut ZipWriter, bytes: &[u8]) -> Result<()> {
+        let same = self.hash.is_none()
+            && self
+                .window
+                .exact(self.at, bytes.len())
+                .is_ok_and(|here| here == bytes);
+        if same {
+            self.at += bytes.len() as u64;
+        } else {
+            self.diverge(writer)?;
+        }
+        Ok(())
+    }
+
+    /// Begins to copy the entry at `offset`: this header, `stored` bytes, this tail.
+    pub(super) fn begin(&mut self, offset: u64, header: Vec<u8>, stored: u64, tail: Vec<u8>) {
+        self.within = Some(Within {
+            offset,
+            header,
+            stored,
+            tail,
+            part: Part::Before,
+        });
+    }
+
+    /// Copies on, about `budget` bytes. Gives how many.
+    pub(super) fn copy_on(
+        &mut self,
+        writer: &mut ZipWriter,
+        budget: u64,
+    ) -> Result<std::result::Result<u64, Damaged>> {
+        let Some(mut within) = self.within.take() else {
+            return Ok(Ok(0));
+        };
+        let begin = self.at;
+        loop {
+            let spent = self.at - begin;
+            if spent >= budget && within.part != Part::Behind {
+                self.within = Some(within);
+                return Ok(Ok(spent));
+            }
+            match within.part {
+                Part::Before if self.at > within.offset => return Ok(Err(out_of_place())),
+                Part::Before if self.at < within.offset => {
+                    self.diverge(writer)?;
+                    let most = (within.offset - self.at).min(budget - spent);
+                    if let Err(damaged) = self.advance(most, None)? {
+                        return Ok(Err(damaged));
+                    }
+                }
+                Part::Before => {
+                    if let Err(damaged) = self.expect(writer, &within.header)? {
+                        return Ok(Err(damaged));
+                    }
+                    within.part = Part::Data(within.stored);
+                }
+                Part::Data(0) => within.part = Part::Tail,
+                Part::Data(rest) => match self.advance(rest.min(budget - spent), Some(writer))? {
+                    Ok(bytes) => within.part = Part::Data(rest - bytes),
+                    Err(damaged) => return Ok(Err(damaged)),
+                },
+                Part::Tail => {
+                    if let Err(damaged) = self.expect(writer, &within.tail)? {
+                        return Ok(Err(damaged));
+                    }
+                    within.part = Part::Behind;
+                }
+                Part::Behind => return Ok(Ok(spent)),
+            }
+        }
+    }
+
+    /// Copies `bytes`, which have to stand here.
+    fn expect(&mut self, writer: &mut ZipWriter, bytes: &[u8]) -> Result<std::result::Result<(), Damaged>> {
+        if bytes.is_empty() {
+            return Ok(Ok(()));
+        }
+        match self.window.exact(self.at, bytes.len()) {
+            Ok(here) if here == bytes => {}
+            Ok(_) => return Ok(Err(out_of_place())),
+            Err(e) => return Ok(Err(Damaged(e.to_string()))),
+        }
+        if let Some(hash) = &mut self.hash {
+            hash.update(bytes);
+        }
+        self.at += bytes.len() as u64;
+        writer.append(bytes)?;
+        Ok(Ok(()))
+    }
+
+    /// Reads at most `most` bytes, at least one, and copies them to `writer` where there is one.
+    fn advance(
+        &mut self,
+        most: u64,
+        writer: Option<&mut ZipWriter>,
+    ) -> Result<std::result::Result<u64, Damaged>> {
+        let piece = match self.window.some(self.at, most) {
+            Ok(piece) => piece,
+            Err(e) => return Ok(Err(Damaged(e.to_string()))),
+        };
+        if let Some(hash) = &mut self.hash {
+            hash.update(piece);
+        }
+        if let Some(writer) = writer {
+            writer.append(piece)?;
+        }
+        let bytes = piece.len() as u64;
+        self.at += bytes;
+        Ok(Ok(bytes))
+    }
+
+    /// Reads about `budget` bytes of the rest; at the end the whole archive has to be what the catalog says. Gives
+    /// the bytes and whether that was the end.
+    pub(super) fn check_rest(
+        &mut self,
+        writer: &mut ZipWriter,
+        budget: u64,
+    ) -> Result<std::result::Result<(u64, bool), Damaged>> {
+        self.diverge(writer)?;
+        let begin = self.at;
+        while self.at < self.size && self.at - begin < budget {
+            if let Err(damaged) = self.advance(self.size - self.at, None)? {
+                return Ok(Err(damaged));
+            }
+        }
+        if self.at < self.size {
+            return Ok(Ok((self.at - begin, false)));
+        }
+        let sum = self
+            .hash
+            .take()
+            .map(|hash| hex(&hash.finalize()))
+            .unwrap_or_default();
+        if sum != self.sha256 {
+            return Ok(Err(Damaged(format!(
+                "its SHA-256 is {sum}, the catalog says {}",
+                self.sha256
+            ))));
+        }
+        Ok(Ok((self.at - begin, true)))
+    }
+}
+
+/// The entry that is being copied.
+#[derive(Debug)]
+struct Within {
+    offset: u64,
+    header: Vec<u8>,
+    stored: u64,
+    tail: Vec<u8>,
+    part: Part,
+}
+
+/// How far a copy is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Before,
+    /// So many bytes of the content are left.
+    Data(u64),
+    Tail,
+    Behind,
+}
+
+fn out_of_place() -> Damaged {
+    Damaged("an entry does not lie where its cache says".to_owned())
+}
