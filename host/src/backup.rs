@@ -192,12 +192,15 @@ fn pack(
     control: &mut Control,
 ) -> Result<wit::engine::CreateReport> {
     let inputs = Inputs::gather(context, &run.started_at, &control.cancel)?;
-    let mounts = inputs.mount(exclusive.mounts()?)?;
     let request = request(context, options, run, Some(id), inputs.describe());
-    let outcome = context
-        .engine
-        .open(mounts)?
-        .run(wit::jobs::Request::Create(request), control)?;
+    let outcome = context.engine.spread(
+        wit::jobs::Request::Create(request),
+        inputs.mount(exclusive.mounts()?)?,
+        // Only the coordinator reaches the backups.
+        &|| inputs.mount(context.mounts()),
+        context.workers(),
+        control,
+    )?;
     match outcome {
         wit::jobs::Outcome::Created(report) => Ok(report),
         wit::jobs::Outcome::Verified(_) | wit::jobs::Outcome::Restored(_) => Err(Error::new(

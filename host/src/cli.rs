@@ -17,6 +17,7 @@ mod restore;
 mod serve;
 mod service;
 mod show;
+mod spread;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ use std::time::Instant;
 use clap::Parser as _;
 
 use args::{Args, Command};
+use spread::Spread;
 
 use crate::audit::{self, Grade, Who};
 use crate::config::Config;
@@ -223,6 +225,11 @@ impl App {
     /// Configuration and engine.
     pub(crate) fn context(&self) -> Result<Context> {
         Context::new(self.config()?)
+    }
+
+    /// The same for an operation that is spread.
+    pub(crate) fn spread_context(&self, spread: Spread) -> Result<Context> {
+        Context::new(spread.over(self.config()?))
     }
 
     /// Cancellation by signal, the bar, and the configured zone's time, for a long operation.

@@ -67,6 +67,18 @@ impl Context {
         std::fs::symlink_metadata(&self.config.backup_dir).is_err_and(|e| e.kind() == ErrorKind::NotFound)
     }
 
+    /// Mounts with the backups folder that `backups` is a handle of: the same one for every instance of an operation,
+    /// whatever its path leads to meanwhile.
+    ///
+    /// # Errors
+    /// When the handle can't be duplicated.
+    pub fn mounts_of(&self, backups: &OwnedFd, access: Access) -> Result<Mounts> {
+        let backups = backups
+            .try_clone()
+            .map_err(|e| Error::io("duplicate a handle", &e))?;
+        Ok(self.mounts().backups(backups, access))
+    }
+
     /// A fresh sandbox that may read the backups folder.
     ///
     /// # Errors
@@ -74,6 +86,16 @@ impl Context {
     pub fn reader(&self) -> Result<Session> {
         self.engine
             .open(self.mounts().backups(self.backups()?, Access::ReadOnly))
+    }
+
+    /// Instances that a long operation is spread over.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        match self.config.archive.workers {
+            // One where the system does not say how many cores there are.
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers.into(),
+        }
     }
 
     /// The backups folder for this process alone, to write in.
@@ -115,11 +137,7 @@ impl Exclusive<'_> {
     /// # Errors
     /// When the handle can't be duplicated.
     pub fn mounts(&self) -> Result<Mounts> {
-        let backups = self
-            .backups
-            .try_clone()
-            .map_err(|e| Error::io("duplicate a handle", &e))?;
-        Ok(self.context.mounts().backups(backups, Access::ReadWrite))
+        self.context.mounts_of(&self.backups, Access::ReadWrite)
     }
 }
 

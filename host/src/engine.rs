@@ -2,7 +2,7 @@
 //! sandbox for each session.
 //!
 //! `load` finds the compiled component, `sandbox` says what it may reach, `session` runs it on a thread of its own,
-//! `failure` turns its errors into ours. Nothing here knows of configuration, locks or the command line: a caller
+//! `job` runs a long operation in one sandbox, `spread` in several, and `failure` turns their errors into ours. Nothing here knows of configuration, locks or the command line: a caller
 //! opens directories and mounts their handles.
 //!
 //! ```no_run
@@ -25,23 +25,29 @@ use wasmtime::component::Component;
 
 mod bindings;
 mod compile;
+mod control;
+mod crew;
 mod failure;
+mod guest;
+mod job;
 mod load;
 mod open;
 mod operations;
 mod output;
 mod sandbox;
 mod session;
+mod spread;
 
+pub use control::Control;
 pub use sandbox::{Access, Limits, Mounts};
-pub use session::{Control, Session};
+pub use session::Session;
 
 use crate::error::{Code, Error, Result};
 
 /// The types of the contract with the component, generated from `wit/`.
 pub mod wit {
     pub use super::bindings::cofre::backup::types;
-    pub use super::bindings::exports::cofre::backup::{engine, jobs};
+    pub use super::bindings::exports::cofre::backup::{engine, jobs, shards};
 }
 
 /// A component, ready to run. A clone is cheap and shares the code.

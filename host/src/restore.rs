@@ -68,19 +68,24 @@ fn extract(
     target: &RestoreTarget,
     control: &mut Control,
 ) -> Result<wit::engine::RestoreReport> {
-    let mounts = context
-        .mounts()
-        .backups(context.backups()?, Access::ReadOnly)
-        .target(target.open()?);
+    let backups = context.backups()?;
+    let mounts = || {
+        Ok(context
+            .mounts_of(&backups, Access::ReadOnly)?
+            .target(target.open()?))
+    };
     let request = wit::engine::RestoreRequest {
         id,
         only: options.only.clone(),
     };
-    match context
-        .engine
-        .open(mounts)?
-        .run(wit::jobs::Request::Restore(request), control)?
-    {
+    let outcome = context.engine.spread(
+        wit::jobs::Request::Restore(request),
+        mounts()?,
+        &mounts,
+        context.workers(),
+        control,
+    )?;
+    match outcome {
         wit::jobs::Outcome::Restored(report) => Ok(report),
         wit::jobs::Outcome::Created(_) | wit::jobs::Outcome::Verified(_) => Err(Error::new(
             Code::Internal,

@@ -1,4 +1,4 @@
-//! One verification: the archive against its checksum and manifest in a sandbox of its own, the result in the
+//! One verification: the archive against its checksum and manifest in sandboxes of its own, the result in the
 //! catalog, and the news of damage to whom the configuration says.
 
 use crate::api::convert::status_word;
@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::engine::wit::engine::Check;
 use crate::engine::wit::jobs::{Outcome, Request};
 use crate::engine::wit::types::{Backup, Status};
-use crate::engine::{Control, Session};
+use crate::engine::{Access, Control};
 use crate::error::{Code, Error, Result};
 use crate::notify;
 
@@ -36,7 +36,7 @@ pub fn verify(context: &Context, backup: Backup, quick: bool, control: &mut Cont
         return Err(Error::new(Code::NotFound, message));
     }
     let row = backup.clone();
-    let mut verification = look(&mut context.reader()?, backup, quick, control)?;
+    let mut verification = look(context, backup, quick, control)?;
     let bad = verification.status == "failed";
     if bad && is_gone(context, row.id) {
         let message = format!("{} was deleted meanwhile", row.name);
@@ -72,8 +72,14 @@ fn is_gone(context: &Context, id: u64) -> bool {
         .is_err_and(|error| error.code == Code::NotFound)
 }
 
-fn look(session: &mut Session, backup: Backup, quick: bool, control: &mut Control) -> Result<Verification> {
-    match session.run(Request::Verify((backup.id, quick)), control) {
+fn look(context: &Context, backup: Backup, quick: bool, control: &mut Control) -> Result<Verification> {
+    let backups = context.backups()?;
+    let mounts = || context.mounts_of(&backups, Access::ReadOnly);
+    let request = Request::Verify((backup.id, quick));
+    let outcome = context
+        .engine
+        .spread(request, mounts()?, &mounts, context.workers(), control);
+    match outcome {
         Ok(Outcome::Verified(report)) => Ok(report.into()),
         Ok(Outcome::Created(_) | Outcome::Restored(_)) => Err(Error::new(
             Code::Internal,

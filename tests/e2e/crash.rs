@@ -15,7 +15,8 @@ const KILLS: u32 = 60;
 fn killed_at_any_moment_of_create_nothing_is_lost_and_the_next_run_cleans_up() {
     let app = App::sample();
     let config = std::fs::read_to_string(app.path("cofre.toml")).unwrap();
-    app.config(&config.replace("max_backups = 30", "max_backups = 1000"));
+    let config = config.replace("max_backups = 30", "max_backups = 1000");
+    app.config(&config.replace("[archive]", "[archive]\nworkers = 3"));
     let mut rng = Rng::new("killed_at_any_moment_of_create");
     for index in 0..300 {
         let length = 200 + rng.below(8_000) as usize;

@@ -29,3 +29,4 @@ mod names;
 mod resources;
 mod round_trip;
 mod secrets;
+mod workers;

@@ -87,7 +87,8 @@ fn the_component_exports_the_version_of_the_wit_package() {
         exports,
         [
             format!("cofre:backup/engine@{version}"),
-            format!("cofre:backup/jobs@{version}")
+            format!("cofre:backup/jobs@{version}"),
+            format!("cofre:backup/shards@{version}")
         ]
     );
 }

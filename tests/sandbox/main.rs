@@ -14,3 +14,4 @@ mod component;
 mod files;
 mod guest;
 mod limits;
+mod spread;

@@ -66,7 +66,7 @@ fn site() -> Site {
     let site = Site::with(Extra {
         top: "",
         api: "grace = \"2s\"",
-        tables: "[limits]\nstall = \"2s\"\n",
+        tables: "[limits]\nstall = \"2s\"\n[archive]\nworkers = 4\n",
     });
     site.app
         .write("static/morto.bin", &crate::support::Rng::fixed(3).bytes(300_000));
@@ -122,7 +122,7 @@ fn a_run_that_hangs_does_not_keep_the_service_from_ending() {
     let site = Site::with(Extra {
         top: "",
         api: "grace = \"1s\"",
-        tables: "[limits]\nstall = \"10m\"\n",
+        tables: "[limits]\nstall = \"10m\"\n[archive]\nworkers = 4\n",
     });
     site.app
         .write("static/morto.bin", &crate::support::Rng::fixed(3).bytes(300_000));

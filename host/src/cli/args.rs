@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
+use super::spread::Spread;
+
 /// Every exit code and what it means.
 pub const EXIT_CODES: [(u8, &str); 10] = [
     (0, "done"),
@@ -183,6 +185,9 @@ pub struct Create {
     /// List what would be in the backup, and write nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// How the work is spread.
+    #[command(flatten)]
+    pub spread: Spread,
     /// The folder that becomes static/
     #[arg(
         long = "static",
@@ -246,6 +251,9 @@ pub struct Verify {
     /// Compare checksum and structure only, without decompressing
     #[arg(long)]
     pub quick: bool,
+    /// How the work is spread.
+    #[command(flatten)]
+    pub spread: Spread,
 }
 
 /// `restore`.
@@ -263,6 +271,9 @@ pub struct Restore {
     /// Recreate symbolic links with an absolute target too
     #[arg(long)]
     pub absolute_links: bool,
+    /// How the work is spread.
+    #[command(flatten)]
+    pub spread: Spread,
 }
 
 /// `delete`.

@@ -18,7 +18,7 @@ use crate::text::{self, escape};
 const NAMED: usize = 20;
 
 pub(super) fn run(app: &App, args: Create) -> Result<Ended> {
-    let config = configured(app, &args)?;
+    let config = args.spread.over(configured(app, &args)?);
     let options = options(&config, &args)?;
     app.about(format!("plan {}", options.plan));
     let ctx = Context::new(config)?;

@@ -11,7 +11,7 @@ use crate::text::{self, escape, shown};
 
 pub(super) fn run(app: &App, args: Restore) -> Result<Ended> {
     app.about(&args.id);
-    let ctx = app.context()?;
+    let ctx = app.spread_context(args.spread)?;
     let bar = Bar::new(app.output, "restore");
     let mut control = app.control(&ctx.config, &bar);
     let Restore {
@@ -19,6 +19,7 @@ pub(super) fn run(app: &App, args: Restore) -> Result<Ended> {
         to,
         only,
         absolute_links,
+        spread: _,
     } = args;
     let options = RestoreOptions {
         selector: id,

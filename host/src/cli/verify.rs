@@ -1,4 +1,4 @@
-//! `cofre verify`: archives against their checksum and manifest, each in a sandbox of its own.
+//! `cofre verify`: archives against their checksum and manifest, each in sandboxes of its own.
 
 use std::sync::atomic::Ordering;
 
@@ -19,7 +19,7 @@ pub(super) fn run(app: &App, args: &Verify) -> Result<Ended> {
     } else {
         args.ids.join(" ")
     });
-    let ctx = app.context()?;
+    let ctx = app.spread_context(args.spread)?;
     let backups = selected(app, &ctx, args)?;
     match &backups[..] {
         [one] => app.about_backup(one.id, &one.name),

@@ -81,7 +81,11 @@ pub const KEYS: &[Key] = &[
         "6 (zstd: 3)",
         "1 (fast) to 9 (small); to 22 for zstd",
     ),
-    key("archive.workers", "0", "Threads; 0 is one for each core"),
+    key(
+        "archive.workers",
+        "0",
+        "Sandboxes that work at the same time in a create, verify or restore; 0 is one for each core. The archive is the same whatever the number",
+    ),
     key("limits.memory_mib", "256", "Memory of one sandbox in MiB"),
     key(
         "limits.stall",

@@ -1,7 +1,8 @@
 //! The operations of the contract as methods: one line each, since the types are the contract's own. What each
 //! does, needs and returns stands in `wit/engine.wit`.
 
-use super::session::{Control, Session};
+use super::control::Control;
+use super::session::Session;
 use super::wit::engine::{
     BackupDetails, Check, CreateReport, CreateRequest, Difference, RebuildReport, RestoreReport,
     RestoreRequest, RetentionPolicy, RunRequest, Summary, Verdict, VerifyReport,

@@ -9,20 +9,15 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use wasmtime::component::ResourceAny;
-use wasmtime::{Store, UpdateDeadline};
-
-use super::bindings::Backup;
-use super::sandbox::{self, Limits, Mounts, Places, State};
-use super::{Engine, failure, wit};
+use super::guest::{Answer, Guest};
+use super::sandbox::{Limits, Mounts, Places};
+use super::{Engine, failure};
 use crate::error::{Code, Error, Result};
 
 /// How long an interrupted component may take to notice. Longer means that a host call hangs.
-const GRACE: Duration = Duration::from_secs(2);
+pub(super) const GRACE: Duration = Duration::from_secs(2);
 /// How often an interrupted component is reminded.
-const REMINDER: Duration = Duration::from_millis(20);
-/// Work of one step, in bytes: often enough for a progress bar and a cancellation, seldom enough to cost nothing.
-const STEP_BYTES: u64 = 4 << 20;
+pub(super) const REMINDER: Duration = Duration::from_millis(20);
 
 /// A running sandbox. Each call runs to its end before the next; dropping the session ends it.
 ///
@@ -40,68 +35,6 @@ pub struct Session {
 
 /// What the thread does for the caller.
 type Command = Box<dyn FnOnce(&mut Guest) + Send>;
-/// A component's answer: a trap, or its own result.
-pub(super) type Answer<T> = wasmtime::Result<std::result::Result<T, wit::types::Error>>;
-
-/// What a caller of [`Session::run`] sees and says while a job runs. All of it is called on the caller's thread.
-pub struct Control {
-    /// Set it to stop the job at the next step; what was begun is removed.
-    pub cancel: Arc<AtomicBool>,
-    /// Called after each step.
-    pub on_progress: Box<dyn FnMut(&wit::jobs::Progress) + Send>,
-    /// The time, RFC 3339 with the local offset, for the catalog.
-    pub now: Box<dyn FnMut() -> String + Send>,
-}
-
-impl Default for Control {
-    /// Never cancelled, shows nothing, the system's time in the system's zone.
-    fn default() -> Self {
-        Self {
-            cancel: Arc::default(),
-            on_progress: Box::new(|_| ()),
-            now: Box::new(|| {
-                // Not `Local::now()`, which panics when the clock is before 1970.
-                chrono::DateTime::<chrono::Local>::from(std::time::SystemTime::now())
-                    .to_rfc3339_opts(chrono::SecondsFormat::Micros, false)
-            }),
-        }
-    }
-}
-
-impl std::fmt::Debug for Control {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Control")
-            .field("cancel", &self.cancel)
-            .finish_non_exhaustive()
-    }
-}
-
-/// The sandbox itself, which never leaves its thread.
-pub(super) struct Guest {
-    pub(super) store: Store<State>,
-    pub(super) world: Backup,
-}
-
-impl Guest {
-    fn new(engine: &Engine, mounts: Mounts, interrupt: Arc<AtomicBool>) -> Result<Self> {
-        let limits = mounts.session_limits();
-        let mut store = sandbox::store(&engine.0.engine, mounts)?;
-        // The epoch of the engine moves when any session is to be stopped; the flag says which.
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(move |_| {
-            if interrupt.load(Ordering::SeqCst) {
-                return Err(wasmtime::Trap::Interrupt.into());
-            }
-            Ok(UpdateDeadline::Continue(1))
-        });
-        let world = engine
-            .0
-            .component
-            .instantiate(&mut store)
-            .map_err(|e| failure::trapped(&e, "start", store.data(), limits))?;
-        Ok(Self { store, world })
-    }
-}
 
 impl Session {
     pub(super) fn start(engine: Engine, mounts: Mounts) -> Result<Self> {
@@ -199,73 +132,19 @@ impl Session {
     }
 
     /// Closes the sandbox, for good, and remembers why.
-    fn end(&mut self, error: Error) -> Error {
+    pub(super) fn end(&mut self, error: Error) -> Error {
         self.commands = None;
         self.ended = Some(error.clone());
         error
     }
 
-    /// Runs a job to its end, in steps.
-    ///
-    /// # Errors
-    /// What the component reports; `Cancelled` after `control.cancel`; `Stuck` when neither files nor bytes
-    /// advanced within the limit.
-    pub fn run(&mut self, request: wit::jobs::Request, control: &mut Control) -> Result<wit::jobs::Outcome> {
-        let job = self.call("start", move |guest| {
-            let jobs = guest.world.cofre_backup_jobs();
-            Ok(Ok(jobs.job().call_constructor(&mut guest.store, &request)?))
-        })?;
-        let result = self.advance(job, control);
-        if self.commands.is_some() {
-            let dropped = self.call("finish", move |guest| {
-                Ok(Ok(job.resource_drop(&mut guest.store)?))
-            });
-            if let Err(error) = dropped {
-                tracing::warn!("{error}");
-            }
-        }
-        result
+    pub(super) fn limits(&self) -> Limits {
+        self.limits
     }
 
-    fn advance(&mut self, job: ResourceAny, control: &mut Control) -> Result<wit::jobs::Outcome> {
-        let mut seen = (0, 0, 0, 0);
-        let mut moved = Instant::now();
-        loop {
-            let now = (control.now)();
-            if control.cancel.load(Ordering::SeqCst) {
-                self.call("cancel", move |guest| {
-                    let jobs = guest.world.cofre_backup_jobs();
-                    jobs.job().call_cancel(&mut guest.store, job, &now)
-                })?;
-                return Err(Error::new(
-                    Code::Cancelled,
-                    "stopped on request; nothing is left behind",
-                ));
-            }
-            let mut progress = self.call("step", move |guest| {
-                let jobs = guest.world.cofre_backup_jobs();
-                jobs.job().call_step(&mut guest.store, job, STEP_BYTES, &now)
-            })?;
-            for line in &progress.log {
-                tracing::info!(target: "cofre::component", "{}", line.escape_debug());
-            }
-            (control.on_progress)(&progress);
-            if let Some(outcome) = progress.outcome.take() {
-                return Ok(outcome);
-            }
-            let state = (
-                progress.files_done,
-                progress.files_total,
-                progress.bytes_done,
-                progress.bytes_total,
-            );
-            if state != seen {
-                seen = state;
-                moved = Instant::now();
-            } else if moved.elapsed() > self.limits.stall {
-                return Err(self.end(failure::stuck("step", self.limits)));
-            }
-        }
+    /// Whether the sandbox is still there.
+    pub(super) fn is_open(&self) -> bool {
+        self.commands.is_some()
     }
 }
 

@@ -1,7 +1,8 @@
 //! A component of cofre's world that tries what a component must not be able to do.
 //!
 //! `find` takes a command instead of a selector. What the guest got hold of comes back as the name of a backup;
-//! a failed attempt comes back as the error `refused` with the reason. Jobs do the same by the type of a run.
+//! a failed attempt comes back as the error `refused` with the reason. Jobs and shards (`spread.rs`) take the first
+//! glob of a restore for a command.
 
 use std::time::Duration;
 use std::{env, fs, hint, io};
@@ -16,7 +17,9 @@ wit_bindgen::generate!({
 
 use cofre::backup::types::{Entry, ErrorDetail, Skip, Status};
 use exports::cofre::backup::engine::*;
-use exports::cofre::backup::{jobs, shards};
+use exports::cofre::backup::jobs;
+
+mod spread;
 
 struct Hostile;
 
@@ -39,6 +42,8 @@ fn attempt(command: &str) -> Attempt {
         "read-at" => read_at(&root(word())?, word()),
         "change-at" => change_at(&root(word())?, word(), word()),
         "read-through" => read_through(&root(word())?, word()),
+        "reach" => Ok(reach()),
+        "echo" => Ok(word().to_owned()),
         "environment" => environment(),
         "input" => io::read_to_string(io::stdin()).map_err(text),
         "loop" => loop {
@@ -147,6 +152,20 @@ fn read_through(root: &Descriptor, target: &str) -> Attempt {
     read_at(root, "door").or_else(|_| read_at(root, "door/secret.txt"))
 }
 
+/// Everything that is mounted, and what can be done there.
+fn reach() -> String {
+    let write = DescriptorFlags::READ | DescriptorFlags::WRITE;
+    let mut mounts: Vec<String> = get_directories()
+        .into_iter()
+        .map(|(root, name)| {
+            let made = root.open_at(PathFlags::empty(), "evil", OpenFlags::CREATE, write);
+            format!("{name} {}", if made.is_ok() { "rw" } else { "ro" })
+        })
+        .collect();
+    mounts.sort();
+    mounts.join(", ")
+}
+
 fn environment() -> Attempt {
     let found: Vec<String> = env::vars().map(|(name, _)| name).chain(env::args()).collect();
     if found.is_empty() {
@@ -233,7 +252,7 @@ impl Guest for Hostile {
     }
 
     fn begin_run(_: RunRequest) -> Result<Backup, Error> {
-        nothing()
+        Ok(backup("begun".to_owned()))
     }
 
     fn fail_run(_: u64, _: String, _: bool, _: String) -> Result<Backup, Error> {
@@ -339,69 +358,5 @@ impl jobs::GuestJob for EvilJob {
 
     fn cancel(&self, _: String) -> Result<(), Error> {
         Ok(())
-    }
-}
-
-/// A coordinator whose tasks are commands for its workers, or one that never ends or lies about its tasks.
-struct EvilCoordinator(String);
-
-/// A worker that takes its task for a command.
-struct EvilWorker;
-
-impl shards::Guest for Hostile {
-    type Coordinator = EvilCoordinator;
-    type Worker = EvilWorker;
-}
-
-impl shards::GuestCoordinator for EvilCoordinator {
-    fn new(request: jobs::Request) -> Self {
-        match request {
-            jobs::Request::Restore(request) => Self(request.only.concat()),
-            jobs::Request::Create(_) | jobs::Request::Verify(_) => Self(String::new()),
-        }
-    }
-
-    fn next(&self, _: u64, _: String) -> Result<shards::Turn, Error> {
-        Ok(match self.0.as_str() {
-            // Waits for a result though no task is out.
-            "wait" => shards::Turn::Waiting,
-            "dawdle" => shards::Turn::Working,
-            command => shards::Turn::Task(command.as_bytes().to_vec()),
-        })
-    }
-
-    fn take(&self, _: shards::Piece, _: String) -> Result<(), Error> {
-        Ok(())
-    }
-
-    fn progress(&self) -> jobs::Progress {
-        jobs::Progress {
-            files_done: 0,
-            files_total: 1,
-            bytes_done: 0,
-            bytes_total: 1,
-            current: None,
-            log: Vec::new(),
-            outcome: None,
-        }
-    }
-
-    fn cancel(&self, _: String) -> Result<(), Error> {
-        Ok(())
-    }
-}
-
-impl shards::GuestWorker for EvilWorker {
-    fn new(_: jobs::Request) -> Self {
-        Self
-    }
-
-    fn work(&self, task: Vec<u8>) -> Result<shards::Piece, Error> {
-        let command = String::from_utf8_lossy(&task).into_owned();
-        let got = attempt(&command).map_err(|why| Error::Refused(detail(why)))?;
-        Ok(shards::Piece {
-            head: got.into_bytes(),
-            data: Vec::new(),
-        })
     }
 }
