@@ -90,8 +90,6 @@ pub(super) struct Part<'a> {
     pub(super) length: u64,
     /// How the parts before are stored; `None` lets the worker find out what is best for the file.
     pub(super) method: Option<Method>,
-    /// Take what is there even though the file changed.
-    pub(super) lenient: bool,
 }
 
 /// What a worker made of a task.

@@ -78,7 +78,7 @@ pub const KEYS: &[Key] = &[
     key("archive.compression", "`deflate`", "`deflate`, `zstd` or `store`"),
     key(
         "archive.level",
-        "6 (zstd: 3)",
+        "5 (zstd: 1)",
         "1 (fast) to 9 (small); to 22 for zstd",
     ),
     key(

@@ -10,6 +10,12 @@ use super::{
     Switch, Switches, databases, paths, plans, service, value,
 };
 
+/// Deflate's default: with this encoder as small as what others make at level 6, within half a percent, and a third
+/// faster than its own level 6.
+const DEFLATE_LEVEL: u8 = 5;
+/// Zstandard's default: the fastest level is as small as deflate, within a few percent.
+const ZSTD_LEVEL: u8 = 1;
+
 /// 30 days, the age at which rows of failed runs go.
 const KEEP_FAILED: Duration = Duration::from_secs(30 * 86_400);
 
@@ -189,7 +195,7 @@ fn switches(root: &Section<'_>) -> Switches {
 fn archive(root: &Section<'_>) -> Archive {
     let default = Archive {
         compression: Compression::Deflate,
-        level: 6,
+        level: DEFLATE_LEVEL,
         workers: 0,
     };
     let Some(table) = root.section("archive") else {
@@ -203,9 +209,9 @@ fn archive(root: &Section<'_>) -> Archive {
     });
     let compression = compression.unwrap_or(Compression::Deflate);
     let (most, default) = if compression == Compression::Zstd {
-        (22, 3)
+        (22, ZSTD_LEVEL)
     } else {
-        (9, 6)
+        (9, DEFLATE_LEVEL)
     };
     let level = table
         .integer("level", 1..=most)

@@ -64,7 +64,6 @@ impl Large {
             offset: self.offset,
             length,
             method: self.method,
-            lenient: self.of.lenient,
         });
         let task = encode(&Numbered(number, task))?;
         self.offset += length;
