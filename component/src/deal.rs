@@ -124,14 +124,15 @@ impl Dealer {
         !self.out.is_empty()
     }
 
-    /// The next task, of about `budget` bytes. `begin` gets the path of a large entry before its parts are dealt.
+    /// The next task, of about `budget` bytes. `begin` gets the path of each entry before it is dealt, and whether it
+    /// is dealt in parts.
     ///
     /// # Errors
     /// What `begin` says.
     pub(crate) fn deal(
         &mut self,
         budget: u64,
-        begin: &mut dyn FnMut(&str) -> Result<()>,
+        begin: &mut dyn FnMut(&str, bool) -> Result<()>,
     ) -> Result<Option<Vec<u8>>> {
         if self.cutting.is_none() {
             let Some(&index) = self.entries.get(self.dealt) else {
@@ -140,14 +141,14 @@ impl Dealer {
             let (at, path) = self.archive.place(index);
             match Cut::new(at, self.blocks.remove(&index)) {
                 Some(cut) => {
-                    begin(path)?;
+                    begin(path, true)?;
                     self.dealt += 1;
                     self.cutting = Some(Cutting {
                         index,
                         parts: cut.peekable(),
                     });
                 }
-                None => return self.batch(budget).map(Some),
+                None => return self.batch(budget, begin).map(Some),
             }
         }
         self.part()
@@ -175,7 +176,7 @@ impl Dealer {
         Ok(Some(self.send(task, asked)))
     }
 
-    fn batch(&mut self, budget: u64) -> Result<Vec<u8>> {
+    fn batch(&mut self, budget: u64, begin: &mut dyn FnMut(&str, bool) -> Result<()>) -> Result<Vec<u8>> {
         let mut left = budget.clamp(1, BLOCK);
         let (mut bytes, mut count) = (0u64, 0);
         for &index in &self.entries[self.dealt..] {
@@ -184,6 +185,7 @@ impl Dealer {
             if count > 0 && (entry.size > left || count == BATCH_MAX) {
                 break;
             }
+            begin(entry.path, false)?;
             let beside = self.entry_cost + entry.path.len() as u64;
             left = left.saturating_sub(entry.size.saturating_add(beside));
             bytes = bytes.saturating_add(entry.size);

@@ -1,6 +1,7 @@
 //! Restore: extracts an archive into the empty `/target` and insists on its manifest.
 //!
-//! Structure and manifest are checked before anything is written; the checksum is computed while the workers write.
+//! Structure and manifest are checked before anything is written; the checksum is computed and the folders are made
+//! while the workers write.
 //! Files are created exclusively and links last, so that nothing is ever written through a link. Modes, times and
 //! absolute links are the host's to apply, and so is the last word: on any error it throws the target away.
 
@@ -10,7 +11,7 @@ mod worker;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use select::Selection;
+use select::{Folders, Selection};
 pub use worker::RestoreWorker;
 
 use crate::archive::{ArchiveReader, EntryKind};
@@ -60,6 +61,7 @@ struct Extract {
     hashing: bool,
     dealer: Dealer,
     target: Dir,
+    folders: Folders,
     links: Vec<usize>,
     files: u64,
     bytes: u64,
@@ -117,6 +119,7 @@ impl RestoreJob {
                     self.state = State::Extract(extract);
                     return Ok(turn);
                 }
+                extract.folders.make_rest(&extract.target)?;
                 extract.links()?;
                 Ok(Turn::Ended(Box::new(Outcome::Restored(extract.report()))))
             }
@@ -169,9 +172,6 @@ impl RestoreJob {
             Err(doubt) if hashing => return Ok(State::Doubted(Box::new(opened), doubt)),
             Err(e) => return Err(e),
         };
-        for folder in select::folders(&chosen.archive, &chosen.entries) {
-            target.make_dir(folder)?;
-        }
         Ok(State::Extract(Box::new(
             self.begin(opened, hashing, target, chosen),
         )))
@@ -238,6 +238,7 @@ impl RestoreJob {
                 .collect()
         };
         let (files, links) = (of_kind(EntryKind::File), of_kind(EntryKind::Symlink));
+        let folders = Folders::new(&chosen.archive, &chosen.entries);
         self.progress.files_total = files.len() as u64;
         let dealer = Dealer::new(chosen.archive, files, chosen.blocks, ENTRY_COST);
         self.progress.bytes_total = self.progress.bytes_total.saturating_add(dealer.total());
@@ -246,6 +247,7 @@ impl RestoreJob {
             hashing,
             dealer,
             target,
+            folders,
             links,
             files: 0,
             bytes: 0,
@@ -260,14 +262,22 @@ impl RestoreJob {
             opened,
             dealer,
             target,
+            folders,
             ..
         } = extract;
         if extract.hashing && dealer.is_behind(opened.hashed(), opened.size) {
             extract.hashing = !self.hash(opened, budget)?;
             return Ok(Some(Turn::Working));
         }
-        // A large file is there, empty, before its parts are written, at any time and in any order.
-        if let Some(task) = dealer.deal(budget, &mut |path| target.create(path).map(drop))? {
+        let task = dealer.deal(budget, &mut |path, in_parts| {
+            folders.make_for(path, target)?;
+            // A large file is there, empty, before its parts are written, at any time and in any order.
+            if in_parts {
+                target.create(path)?;
+            }
+            Ok(())
+        })?;
+        if let Some(task) = task {
             return Ok(Some(Turn::Task(task)));
         }
         if extract.hashing {

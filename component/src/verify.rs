@@ -172,7 +172,7 @@ impl VerifyJob {
             self.hash(running, budget);
             return Ok(Some(Turn::Working));
         }
-        if let Some(task) = dealer.deal(budget, &mut |_| Ok(()))? {
+        if let Some(task) = dealer.deal(budget, &mut |_, _| Ok(()))? {
             return Ok(Some(Turn::Task(task)));
         }
         Ok(if running.hashing {

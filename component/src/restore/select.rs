@@ -6,6 +6,7 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 use crate::archive::{ArchiveReader, EntryKind};
 use crate::error::{Error, ErrorKind, Result};
+use crate::fs::Dir;
 
 /// The globs of a request.
 pub(super) struct Selection(Option<GlobSet>);
@@ -48,22 +49,49 @@ fn bad(glob: &str, e: &globset::Error) -> Error {
     .about(glob)
 }
 
-/// The chosen folders and those that the other chosen entries lie in, parents first.
-pub(super) fn folders<'a>(archive: &'a ArchiveReader, chosen: &[usize]) -> BTreeSet<&'a str> {
-    let mut folders = BTreeSet::new();
-    for &index in chosen {
-        let entry = archive.entry(index);
-        let mut folder = match entry.kind {
-            EntryKind::Directory => Some(entry.path),
-            EntryKind::File | EntryKind::Symlink => parent(entry.path),
-        };
-        while let Some(path) = folder
-            && folders.insert(path)
-        {
-            folder = parent(path);
+/// The folders that are still to be made: chosen ones, and those that other chosen entries lie in.
+///
+/// Each is made when the first file in it is about to be written, so that nobody waits until all are there.
+pub(super) struct Folders(BTreeSet<Box<str>>);
+
+impl Folders {
+    /// Those of the entries `chosen` of `archive`.
+    pub(super) fn new(archive: &ArchiveReader, chosen: &[usize]) -> Self {
+        let mut folders = BTreeSet::new();
+        for &index in chosen {
+            let entry = archive.entry(index);
+            let mut folder = match entry.kind {
+                EntryKind::Directory => Some(entry.path),
+                EntryKind::File | EntryKind::Symlink => parent(entry.path),
+            };
+            while let Some(path) = folder
+                && folders.insert(path)
+            {
+                folder = parent(path);
+            }
         }
+        Self(folders.into_iter().map(Box::from).collect())
     }
-    folders
+
+    /// Makes the folders in `target` that the entry `path` lies in, parents first.
+    pub(super) fn make_for(&mut self, path: &str, target: &Dir) -> Result<()> {
+        if parent(path).is_some_and(|parent| self.0.contains(parent)) {
+            for (at, _) in path.match_indices('/') {
+                if self.0.remove(&path[..at]) {
+                    target.make_dir(&path[..at])?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes what is left.
+    pub(super) fn make_rest(&mut self, target: &Dir) -> Result<()> {
+        // A parent sorts before what lies in it.
+        std::mem::take(&mut self.0)
+            .iter()
+            .try_for_each(|folder| target.make_dir(folder))
+    }
 }
 
 fn parent(path: &str) -> Option<&str> {
