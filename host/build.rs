@@ -40,7 +40,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         "Cargo.toml",
         "Cargo.lock",
     ] {
-        println!("cargo::rerun-if-changed={}", workspace.join(input).display());
+        // Relative, as cargo takes it: an absolute one in a copied `target/` would watch the folder it was copied
+        // from, and embed that one's component.
+        println!("cargo::rerun-if-changed=../{input}");
     }
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=src/engine/compile.rs");
