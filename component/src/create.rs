@@ -332,7 +332,13 @@ impl CreateJob {
         let previous = if self.request.full {
             None
         } else {
-            Previous::find(&dir, &self.settings(), &selection.items)?
+            // Whatever keeps it from being looked at costs time, not the backup.
+            Previous::find(&dir, &self.settings(), &selection.items).unwrap_or_else(|e| {
+                self.log(format!(
+                    "nothing can be taken over, every file is read again: {e}"
+                ));
+                None
+            })
         };
         if let Some(previous) = &previous {
             self.log(format!("unchanged files are taken over from {}", previous.name));

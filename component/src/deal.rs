@@ -67,7 +67,8 @@ enum Asked {
 #[derive(Default)]
 struct Joined {
     crc32: crc32fast::Hasher,
-    failed: bool,
+    /// What is wrong with the first bad one; it is told with the last.
+    problem: Option<String>,
 }
 
 /// What a result says.
@@ -284,18 +285,18 @@ impl Dealer {
             }
             // The first says enough.
             Err(problem) => {
-                if !std::mem::replace(&mut joined.failed, true) {
-                    taken.problems.push(problem);
-                }
+                joined.problem.get_or_insert(problem);
             }
         }
-        if last
-            && let Some(joined) = self.joined.take()
-            && !joined.failed
-        {
+        if last && let Some(joined) = self.joined.take() {
             let (at, path) = self.archive.place(index);
-            let compared = check_joined(self.archive.name(), at, path, joined.crc32.finalize());
-            taken.problems.extend(compared.err().map(reason));
+            let compared = match joined.problem {
+                Some(problem) => Some(problem),
+                None => check_joined(self.archive.name(), at, path, joined.crc32.finalize())
+                    .err()
+                    .map(reason),
+            };
+            taken.problems.extend(compared);
         }
         taken
     }

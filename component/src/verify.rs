@@ -147,7 +147,7 @@ impl VerifyJob {
         self.progress.current = Some(dealer.archive.entry(taken.index).path.to_owned());
         self.progress.files_done += taken.entries;
         self.progress.bytes_done += taken.bytes;
-        // An entry in parts is wrong only once.
+        // A bad one is told with its end, in parts or not.
         self.entries += taken.entries.saturating_sub(taken.problems.len() as u64);
         self.bytes += taken.bytes;
         for problem in taken.problems {

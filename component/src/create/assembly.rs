@@ -27,6 +27,8 @@ const ITEM_COST: u64 = 4096;
 const BATCH_MAX: usize = 1024;
 /// Most results that wait for something before them, so that memory is bounded.
 const HELD_MAX: usize = 4;
+/// Most results that are here or to come while something before them is done here, however many workers there are.
+const BEHIND_MAX: usize = 16;
 
 /// An archive being put together.
 #[derive(Debug)]
@@ -48,6 +50,8 @@ pub(super) struct Assembly {
     entry: Option<Entry>,
     own: CreateWorker,
     previous: Option<Previous>,
+    /// Bytes of the file being copied that are not in `bytes_done` yet.
+    uncounted: u64,
     first_skip: usize,
     current: usize,
     pub(super) done: u64,
@@ -156,6 +160,7 @@ impl Assembly {
             entry: None,
             own,
             previous,
+            uncounted: 0,
             current: 0,
             done: 0,
             total: 0,
@@ -172,6 +177,7 @@ impl Assembly {
         self.bytes_total = files().map(|i| i.size).fold(0, u64::saturating_add);
         self.done = 0;
         self.bytes_done = 0;
+        self.uncounted = 0;
     }
 
     /// Begins anew, without the previous archive. Results of tasks that are out come back and are thrown away.
@@ -212,6 +218,7 @@ impl Assembly {
             Err(Damaged(why)) => return Ok(Next::Damaged(why)),
         };
         if self.held() < HELD_MAX
+            && self.behind() < BEHIND_MAX
             && let Some(task) = self.deal(budget, log)?
         {
             return Ok(Next::Task(task));
@@ -229,6 +236,15 @@ impl Assembly {
     fn held(&self) -> usize {
         let held = self.steps.iter().filter(|step| matches!(step, Step::Held(..)));
         held.count()
+    }
+
+    /// Results, here or to come, that have to wait for something that is done here.
+    fn behind(&self) -> usize {
+        let is_out = |step: &&Step| matches!(step, Step::Out(..));
+        let behind = self.steps.iter().skip_while(is_out);
+        behind
+            .filter(|step| matches!(step, Step::Out(..) | Step::Held(..)))
+            .count()
     }
 
     /// The next task; steps without one are only noted.

@@ -40,6 +40,8 @@ pub(super) struct Previous {
     sha256: String,
     /// Everything before this is hashed.
     at: u64,
+    /// Bytes that were read for the checksum alone and are not asked for yet.
+    skipped: u64,
     /// The entry that is being copied.
     within: Option<Within>,
     /// `None` while the new archive is the same byte for byte: its own hash is that of this one as well.
@@ -69,7 +71,12 @@ impl Previous {
             return Ok(None);
         };
         let size = file.stat()?.size;
-        let reusable: u64 = cache.rows.iter().flatten().map(|row| row.stored).sum();
+        let reusable: u64 = cache
+            .rows
+            .iter()
+            .flatten()
+            .map(|row| row.stored)
+            .fold(0, u64::saturating_add);
         if size != record.size || reusable < size / WORTH {
             return Ok(None);
         }
@@ -83,6 +90,7 @@ impl Previous {
             size,
             sha256: cache.sha256,
             at: 0,
+            skipped: 0,
             within: None,
             hash: None,
             rows: cache.rows,
@@ -97,6 +105,11 @@ impl Previous {
     /// Where an item lies.
     pub(super) fn row(&self, item: usize) -> Option<&Row> {
         self.rows.get(item)?.as_deref()
+    }
+
+    /// Bytes that were read since the last call and are not in the new archive.
+    pub(super) fn take_skipped(&mut self) -> u64 {
+        std::mem::take(&mut self.skipped)
     }
 
     /// Whether an entry is not copied to its end yet.
@@ -218,10 +231,11 @@ impl Previous {
         if let Some(hash) = &mut self.hash {
             hash.update(piece);
         }
-        if let Some(writer) = writer {
-            writer.append(piece)?;
-        }
         let bytes = piece.len() as u64;
+        match writer {
+            Some(writer) => writer.append(piece)?,
+            None => self.skipped += bytes,
+        }
         self.at += bytes;
         Ok(Ok(bytes))
     }

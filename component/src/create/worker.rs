@@ -18,6 +18,8 @@ const VANISHED: &str = "it vanished during the run";
 /// Contents from this size on are compressed only when samples of them promise something, since compressing in
 /// vain takes longer than anything else.
 const TRIAL_FROM: u64 = 256 << 10;
+/// Most bytes of a batch's result where files grew since they were seen; what is left is read by itself.
+const GROWN_MAX: u64 = 2 * BLOCK;
 /// Number of samples, spread evenly.
 const TRIALS: u64 = 8;
 /// Bytes of a sample.
@@ -149,6 +151,10 @@ impl CreateWorker {
         // The host's word counts, so that the same observations give the same bytes; not where the file is
         // plainly another one by now, or nobody looked.
         let another = whole.at_open.size != thing.size;
+        if another && data.len() as u64 + whole.at_open.size > GROWN_MAX {
+            // The batch was made for what was seen: files that all grew would not fit any memory together.
+            return Ok(Packed::Large);
+        }
         let mtime_ns = match thing.mtime_ns {
             Some(seen) if !another && !whole.changed => Some(seen),
             seen => whole.at_open.mtime_ns.or(seen),

@@ -339,7 +339,9 @@ fn a_damaged_part_is_a_problem_of_its_entry_and_of_no_other() {
         let place = [0, 1, 0, 2, 2][from] * (bytes.len() / 3) + bytes.len() / 6;
         bad[start + place] ^= 0x20;
     }
-    let found = problems(&bad);
+    let report = report(&bad);
+    assert_eq!(report.entries, 3, "the manifest, the folder and the small file");
+    let found = report.problems;
     let of = |path: &str| {
         found
             .iter()

@@ -17,6 +17,9 @@ use crate::error::{Code, Error, Result};
 
 /// Tasks that may be out for each worker: one that it works on, and one that it finds at once when that is done.
 const TASKS_EACH: usize = 2;
+/// Most tasks that may be out, however many workers there are: the coordinator may have to keep all their results in
+/// its memory while it reads something itself.
+const TASKS_MAX: usize = 32;
 /// Largest task and largest result, in bytes. Those of the component have a block of 4 MiB, or small files of about
 /// as much.
 const MESSAGE_BYTES: usize = 16 << 20;
@@ -149,7 +152,7 @@ impl<'a> Crew<'a> {
     /// Whether one more task may be out.
     pub(super) fn has_room(&self) -> bool {
         let papers = self.desk.lock();
-        papers.out() < self.most * TASKS_EACH && papers.bytes < DESK_BYTES
+        papers.out() < (self.most * TASKS_EACH).min(TASKS_MAX) && papers.bytes < DESK_BYTES
     }
 
     /// Whether no task is out.

@@ -29,7 +29,10 @@ impl Assembly {
             if previous.is_within() {
                 // The middle of a large entry.
                 match previous.copy_on(&mut self.writer, budget - spent)? {
-                    Ok(bytes) => spent += bytes.max(1),
+                    Ok(bytes) => {
+                        spent += bytes.max(1);
+                        self.count_copied(bytes, &mut previous);
+                    }
                     Err(damaged) => result = Err(damaged),
                 }
                 continue;
@@ -99,10 +102,33 @@ impl Assembly {
         } else {
             self.writer.note(&meta, &content, start);
         }
-        self.reused += content.stored;
-        self.bytes_done += content.size;
+        self.reused = self.reused.saturating_add(content.stored);
+        self.uncounted = content.size;
         self.count_item(index, content.size);
+        // Its content is still to be copied.
+        self.current = index;
         Ok(Ok(()))
+    }
+
+    /// Counts bytes of the previous archive. Each step has to be seen, also in the middle of an entry and where
+    /// nothing is written: who watches takes a run that stands still for a stuck one.
+    fn count_copied(&mut self, bytes: u64, previous: &mut Previous) {
+        let skipped = previous.take_skipped();
+        self.count_skipped(skipped);
+        let rest = self.uncounted;
+        let counted = if previous.is_within() {
+            bytes.saturating_sub(skipped).min(rest)
+        } else {
+            rest
+        };
+        self.uncounted -= counted;
+        self.bytes_done = self.bytes_done.saturating_add(counted);
+    }
+
+    /// Counts bytes that are read for the checksum alone: work that nobody knew of before.
+    fn count_skipped(&mut self, bytes: u64) {
+        self.bytes_total = self.bytes_total.saturating_add(bytes);
+        self.bytes_done = self.bytes_done.saturating_add(bytes);
     }
 
     /// Reads about `budget` bytes of what is left of the previous archive.
@@ -112,6 +138,7 @@ impl Assembly {
         };
         Ok(match previous.check_rest(&mut self.writer, budget)? {
             Ok((spent, ended)) => {
+                self.count_skipped(spent);
                 if !ended {
                     self.previous = Some(previous);
                     self.steps.push_front(Step::CheckPrevious);

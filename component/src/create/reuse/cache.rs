@@ -162,8 +162,13 @@ fn matching(item: &Item, line: Line<'_>) -> Option<Row> {
         && item.mtime_ns() == Some(mtime)
         && item.identity() == Some((ctime, inode));
     let parts = blocks.as_ref().map(|blocks| blocks.len() as u64);
+    // Nothing else vouches for them, and a manifest with wrong ones makes a good archive look damaged.
+    let fit = blocks.as_ref().is_none_or(|blocks| {
+        let sum = blocks.iter().try_fold(0u64, |sum, n| sum.checked_add(*n));
+        !blocks.contains(&0) && sum == Some(stored)
+    });
     let expected = (size > BLOCK && method != Method::Store).then(|| size.div_ceil(BLOCK));
-    (same && parts == expected).then_some(Row {
+    (same && parts == expected && fit).then_some(Row {
         offset,
         stored,
         crc32,

@@ -411,3 +411,59 @@ fn an_archive_whose_row_or_file_is_gone_is_not_copied_from() {
         assert_eq!(row.reused_bytes, Some(0), "{gone}");
     }
 }
+
+#[test]
+fn a_copy_is_seen_to_get_on_in_the_middle_of_an_entry_and_where_nothing_is_written() {
+    let place = Place::new();
+    for name in ["a-gone", "b-kept", "c-gone"] {
+        place.write(name, &noise(9 << 20));
+    }
+    made(&place, request_at(&place, LATER[0]));
+    for name in ["a-gone", "c-gone"] {
+        disk::remove_file(place.path("s").join(name)).unwrap();
+    }
+    let mut job = Job::new(Request::Create(request_at(&place, LATER[1])));
+    let (mut still, mut longest, mut seen) = (0, 0, (0, 0));
+    let report = loop {
+        let (progress, outcome) = job.step(&place.roots, 256 << 10, Some(END)).unwrap();
+        assert!(progress.bytes_done <= progress.bytes_total);
+        let now = (progress.bytes_done, progress.bytes_total);
+        still = if now == seen { still + 1 } else { 0 };
+        (seen, longest) = (now, longest.max(still));
+        if let Some(Outcome::Created(report)) = outcome {
+            break report;
+        }
+    };
+    assert!(report.backup.record.reused_bytes.unwrap() >= 9 << 20);
+    // Each of the three takes 36 steps.
+    assert!(longest < 10, "{longest} steps without progress");
+    assert_eq!(seen.0, seen.1);
+}
+
+#[test]
+fn a_cache_that_cannot_be_read_costs_time_and_not_the_backup() {
+    let place = Place::new();
+    tree(&place);
+    let cache = place.path("backups/.scan.json");
+    symlink("/dev/null", &cache).unwrap();
+    assert_eq!(made(&place, request_at(&place, LATER[0])).reused_bytes, Some(0));
+    // It was replaced, and not followed.
+    assert!(!disk::symlink_metadata(&cache).unwrap().is_symlink());
+    assert!(made(&place, request_at(&place, LATER[1])).reused_bytes.unwrap() > 0);
+}
+
+#[test]
+fn a_row_whose_blocks_are_not_its_content_is_not_copied() {
+    let place = Place::new();
+    tree(&place);
+    made(&place, request_at(&place, LATER[0]));
+    let cache = place.path("backups/.scan.json");
+    let text = disk::read_to_string(&cache).unwrap();
+    let row = text.lines().find(|row| row.contains("huge/text.log")).unwrap();
+    let (before, blocks) = row.rsplit_once(",[").unwrap();
+    disk::write(&cache, text.replace(row, &format!("{before},[1{blocks}"))).unwrap();
+    let row = made(&place, request_at(&place, LATER[1]));
+    assert!(row.reused_bytes.unwrap() > 0);
+    let verified = crate::verify::verify(&place.roots, row.id, false).unwrap();
+    assert_eq!(verified.problems, Vec::<String>::new());
+}

@@ -33,7 +33,9 @@ fn spread(place: &Place, request: CreateRequest, workers: usize, out: usize) -> 
         for (task, piece) in waiting.iter_mut().rev().filter(|(_, piece)| piece.is_none()) {
             turns += 1;
             let worker = turns % workers.len();
-            *piece = Some(workers[worker].work(&place.roots, task).unwrap());
+            let done = workers[worker].work(&place.roots, task).unwrap();
+            assert!(done.data.len() < 9 << 20, "no host takes a result of any size");
+            *piece = Some(done);
         }
         let (_, piece) = waiting.pop_front().unwrap();
         coordinator.take(&place.roots, piece.unwrap(), Some(END)).unwrap();
@@ -127,4 +129,77 @@ fn a_result_nobody_asked_for_is_refused() {
         coordinator.next(&place.roots, 1, Some(END)).is_err(),
         "it is spent"
     );
+}
+
+#[test]
+fn files_that_all_grew_since_they_were_seen_are_no_result_that_fits_no_memory() {
+    let place = Place::new();
+    let names: Vec<String> = (0..8).map(|i| format!("f{i}")).collect();
+    for name in &names {
+        place.write(name, &noise(3 << 20));
+    }
+    let mut request = observed(
+        names
+            .iter()
+            .map(|name| (name.as_str(), Kind::File, None))
+            .collect(),
+    );
+    if let Inventory::Observed(list) = &mut request.sources[0].inventory {
+        list.iter_mut().for_each(|seen| seen.size = 1);
+    }
+    let row = spread(&place, request, 2, 4);
+    let zip = place.zip(&row);
+    accept(&zip);
+    for name in &names {
+        assert!(unzip(&zip, &format!("s/{name}")) == noise(3 << 20), "{name}");
+    }
+    assert_eq!((row.file_count, row.changed), (Some(8), Some(0)));
+}
+
+#[test]
+fn what_waits_for_a_copy_is_bounded_however_many_workers_there_are() {
+    let place = Place::new();
+    place.write("a", &noise(9 << 20));
+    let file = File::options().write(true).open(place.path("s/a")).unwrap();
+    file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1))
+        .unwrap();
+    let seen = |names: &[String]| {
+        let mut list = vec![Observation {
+            size: 9 << 20,
+            ctime_ns: Some(7),
+            inode: Some(7),
+            ..observation("a")
+        }];
+        list.extend(names.iter().map(|name| observation(name)));
+        let mut request = request();
+        request.sources[0].inventory = Inventory::Observed(list);
+        request
+    };
+    create(&place.roots, seen(&[])).unwrap();
+    let names: Vec<String> = (0..60).map(|i| format!("b{i}")).collect();
+    for name in &names {
+        place.write(name, b"new");
+    }
+    let mut coordinator = Coordinator::new(Request::Create(seen(&names)));
+    let mut tasks = 0;
+    for _ in 0..100 {
+        let turn = coordinator.next(&place.roots, 1, Some(END)).unwrap();
+        tasks += usize::from(matches!(turn, Turn::Task(_)));
+    }
+    assert_eq!(coordinator.progress().current.as_deref(), Some("s/a"));
+    assert_eq!(tasks, 16);
+}
+
+fn observation(path: &str) -> Observation {
+    Observation {
+        path: path.into(),
+        kind: Kind::File,
+        size: 3,
+        mtime_ns: Some(1_000_000_000),
+        ctime_ns: None,
+        inode: None,
+        mode: None,
+        uid: None,
+        gid: None,
+    }
 }
