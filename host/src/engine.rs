@@ -18,7 +18,8 @@
 //! # }
 //! ```
 
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::Component;
@@ -57,7 +58,9 @@ pub struct Engine(Arc<Inner>);
 struct Inner {
     engine: wasmtime::Engine,
     component: bindings::BackupPre<sandbox::State>,
-    info: ComponentInfo,
+    wasm: Cow<'static, [u8]>,
+    // Few ask, and hashing some MiB takes a good part of the time that a short command has.
+    info: OnceLock<ComponentInfo>,
 }
 
 /// What a component is.
@@ -81,7 +84,7 @@ impl Engine {
     pub fn new() -> Result<Self> {
         let engine = new_engine()?;
         let component = load::embedded(&engine)?;
-        Self::with(engine, &component, load::WASM)
+        Self::with(engine, &component, Cow::Borrowed(load::WASM))
     }
 
     /// An engine with another component of the same world: a `.wasm` of any origin, trusted with nothing.
@@ -93,22 +96,11 @@ impl Engine {
     pub fn from_component(wasm: &[u8]) -> Result<Self> {
         let engine = new_engine()?;
         let component = Component::from_binary(&engine, wasm).map_err(|e| failure::unfit(&e))?;
-        Self::with(engine, &component, wasm)
+        Self::with(engine, &component, Cow::Owned(wasm.to_vec()))
     }
 
-    fn with(engine: wasmtime::Engine, component: &Component, wasm: &[u8]) -> Result<Self> {
+    fn with(engine: wasmtime::Engine, component: &Component, wasm: Cow<'static, [u8]>) -> Result<Self> {
         let linker = sandbox::linker(&engine, component)?;
-        let exports: Vec<String> = component
-            .component_type()
-            .exports(&engine)
-            .map(|(name, _)| name.to_owned())
-            .collect();
-        let info = ComponentInfo {
-            digest: crate::text::hex(&Sha256::digest(wasm)),
-            wit: wit_version(&exports),
-            imports: sandbox::imports(&engine, component),
-            exports,
-        };
         let component = linker
             .instantiate_pre(component)
             .and_then(bindings::BackupPre::new)
@@ -116,14 +108,29 @@ impl Engine {
         Ok(Self(Arc::new(Inner {
             engine,
             component,
-            info,
+            wasm,
+            info: OnceLock::new(),
         })))
     }
 
     /// What the component is.
     #[must_use]
     pub fn info(&self) -> &ComponentInfo {
-        &self.0.info
+        let inner = &self.0;
+        inner.info.get_or_init(|| {
+            let component = inner.component.instance_pre().component();
+            let exports: Vec<String> = component
+                .component_type()
+                .exports(&inner.engine)
+                .map(|(name, _)| name.to_owned())
+                .collect();
+            ComponentInfo {
+                digest: crate::text::hex(&Sha256::digest(&inner.wasm)),
+                wit: wit_version(&exports),
+                imports: sandbox::imports(&inner.engine, component),
+                exports,
+            }
+        })
     }
 
     /// The embedded component: the very bytes that a release publishes.
@@ -143,7 +150,7 @@ impl Engine {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Engine").field(&self.0.info).finish()
+        f.debug_tuple("Engine").field(self.info()).finish()
     }
 }
 

@@ -8,7 +8,8 @@
 # file changed; `restore` is restoring and verifying A and B; `list` a catalog of 1,000 backups.
 #
 #   RUNS=5          timed runs of each command, in rounds over all of them, so that a slow minute strikes everybody
-#   ZSTD_LEVEL=3    cofre's default level for zstd; `tar | zstd` gets the same
+#   ZSTD_LEVEL=1    cofre's default level for zstd; `tar | zstd` gets the same
+#   DEFLATE_LEVEL=5 cofre's default level for deflate; the peers keep theirs
 #   COFRE=PATH      another build of cofre, to compare with
 #   SKIP="rustic"   peers to leave out on purpose; the table says so
 #   KEEP=1          keep the measurements (the folder is named at the end)
@@ -18,7 +19,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 root=$PWD
-runs=${RUNS:-5} zstd_level=${ZSTD_LEVEL:-3} skip=" ${SKIP:-} " cores=$(nproc)
+runs=${RUNS:-5} zstd_level=${ZSTD_LEVEL:-1} deflate_level=${DEFLATE_LEVEL:-5} skip=" ${SKIP:-} " cores=$(nproc)
 parts=("$@")
 [ "$#" -gt 0 ] || parts=(A B C D E incremental restore list)
 for part in "${parts[@]}"; do
@@ -105,7 +106,7 @@ measure() {
 full() {
     local group=$1 from=$2 to=$work/out method level
     for method in deflate zstd; do
-        [ "$method" = zstd ] && level=$zstd_level || level=6
+        [ "$method" = zstd ] && level=$zstd_level || level=$deflate_level
         config "$method" "$method" "$level" "$from"
         add "cofre $method" "rm -rf $work/$method/backups $work/$method/.cofre" \
             "$cofre -q --config $work/$method/cofre.toml create --full" "$work/$method/backups/*.zip"
@@ -146,7 +147,7 @@ incremental() {
     change=:
     for kind in unchanged changed; do
         for method in deflate zstd; do
-            config "inc-$method" "$method" "$([ "$method" = zstd ] && echo "$zstd_level" || echo 6)" "$from"
+            config "inc-$method" "$method" "$([ "$method" = zstd ] && echo "$zstd_level" || echo "$deflate_level")" "$from"
             # Twice, so that what was too young for the first is old enough for the second.
             $cofre -q --config "$work/inc-$method/cofre.toml" create
             add "cofre $method" "$change" "$cofre -q --config $work/inc-$method/cofre.toml create" ""
@@ -175,7 +176,7 @@ restore() {
     for name in A B; do
         from=$(corpus "$name")
         for method in deflate zstd; do
-            config "r-$method" "$method" "$([ "$method" = zstd ] && echo "$zstd_level" || echo 6)" "$from"
+            config "r-$method" "$method" "$([ "$method" = zstd ] && echo "$zstd_level" || echo "$deflate_level")" "$from"
             $cofre -q --config "$work/r-$method/cofre.toml" create --full
             archive=$(ls "$work/r-$method"/backups/*.zip)
             add "cofre $method" "rm -rf $to" "$cofre -q --config $work/r-$method/cofre.toml restore latest --to $to" ""
@@ -200,7 +201,7 @@ restore() {
 list() {
     mkdir -p "$work/source"
     echo hello >"$work/source/file"
-    config catalog deflate 6 "$work/source"
+    config catalog deflate "$deflate_level" "$work/source"
     $cofre -q --config "$work/catalog/cofre.toml" create
     python3 "$root/tests/bench/catalog.py" "$work/catalog/backups" 1000
     local listed

@@ -114,12 +114,11 @@ fn neither_a_deleted_backup_nor_a_restart_takes_back_what_was_counted() {
         ..Extra::default()
     });
     let service = Service::start(&site);
-    let fresh = Scrape::of(&site);
-    assert_eq!(fresh.manual("cofre_backup_runs_total"), 0.0);
     let webhooks = "cofre_webhook_failures_total{repository=\"relatorios\"}";
-    assert_eq!(fresh.get(webhooks), 0.0);
+    assert_eq!(Scrape::of(&site).get(webhooks), 0.0);
 
     let first = site.create();
+    assert_eq!(Scrape::of(&site).manual("cofre_backup_runs_total"), 1.0);
     site.create();
     let path = format!("/api/backup/excluir/{}", first["id"]);
     site.call("DELETE", &path).send().is(200);

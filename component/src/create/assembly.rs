@@ -38,8 +38,6 @@ pub(super) struct Assembly {
     pub(super) reused: u64,
     /// What is being done, in archive order.
     steps: VecDeque<Step>,
-    /// Results among the steps.
-    held: usize,
     /// Number of the next task.
     numbers: u64,
     /// First item that no step is about yet.
@@ -152,7 +150,6 @@ impl Assembly {
             blocks: BTreeMap::new(),
             reused: 0,
             steps: VecDeque::new(),
-            held: 0,
             numbers: 0,
             planned: 0,
             dealing: None,
@@ -188,7 +185,7 @@ impl Assembly {
         });
         self.writer = self.writer.restart();
         self.blocks.clear();
-        (self.reused, self.held, self.planned, self.current) = (0, 0, 0, 0);
+        (self.reused, self.planned, self.current) = (0, 0, 0);
         (self.dealing, self.entry, self.previous) = (None, None, None);
         self.selection.skips.truncate(self.first_skip);
         for item in &mut self.selection.items {
@@ -214,7 +211,7 @@ impl Assembly {
             Ok(worked) => worked,
             Err(Damaged(why)) => return Ok(Next::Damaged(why)),
         };
-        if self.held < HELD_MAX
+        if self.held() < HELD_MAX
             && let Some(task) = self.deal(budget, log)?
         {
             return Ok(Next::Task(task));
@@ -226,6 +223,12 @@ impl Assembly {
             Some(Step::Out(..)) if !worked => Next::Waiting,
             _ => Next::Working,
         })
+    }
+
+    /// Results that wait for something before them.
+    fn held(&self) -> usize {
+        let held = self.steps.iter().filter(|step| matches!(step, Step::Held(..)));
+        held.count()
     }
 
     /// The next task; steps without one are only noted.

@@ -16,6 +16,8 @@ pub(crate) fn config(target: Option<&str>) -> wasmtime::Result<wasmtime::Config>
         .cranelift_opt_level(wasmtime::OptLevel::Speed)
         // A guest in a loop is stopped at the next loop edge or function entry after the epoch moved.
         .epoch_interruption(true)
+        // Maps code back to the component's bytecode, which nobody looks at: a sixth of what is loaded at each start.
+        .generate_address_map(false)
         // Enough for the component, whose deepest recursion is bounded, and small against a thread's 8 MiB.
         .max_wasm_stack(1 << 20);
     Ok(config)

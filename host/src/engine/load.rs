@@ -18,8 +18,12 @@ use crate::error::Result;
 
 /// The component, as released.
 pub(super) const WASM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/cofre.wasm"));
-/// The same, compiled by the build script for the baseline CPU; empty where that was not possible.
-const PRECOMPILED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/cofre.cwasm"));
+/// The same, compiled by the build script, the fastest first: for recent CPUs, and for the baseline CPU. Empty where
+/// that was not possible.
+const PRECOMPILED: [&[u8]; 2] = [
+    include_bytes!(concat!(env!("OUT_DIR"), "/cofre-modern.cwasm")),
+    include_bytes!(concat!(env!("OUT_DIR"), "/cofre.cwasm")),
+];
 
 /// Where a loaded component came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,21 +35,23 @@ pub(super) enum Origin {
 
 /// The embedded component.
 pub(super) fn embedded(engine: &Engine) -> Result<Component> {
-    let (component, origin) = load(engine, PRECOMPILED, WASM, cache_dir().as_deref())?;
+    let (component, origin) = load(engine, &PRECOMPILED, WASM, cache_dir().as_deref())?;
     tracing::debug!(?origin, "loaded the component");
     Ok(component)
 }
 
 fn load(
     engine: &Engine,
-    precompiled: &[u8],
+    precompiled: &[&[u8]],
     wasm: &[u8],
     cache: Option<&Path>,
 ) -> Result<(Component, Origin)> {
     // wasmtime refuses by itself what another version, CPU or setting produced.
-    match deserialize(engine, precompiled) {
-        Ok(component) => return Ok((component, Origin::Precompiled)),
-        Err(error) => tracing::debug!("the precompiled component does not fit: {error:#}"),
+    for bytes in precompiled.iter().filter(|bytes| !bytes.is_empty()) {
+        match deserialize(engine, bytes) {
+            Ok(component) => return Ok((component, Origin::Precompiled)),
+            Err(error) => tracing::debug!("a precompiled component does not fit: {error:#}"),
+        }
     }
     let name = cache_name(engine, wasm);
     let folder = cache.and_then(private_folder);
@@ -167,15 +173,23 @@ mod tests {
 
     #[test]
     fn the_precompiled_component_fits_this_machine() {
-        let (_, origin) = load(&engine(), PRECOMPILED, WASM, None).unwrap();
+        let (_, origin) = load(&engine(), &PRECOMPILED, WASM, None).unwrap();
         assert_eq!(origin, Origin::Precompiled);
+    }
+
+    #[test]
+    fn the_baseline_form_fits_too_and_x86_64_has_one_for_recent_cpus() {
+        let [modern, baseline] = PRECOMPILED;
+        let (_, origin) = load(&engine(), &[b"misfit", baseline], WASM, None).unwrap();
+        assert_eq!(origin, Origin::Precompiled);
+        assert_eq!(modern.is_empty(), cfg!(not(target_arch = "x86_64")));
     }
 
     #[test]
     fn a_precompiled_component_that_does_not_fit_is_compiled_once_and_then_cached() {
         let temp = tempfile::tempdir().unwrap();
         let cache = temp.path().join("a/cofre");
-        let origin = || load(&engine(), &misfit(), EMPTY, Some(&cache)).unwrap().1;
+        let origin = || load(&engine(), &[&misfit()], EMPTY, Some(&cache)).unwrap().1;
         assert_eq!(origin(), Origin::Compiled);
         assert_eq!(origin(), Origin::Cache);
         let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
@@ -189,15 +203,15 @@ mod tests {
     fn a_damaged_cache_is_compiled_again() {
         let temp = tempfile::tempdir().unwrap();
         let cache = temp.path().join("cofre");
-        load(&engine(), b"", EMPTY, Some(&cache)).unwrap();
+        load(&engine(), &[], EMPTY, Some(&cache)).unwrap();
         let file = cache.read_dir().unwrap().next().unwrap().unwrap().path();
         std::fs::write(&file, b"nonsense").unwrap();
         assert_eq!(
-            load(&engine(), b"", EMPTY, Some(&cache)).unwrap().1,
+            load(&engine(), &[], EMPTY, Some(&cache)).unwrap().1,
             Origin::Compiled
         );
         assert_eq!(
-            load(&engine(), b"", EMPTY, Some(&cache)).unwrap().1,
+            load(&engine(), &[], EMPTY, Some(&cache)).unwrap().1,
             Origin::Cache
         );
     }
@@ -206,10 +220,10 @@ mod tests {
     fn nothing_is_loaded_from_a_folder_that_others_can_write_to() {
         let temp = tempfile::tempdir().unwrap();
         let cache = temp.path().join("cofre");
-        load(&engine(), b"", EMPTY, Some(&cache)).unwrap();
+        load(&engine(), &[], EMPTY, Some(&cache)).unwrap();
         std::fs::set_permissions(&cache, std::fs::Permissions::from_mode(0o777)).unwrap();
         assert_eq!(
-            load(&engine(), b"", EMPTY, Some(&cache)).unwrap().1,
+            load(&engine(), &[], EMPTY, Some(&cache)).unwrap().1,
             Origin::Compiled
         );
     }
@@ -218,11 +232,11 @@ mod tests {
     fn nothing_is_loaded_through_a_link() {
         let temp = tempfile::tempdir().unwrap();
         let real = temp.path().join("real");
-        load(&engine(), b"", EMPTY, Some(&real)).unwrap();
+        load(&engine(), &[], EMPTY, Some(&real)).unwrap();
         let link = temp.path().join("link");
         std::os::unix::fs::symlink(&real, &link).unwrap();
         assert_eq!(
-            load(&engine(), b"", EMPTY, Some(&link)).unwrap().1,
+            load(&engine(), &[], EMPTY, Some(&link)).unwrap().1,
             Origin::Compiled
         );
     }

@@ -265,7 +265,6 @@ impl Assembly {
         if self.dealing.as_ref().is_some_and(|large| large.of.item == item) {
             self.dealing = None;
         }
-        let before = self.steps.len();
         self.steps.retain_mut(|step| match step {
             Step::Out(_, work) if is_of(work) => {
                 *work = Work::Stale;
@@ -275,7 +274,6 @@ impl Assembly {
             Step::Again(large) => large.of.item != item,
             _ => true,
         });
-        self.held -= before - self.steps.len();
     }
 
     /// The file is read here, in its turn.

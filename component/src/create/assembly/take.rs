@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use super::{Assembly, HELD_MAX, Step, Work, content, meta};
+use super::{Assembly, Step, Work, content, meta};
 use crate::create::messages::{Done, Numbered, Packed};
 use crate::create::reuse::Damaged;
 use crate::error::Result;
@@ -36,7 +36,6 @@ impl Assembly {
             return self.write(work, done, piece.data, log);
         }
         self.steps[at] = Step::Held(work, done, piece.data);
-        self.held += 1;
         Ok(())
     }
 
@@ -52,7 +51,6 @@ impl Assembly {
         while left > 0 {
             let spent = match self.steps.pop_front() {
                 Some(Step::Held(work, done, data)) => {
-                    self.held -= 1;
                     let size = data.len() as u64;
                     self.write(work, done, data, log)?;
                     size
@@ -80,7 +78,6 @@ impl Assembly {
             worked = true;
             left = left.saturating_sub(spent.max(1));
         }
-        debug_assert!(self.held <= HELD_MAX * 16, "results pile up");
         Ok(Ok(worked))
     }
 

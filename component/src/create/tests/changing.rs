@@ -124,3 +124,24 @@ fn a_large_file_that_vanishes_while_it_is_read_leaves_nothing_behind() {
     assert_eq!(report.skips.len(), 1);
     assert!(report.backup.record.size < 10_000);
 }
+
+#[test]
+fn a_large_file_that_ends_early_while_it_is_read_again_does_not_stop_what_comes_behind_it() {
+    let place = Place::new();
+    place.write("f", &vec![7; 22 << 20]);
+    for name in ["g", "h"] {
+        place.write(name, b"behind");
+    }
+    let mut at_work = 0;
+    let report = run_stepped(&place, request(), 1 << 20, |at| {
+        at_work += i32::from(at == "s/f");
+        assert!(at_work < 100, "the run does not get on");
+        if at == "s/f" {
+            let file = File::options().write(true).open(place.path("s/f")).unwrap();
+            file.set_len(if at_work % 2 == 0 { 22 << 20 } else { 5 << 20 })
+                .unwrap();
+        }
+    });
+    accept(&place.zip(&report.backup.record));
+    assert_eq!(report.backup.record.file_count, Some(3));
+}
