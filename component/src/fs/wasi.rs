@@ -8,6 +8,10 @@ use wasip2::filesystem::types::{
 use super::{DirEntry, FileKind, Stat};
 use crate::error::{Error, ErrorKind, Result};
 
+/// Most bytes of one write: the host copies them into memory of its own, which is the same again and still in the
+/// cache where it is not too much.
+const WRITE_SIZE: usize = 256 * 1024;
+
 /// The directories that the host preopened.
 #[derive(Debug)]
 pub struct Roots(Vec<(String, Descriptor)>);
@@ -313,9 +317,10 @@ impl File {
     pub fn write_all_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
         let mut done = 0usize;
         while done < bytes.len() {
+            let piece = &bytes[done..bytes.len().min(done + WRITE_SIZE)];
             let n = self
                 .descriptor
-                .write(&bytes[done..], offset + done as u64)
+                .write(piece, offset + done as u64)
                 .map_err(|code| error("write", &self.name, code))?;
             if n == 0 {
                 return Err(error("write", &self.name, ErrorCode::InsufficientSpace));
