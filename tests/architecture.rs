@@ -180,7 +180,8 @@ fn never_in(dir: &str, except: &[&str], words: &[&str]) {
             .to_string();
         let test = ["tests.rs", "testing.rs"]
             .iter()
-            .any(|name| shown.ends_with(name));
+            .any(|name| shown.ends_with(name))
+            || shown.contains("/tests/");
         if test || except.iter().any(|allowed| shown.ends_with(allowed)) {
             continue;
         }
