@@ -70,7 +70,7 @@ struct Running {
 /// What is to be looked at of the entries.
 enum Reading {
     /// All of them, by workers.
-    Contents(Dealer),
+    Contents(Box<Dealer>),
     /// Where they lie, for a quick run; the next one's number.
     Places(ArchiveReader, Places, usize),
     /// Nothing can be.
@@ -277,7 +277,7 @@ impl VerifyJob {
             let places = archive.places();
             return Reading::Places(archive, places, 0);
         }
-        Reading::Contents(self.contents(archive, blocks))
+        Reading::Contents(Box::new(self.contents(archive, blocks)))
     }
 
     fn contents(&mut self, archive: ArchiveReader, blocks: BTreeMap<usize, Vec<u64>>) -> Dealer {
