@@ -21,14 +21,13 @@ use crate::job::{Job, Outcome, Request};
 use crate::manifest::{MANIFEST_NAME, parse_time};
 use crate::run;
 use crate::scan::{self, Item, ItemKind, Scanner};
-use crate::shards::{Piece, Turn, unexpected};
+use crate::shards::{Piece, Turn, spent, unexpected};
 use crate::types::{
-    Backup, CreateReport, CreateRequest, DatabaseInfo, Entry, Inventory, Kind, Progress, REPORT_LIMIT,
-    RunRequest, Skip, Source,
+    Backup, CreateReport, CreateRequest, Entry, Inventory, Kind, Progress, REPORT_LIMIT, Skip, Source,
 };
-use assembly::{Assembly, Next};
+use assembly::Assembly;
 use info::{Info, Written};
-use reuse::{Previous, Settings};
+use reuse::{Previous, Settings, Stop};
 
 /// Most log lines between two steps; the manifest names everything.
 const LOG_LIMIT: usize = 200;
@@ -36,20 +35,12 @@ const LOG_LIMIT: usize = 200;
 /// A backup being made.
 #[derive(Debug)]
 pub struct CreateJob {
-    run: RunRequest,
-    begun: Option<u64>,
-    row: Option<Record>,
-    databases: Vec<DatabaseInfo>,
-    /// The request without its inventories: how entries are packed, and what workers need.
+    /// The request without its inventories.
     request: CreateRequest,
+    row: Option<Record>,
     phase: Phase,
     reused: u64,
-    files_done: u64,
-    files_total: u64,
-    bytes_done: u64,
-    bytes_total: u64,
-    current: Option<String>,
-    log: Vec<String>,
+    progress: Progress,
 }
 
 #[derive(Debug)]
@@ -115,40 +106,53 @@ impl CreateJob {
         let bare = bare.collect();
         let sources = std::mem::replace(&mut request.sources, bare);
         Self {
-            run: request.run.clone(),
-            begun: request.begun,
-            row: None,
-            databases: std::mem::take(&mut request.databases),
             request,
+            row: None,
             phase: Phase::New(sources),
             reused: 0,
-            files_done: 0,
-            files_total: 0,
-            bytes_done: 0,
-            bytes_total: 0,
-            current: None,
-            log: Vec::new(),
+            progress: Progress::default(),
         }
     }
 
     /// The next turn; see [`crate::shards::Coordinator::next`].
     ///
     /// # Errors
-    /// Whatever stops the run. It is recorded as failed and its leftovers are removed; the job is spent then.
-    pub fn next(&mut self, roots: &Roots, budget: u64, now: Option<&str>) -> Result<Turn> {
-        self.advance(roots, budget, now)
-            .inspect_err(|e| self.fail(roots, e, now))
+    /// Whatever stops the run; [`Self::fail`] records that.
+    pub(crate) fn next(&mut self, roots: &Roots, budget: u64, now: Option<&str>) -> Result<Turn> {
+        match &mut self.phase {
+            Phase::New(sources) => {
+                let sources = std::mem::take(sources);
+                self.row = Some(self.open_row(roots)?);
+                let scanner = Scanner::new(sources)?;
+                self.progress.current = scanner.upcoming().map(str::to_owned);
+                self.phase = Phase::Scanning(scanner);
+            }
+            Phase::Scanning(scanner) => {
+                if scanner.next_source(roots)? {
+                    self.progress.current = scanner.upcoming().map(str::to_owned);
+                } else if let Phase::Scanning(scanner) =
+                    std::mem::replace(&mut self.phase, Phase::New(vec![]))
+                {
+                    self.begin_packing(roots, scanner)?;
+                }
+            }
+            Phase::Packing(_) => return self.pack(roots, budget),
+            Phase::Describing(info) => {
+                return match info.next(budget)? {
+                    Some(turn) => Ok(turn),
+                    None => self.end(roots, now),
+                };
+            }
+            Phase::Ended => return Err(spent()),
+        }
+        Ok(Turn::Working)
     }
 
     /// Takes the result of a task; see [`crate::shards::Coordinator::take`].
     ///
     /// # Errors
     /// As [`Self::next`]; `InvalidInput` for one that was not asked for.
-    pub fn take(&mut self, roots: &Roots, piece: Piece, now: Option<&str>) -> Result<()> {
-        self.put(piece).inspect_err(|e| self.fail(roots, e, now))
-    }
-
-    fn put(&mut self, piece: Piece) -> Result<()> {
+    pub(crate) fn take(&mut self, piece: Piece) -> Result<()> {
         let mut noted = Vec::new();
         let taken = match &mut self.phase {
             Phase::Packing(assembly) => assembly.take(piece, &mut noted),
@@ -163,15 +167,15 @@ impl CreateJob {
     /// Notes how far the packing is.
     fn look(&mut self) {
         if let Phase::Packing(assembly) = &self.phase {
-            self.files_done = assembly.done;
-            self.files_total = assembly.total;
-            self.bytes_done = assembly.bytes_done;
-            self.bytes_total = assembly.bytes_total;
-            self.current = assembly.current();
+            self.progress.files_done = assembly.done;
+            self.progress.files_total = assembly.total;
+            self.progress.bytes_done = assembly.bytes_done;
+            self.progress.bytes_total = assembly.bytes_total;
+            self.progress.current = assembly.current();
         }
     }
 
-    /// Ends the run because of what went wrong with a task, and records it as failed.
+    /// Ends the run because of what went wrong, removes its leftovers and records it as failed.
     pub(crate) fn fail(&mut self, roots: &Roots, error: &Error, now: Option<&str>) {
         // The first error is the one to tell; that it could not be recorded, too, shows at the next run.
         let _ = self.close(roots, &error.to_string(), false, now);
@@ -187,14 +191,7 @@ impl CreateJob {
 
     /// How far the job is, with the log lines since the last call.
     pub fn progress(&mut self) -> Progress {
-        Progress {
-            files_done: self.files_done,
-            files_total: self.files_total,
-            bytes_done: self.bytes_done,
-            bytes_total: self.bytes_total,
-            current: self.current.clone(),
-            log: std::mem::take(&mut self.log),
-        }
+        self.progress.shown()
     }
 
     fn close(&mut self, roots: &Roots, message: &str, cancelled: bool, now: Option<&str>) -> Result<()> {
@@ -202,7 +199,7 @@ impl CreateJob {
             return Ok(());
         }
         self.phase = Phase::Ended;
-        let Some(id) = self.row.as_ref().map(|row| row.id).or(self.begun) else {
+        let Some(id) = self.row.as_ref().map(|row| row.id).or(self.request.begun) else {
             return Ok(());
         };
         if let Some(row) = &self.row {
@@ -213,45 +210,9 @@ impl CreateJob {
     }
 
     fn log(&mut self, line: String) {
-        if self.log.len() < LOG_LIMIT {
-            self.log.push(line);
+        if self.progress.log.len() < LOG_LIMIT {
+            self.progress.log.push(line);
         }
-    }
-
-    fn advance(&mut self, roots: &Roots, budget: u64, now: Option<&str>) -> Result<Turn> {
-        match &mut self.phase {
-            Phase::New(sources) => {
-                let sources = std::mem::take(sources);
-                self.row = Some(self.open_row(roots)?);
-                let scanner = Scanner::new(sources)?;
-                self.current = scanner.upcoming().map(str::to_owned);
-                self.phase = Phase::Scanning(scanner);
-            }
-            Phase::Scanning(scanner) => {
-                if scanner.next_source(roots)? {
-                    self.current = scanner.upcoming().map(str::to_owned);
-                } else if let Phase::Scanning(scanner) =
-                    std::mem::replace(&mut self.phase, Phase::New(vec![]))
-                {
-                    self.begin_packing(roots, scanner)?;
-                }
-            }
-            Phase::Packing(_) => return self.pack(roots, budget),
-            Phase::Describing(info) => match info.next(budget)? {
-                info::Turn::Task(task) => return Ok(Turn::Task(task)),
-                info::Turn::Working => {}
-                info::Turn::Waiting => return Ok(Turn::Waiting),
-                info::Turn::Written => return self.end(roots, now),
-            },
-            Phase::Ended => {
-                return Err(Error::new(
-                    ErrorKind::InvalidInput,
-                    "step",
-                    "the job has ended already",
-                ));
-            }
-        }
-        Ok(Turn::Working)
     }
 
     fn pack(&mut self, roots: &Roots, budget: u64) -> Result<Turn> {
@@ -262,28 +223,27 @@ impl CreateJob {
         let next = assembly.next(roots, budget, &mut noted);
         noted.into_iter().for_each(|line| self.log(line));
         self.look();
-        let next = next?;
-        let turn = match next {
-            Next::Task(task) => return Ok(Turn::Task(task)),
-            Next::Waiting => return Ok(Turn::Waiting),
-            Next::Working => return Ok(Turn::Working),
-            Next::Packed | Next::Damaged(_) => Turn::Working,
+        let damage = match next {
+            Ok(Some(turn)) => return Ok(turn),
+            Ok(None) => None,
+            Err(Stop::Damaged(why)) => Some(why),
+            Err(Stop::Failed(e)) => return Err(e),
         };
         if let Phase::Packing(assembly) = std::mem::replace(&mut self.phase, Phase::New(vec![])) {
-            self.phase = if let Next::Damaged(why) = next {
+            self.phase = if let Some(why) = damage {
                 self.log(format!(
                     "nothing is taken over from the previous archive, which is damaged or was changed: {why}; \
                      every file is read again"
                 ));
                 Phase::Packing(Box::new(assembly.restart()))
             } else {
-                self.current = Some(MANIFEST_NAME.to_owned());
+                self.progress.current = Some(MANIFEST_NAME.to_owned());
                 self.reused = assembly.reused;
-                let databases = std::mem::take(&mut self.databases);
+                let databases = std::mem::take(&mut self.request.databases);
                 Phase::Describing(Box::new(Info::new(*assembly, self.row()?, databases)?))
             };
         }
-        Ok(turn)
+        Ok(Turn::Working)
     }
 
     fn end(&mut self, roots: &Roots, now: Option<&str>) -> Result<Turn> {
@@ -292,7 +252,7 @@ impl CreateJob {
         };
         let report = self.publish(roots, *info, now)?;
         self.phase = Phase::Ended;
-        self.current = None;
+        self.progress.current = None;
         Ok(Turn::Ended(Box::new(Outcome::Created(report))))
     }
 
@@ -304,8 +264,8 @@ impl CreateJob {
 
     /// The run's row: the one begun by the host, or a new one.
     fn open_row(&mut self, roots: &Roots) -> Result<Record> {
-        let Some(id) = self.begun else {
-            return run::begin(roots, &self.run);
+        let Some(id) = self.request.begun else {
+            return run::begin(roots, &self.request.run);
         };
         let row = Catalog::load(&roots.open(BACKUPS)?)?.get(id)?.clone();
         if row.status == Status::InProgress {

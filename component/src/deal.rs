@@ -10,7 +10,7 @@ mod worker;
 use std::collections::{BTreeMap, VecDeque};
 
 pub(crate) use messages::ToRead;
-use messages::{Done, Read, Task, What};
+use messages::{Read, Task, What};
 pub(crate) use worker::{Sink, Worker};
 
 use crate::archive::parts::Cut;
@@ -32,9 +32,8 @@ pub(crate) struct Dealer {
     /// Lengths of the blocks of large entries.
     blocks: BTreeMap<usize, Vec<u64>>,
     cutting: Option<Cutting>,
-    out: VecDeque<Out>,
+    out: VecDeque<Asked>,
     joined: Option<Joined>,
-    number: u64,
     /// Bytes of what came back, and of all.
     done: u64,
     total: u64,
@@ -46,12 +45,7 @@ struct Cutting {
     parts: std::iter::Peekable<Cut>,
 }
 
-/// A task that is out.
-struct Out {
-    number: u64,
-    what: Asked,
-}
-
+/// What a task that is out is about.
 enum Asked {
     /// So many entries with so many bytes, the last of them at this index.
     Entries(usize, u64, usize),
@@ -104,7 +98,6 @@ impl Dealer {
             cutting: None,
             out: VecDeque::new(),
             joined: None,
-            number: 0,
             done: 0,
         }
     }
@@ -174,7 +167,8 @@ impl Dealer {
             last,
         };
         let task = self.encode(What::Part(self.to_read(index), part))?;
-        Ok(Some(self.send(task, asked)))
+        self.out.push_back(asked);
+        Ok(Some(task))
     }
 
     fn batch(&mut self, budget: u64, begin: &mut dyn FnMut(&str, bool) -> Result<()>) -> Result<Vec<u8>> {
@@ -200,7 +194,8 @@ impl Dealer {
         let entries = indices.iter().map(|&index| self.to_read(index)).collect();
         let task = self.encode(What::Entries(entries))?;
         self.dealt += count;
-        Ok(self.send(task, Asked::Entries(count, bytes, last)))
+        self.out.push_back(Asked::Entries(count, bytes, last));
+        Ok(task)
     }
 
     fn to_read(&self, index: usize) -> ToRead<'_> {
@@ -210,20 +205,10 @@ impl Dealer {
 
     fn encode(&self, what: What<'_>) -> Result<Vec<u8>> {
         encode(&Task {
-            number: self.number,
             archive: self.archive.name(),
             archive_size: self.archive.size(),
             what,
         })
-    }
-
-    fn send(&mut self, task: Vec<u8>, asked: Asked) -> Vec<u8> {
-        self.out.push_back(Out {
-            number: self.number,
-            what: asked,
-        });
-        self.number += 1;
-        task
     }
 
     /// Takes the result of the oldest task that is out.
@@ -231,14 +216,13 @@ impl Dealer {
     /// # Errors
     /// `InvalidInput` for anything else.
     pub(crate) fn take(&mut self, piece: &Piece) -> Result<Taken> {
-        let Some(out) = self.out.pop_front() else {
+        let Some(asked) = self.out.pop_front() else {
             return Err(unexpected("no task is out"));
         };
-        let done: Done = decode(&piece.head)?;
-        if done.number != out.number || !piece.data.is_empty() {
-            return Err(unexpected("it is the result of another task"));
+        if !piece.data.is_empty() {
+            return Err(unexpected("it has data"));
         }
-        match (out.what, done.read) {
+        match (asked, decode(&piece.head)?) {
             (Asked::Entries(count, asked, index), Read::Entries { bytes, problems })
                 if problems.len() <= count && bytes <= asked =>
             {

@@ -22,7 +22,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{BACKUPS, Dir, Roots, TARGET};
 use crate::job::{Job, Outcome, Request};
 use crate::manifest::{Finding, compare};
-use crate::shards::{Piece, Turn, unexpected};
+use crate::shards::{Piece, Turn, spent, unexpected};
 use crate::types::{Entry, Progress, RestoreReport, RestoreRequest};
 
 /// What an entry costs of a step's budget beside its bytes.
@@ -91,9 +91,7 @@ impl RestoreJob {
 
     /// How far it is; the log lines are given out once.
     pub fn progress(&mut self) -> Progress {
-        let shown = self.progress.clone();
-        self.progress.log.clear();
-        shown
+        self.progress.shown()
     }
 
     /// The next turn; see [`crate::shards::Coordinator::next`].
@@ -123,11 +121,7 @@ impl RestoreJob {
                 extract.links()?;
                 Ok(Turn::Ended(Box::new(Outcome::Restored(extract.report()))))
             }
-            State::Done => Err(Error::new(
-                ErrorKind::InvalidInput,
-                "restore",
-                "the job has ended already",
-            )),
+            State::Done => Err(spent()),
         }
     }
 

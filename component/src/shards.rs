@@ -48,6 +48,24 @@ pub(crate) fn decode<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T
     postcard::from_bytes(bytes).map_err(|e| unexpected(&format!("it can't be read: {e}")))
 }
 
+/// Puts the number of a task behind it, or behind the head of its result.
+fn label(bytes: &mut Vec<u8>, number: u64) {
+    bytes.extend_from_slice(&number.to_le_bytes());
+}
+
+/// The opposite of [`label`].
+fn labelled(bytes: &[u8]) -> Result<(&[u8], u64)> {
+    let (rest, number) = bytes
+        .split_last_chunk()
+        .ok_or_else(|| unexpected("it has no number"))?;
+    Ok((rest, u64::from_le_bytes(*number)))
+}
+
+/// The error of an operation that is asked to go on behind its end.
+pub(crate) fn spent() -> Error {
+    Error::new(ErrorKind::InvalidInput, "step", "the job has ended already")
+}
+
 /// A task or result that does not belong here.
 pub(crate) fn unexpected(why: &str) -> Error {
     Error::new(
@@ -62,6 +80,9 @@ pub(crate) fn unexpected(why: &str) -> Error {
 pub struct Coordinator {
     work: Work,
     ended: bool,
+    /// Numbers of the next task to be dealt, and of the next result to be taken: what a host mixed up is noticed.
+    dealt: u64,
+    taken: u64,
 }
 
 enum Work {
@@ -79,7 +100,12 @@ impl Coordinator {
             Request::Verify { id, quick } => Work::Verify(Box::new(VerifyJob::new(id, quick))),
             Request::Restore(request) => Work::Restore(Box::new(RestoreJob::new(request))),
         };
-        Self { work, ended: false }
+        Self {
+            work,
+            ended: false,
+            dealt: 0,
+            taken: 0,
+        }
     }
 
     /// Works on about `budget` bytes, or gives a task of about so many. `now` (RFC 3339) is the time that the
@@ -89,13 +115,21 @@ impl Coordinator {
     /// What the operation says, or `InvalidInput` for a coordinator that is spent.
     pub fn next(&mut self, roots: &Roots, budget: u64, now: Option<&str>) -> Result<Turn> {
         self.check()?;
-        let result = match &mut self.work {
+        let turn = match &mut self.work {
             Work::Create(job) => job.next(roots, budget, now),
             Work::Verify(job) => job.next(roots, budget),
             Work::Restore(job) => job.next(roots, budget),
         };
-        self.ended = matches!(result, Err(_) | Ok(Turn::Ended(_)));
-        result
+        let mut turn = turn.inspect_err(|e| self.fail(roots, e, now))?;
+        match &mut turn {
+            Turn::Task(task) => {
+                label(task, self.dealt);
+                self.dealt += 1;
+            }
+            Turn::Ended(_) => self.ended = true,
+            Turn::Working | Turn::Waiting => {}
+        }
+        Ok(turn)
     }
 
     /// Takes the result of the oldest task that is out. After an error the coordinator is spent.
@@ -104,13 +138,27 @@ impl Coordinator {
     /// What the operation says; `InvalidInput` for a result that was not asked for.
     pub fn take(&mut self, roots: &Roots, piece: Piece, now: Option<&str>) -> Result<()> {
         self.check()?;
-        let result = match &mut self.work {
-            Work::Create(job) => job.take(roots, piece, now),
+        let taken = self.expected(piece).and_then(|piece| match &mut self.work {
+            Work::Create(job) => job.take(piece),
             Work::Verify(job) => job.take(&piece),
             Work::Restore(job) => job.take(&piece),
-        };
-        self.ended = result.is_err();
-        result
+        });
+        taken.inspect_err(|e| self.fail(roots, e, now))
+    }
+
+    /// The piece without its number, which has to be that of the oldest task that is out.
+    fn expected(&mut self, mut piece: Piece) -> Result<Piece> {
+        if self.taken == self.dealt {
+            return Err(unexpected("no task is out"));
+        }
+        let (head, number) = labelled(&piece.head)?;
+        if number != self.taken {
+            return Err(unexpected("it is the result of another task"));
+        }
+        self.taken += 1;
+        let length = head.len();
+        piece.head.truncate(length);
+        Ok(piece)
     }
 
     /// How far the operation is; log lines are given once.
@@ -122,7 +170,7 @@ impl Coordinator {
         }
     }
 
-    /// Ends the operation because of what went wrong with a task, and records that where runs are recorded.
+    /// Ends the operation because of what went wrong, and records that where runs are recorded.
     pub(crate) fn fail(&mut self, roots: &Roots, error: &Error, now: Option<&str>) {
         if let Work::Create(job) = &mut self.work
             && !self.ended
@@ -148,14 +196,7 @@ impl Coordinator {
     }
 
     fn check(&self) -> Result<()> {
-        if self.ended {
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
-                "step",
-                "the job has ended already",
-            ));
-        }
-        Ok(())
+        if self.ended { Err(spent()) } else { Ok(()) }
     }
 }
 
@@ -184,10 +225,13 @@ impl Worker {
     /// # Errors
     /// `InvalidInput` for a task of something else; what ends the whole operation.
     pub fn work(&mut self, roots: &Roots, task: &[u8]) -> Result<Piece> {
-        match &mut self.0 {
+        let (task, number) = labelled(task)?;
+        let mut piece = match &mut self.0 {
             Kind::Create(worker) => worker.work(roots, task),
             Kind::Verify(worker) => worker.work(roots, task),
             Kind::Restore(worker) => worker.work(roots, task),
-        }
+        }?;
+        label(&mut piece.head, number);
+        Ok(piece)
     }
 }

@@ -410,6 +410,32 @@ pub struct Progress {
 /// Most names that a report carries; the manifest has all of them.
 pub const REPORT_LIMIT: usize = 1_000;
 
+impl Progress {
+    /// How far it is now; the log lines are given once.
+    pub(crate) fn shown(&mut self) -> Self {
+        let log = std::mem::take(&mut self.log);
+        Self { log, ..self.clone() }
+    }
+}
+
+impl Observation {
+    /// What is at `path`, and nothing else known of it.
+    #[must_use]
+    pub fn new(path: String, kind: Kind) -> Self {
+        Self {
+            path,
+            kind,
+            size: 0,
+            mtime_ns: None,
+            ctime_ns: None,
+            inode: None,
+            mode: None,
+            uid: None,
+            gid: None,
+        }
+    }
+}
+
 impl Backup {
     /// The row of `record`, looked up in the folder by `catalog`.
     #[must_use]

@@ -11,11 +11,11 @@ use crate::archive::reader::{Places, shown};
 use crate::archive::{ArchiveReader, second_opinion};
 use crate::checksum::Opened;
 use crate::deal::{Dealer, Sink, Worker, reason};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::fs::{BACKUPS, Reader, Roots};
 use crate::job::{Job, Outcome, Request};
 use crate::manifest::{Finding, MANIFEST_NAME, compare};
-use crate::shards::{Piece, Turn, unexpected};
+use crate::shards::{Piece, Turn, spent, unexpected};
 use crate::types::{Progress, REPORT_LIMIT, VerifyReport};
 
 /// What an entry costs of a step's budget beside its bytes.
@@ -97,9 +97,7 @@ impl VerifyJob {
 
     /// How far it is; the log lines are given out once.
     pub fn progress(&mut self) -> Progress {
-        let shown = self.progress.clone();
-        self.progress.log.clear();
-        shown
+        self.progress.shown()
     }
 
     /// The next turn; see [`crate::shards::Coordinator::next`].
@@ -124,11 +122,7 @@ impl VerifyJob {
                     None => Turn::Ended(Box::new(Outcome::Verified(self.report(running.opened)))),
                 })
             }
-            State::Done => Err(Error::new(
-                ErrorKind::InvalidInput,
-                "verify",
-                "the job has ended already",
-            )),
+            State::Done => Err(spent()),
         }
     }
 

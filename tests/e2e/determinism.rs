@@ -104,6 +104,11 @@ fn the_number_of_workers_does_not_change_a_byte() {
             app.write("static/muitos/001/01500.txt", text.as_bytes());
             app.write("static/novo.bin", &Rng::fixed(12).bytes(9 << 20));
         }
+        for (_, folder) in &variants {
+            let text = std::fs::read_to_string(folder.join("backup_history.json")).unwrap();
+            let rows: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert!(rows[1]["reused_bytes"].as_u64().unwrap() > 1 << 20, "{}", rows[1]);
+        }
         std::fs::remove_file(app.path("static/novo.bin")).unwrap();
         app.write("static/muitos/001/01500.txt", b"antes");
     }

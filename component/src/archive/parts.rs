@@ -134,7 +134,7 @@ impl Cut {
         let blocks = match blocks {
             // Anywhere will do.
             _ if at.method == STORED => Vec::new(),
-            Some(blocks) if blocks_fit(at, &blocks) && blocks.iter().all(|n| *n <= PACKED_MAX) => blocks,
+            Some(blocks) if at.lies_in(&blocks) && blocks.iter().all(|n| *n <= PACKED_MAX) => blocks,
             _ => return None,
         };
         Some(Self {
@@ -172,13 +172,17 @@ impl Iterator for Cut {
     }
 }
 
-/// Whether the compressed content of the entry at `at` can lie in blocks of these lengths.
-pub(crate) fn blocks_fit(at: &Location, blocks: &[u64]) -> bool {
+impl Location {
+    /// Whether the compressed content can lie in blocks of these lengths.
+    pub(crate) fn lies_in(&self, blocks: &[u64]) -> bool {
+        self.method != STORED && blocks_fit(self.size, self.compressed_size, blocks)
+    }
+}
+
+/// Whether a content of `size` bytes, compressed to `stored` bytes, can lie in blocks of these lengths.
+pub(crate) fn blocks_fit(size: u64, stored: u64, blocks: &[u64]) -> bool {
     let all = blocks.iter().try_fold(0u64, |sum, n| sum.checked_add(*n));
-    at.method != STORED
-        && blocks.len() as u64 == at.size.div_ceil(BLOCK).max(1)
-        && !blocks.contains(&0)
-        && all == Some(at.compressed_size)
+    blocks.len() as u64 == size.div_ceil(BLOCK).max(1) && !blocks.contains(&0) && all == Some(stored)
 }
 
 #[cfg(test)]

@@ -115,7 +115,6 @@ pub struct ZipWriter {
     central: Vec<Vec<u8>>,
     count: u64,
     open: Option<Open>,
-    header: Vec<u8>,
     zip64_from: u64,
 }
 
@@ -143,7 +142,6 @@ impl ZipWriter {
             central: Vec::new(),
             count: 0,
             open: None,
-            header: Vec::new(),
             zip64_from: U32_LIMIT,
         }
     }
@@ -170,12 +168,8 @@ impl ZipWriter {
         let start = self.position();
         let zip64 = content.size.max(content.stored) >= self.zip64_from;
         let fixed = Fixed::new(meta, content.method, false, zip64);
-        let mut header = std::mem::take(&mut self.header);
-        header.clear();
-        fixed.local(meta.path, content.sizes(), &mut header);
-        let written = self.append(&header).and_then(|()| self.append(stored));
-        self.header = header;
-        written?;
+        fixed.local(meta.path, content.sizes(), &mut self.buffer);
+        self.append(stored)?;
         self.record(&fixed, meta.path, content.sizes(), zip64, start);
         Ok(())
     }

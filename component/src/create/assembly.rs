@@ -4,15 +4,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::messages::{Done, Kind, Lost, Numbered, Packed, Task, ToPack};
-use super::reuse::{Damaged, Previous};
+use super::messages::{Done, Kind, Lost, Packed, Task, ToPack};
+use super::reuse::{Copying, Previous};
 use super::worker::CreateWorker;
 use crate::archive::BLOCK;
 use crate::archive::writer::{Content, EntryKind, Meta, ZipWriter};
 use crate::error::Result;
 use crate::fs::Roots;
 use crate::scan::{Item, ItemKind, Selection};
-use crate::shards::encode;
+use crate::shards::{Turn, encode};
 use crate::types::Skip;
 
 mod copy;
@@ -40,8 +40,6 @@ pub(super) struct Assembly {
     pub(super) reused: u64,
     /// What is being done, in archive order.
     steps: VecDeque<Step>,
-    /// Number of the next task.
-    numbers: u64,
     /// First item that no step is about yet.
     planned: usize,
     /// The large file that is being dealt out.
@@ -63,8 +61,8 @@ pub(super) struct Assembly {
 /// One thing to be written, in its turn.
 #[derive(Debug)]
 enum Step {
-    /// A task of this number is out.
-    Out(u64, Work),
+    /// A task is out.
+    Out(Work),
     /// Its result is here; something before it is not yet.
     Held(Work, Done, Vec<u8>),
     /// The rest of a result: a thing before it has to be read here.
@@ -84,18 +82,6 @@ enum Work {
     Part(PartOf),
     /// What it was about is given up.
     Stale,
-}
-
-/// What comes next.
-#[derive(Debug)]
-pub(super) enum Next {
-    Task(Vec<u8>),
-    Working,
-    Waiting,
-    /// The previous archive is not what it was: nothing that was copied may stay.
-    Damaged(String),
-    /// Everything is written.
-    Packed,
 }
 
 /// What is said of a skip in the log.
@@ -154,7 +140,6 @@ impl Assembly {
             blocks: BTreeMap::new(),
             reused: 0,
             steps: VecDeque::new(),
-            numbers: 0,
             planned: 0,
             dealing: None,
             entry: None,
@@ -183,7 +168,7 @@ impl Assembly {
     /// Begins anew, without the previous archive. Results of tasks that are out come back and are thrown away.
     pub(super) fn restart(mut self) -> Self {
         self.steps.retain_mut(|step| {
-            if let Step::Out(_, work) = step {
+            if let Step::Out(work) = step {
                 *work = Work::Stale;
                 return true;
             }
@@ -210,25 +195,25 @@ impl Assembly {
             .map(|item| item.path.to_string())
     }
 
-    /// Does about `budget` bytes of what can be done here, then gives a task of about so many, if there is one.
-    /// Lines for the log go to `log`.
-    pub(super) fn next(&mut self, roots: &Roots, budget: u64, log: &mut Vec<String>) -> Result<Next> {
-        let worked = match self.work_off(roots, budget, log)? {
-            Ok(worked) => worked,
-            Err(Damaged(why)) => return Ok(Next::Damaged(why)),
-        };
+    /// Does about `budget` bytes of what can be done here, then gives a task of about so many, if there is one;
+    /// `None` when everything is written. Lines for the log go to `log`.
+    pub(super) fn next(
+        &mut self,
+        roots: &Roots,
+        budget: u64,
+        log: &mut Vec<String>,
+    ) -> Copying<Option<Turn>> {
+        let worked = self.work_off(roots, budget, log)?;
         if self.held() < HELD_MAX
             && self.behind() < BEHIND_MAX
             && let Some(task) = self.deal(budget, log)?
         {
-            return Ok(Next::Task(task));
+            return Ok(Some(Turn::Task(task)));
         }
         Ok(match self.steps.front() {
-            None if self.planned == self.selection.items.len() && self.dealing.is_none() && !worked => {
-                Next::Packed
-            }
-            Some(Step::Out(..)) if !worked => Next::Waiting,
-            _ => Next::Working,
+            None if self.planned == self.selection.items.len() && self.dealing.is_none() && !worked => None,
+            Some(Step::Out(..)) if !worked => Some(Turn::Waiting),
+            _ => Some(Turn::Working),
         })
     }
 
@@ -350,10 +335,8 @@ impl Assembly {
                 mode: item.mode(),
             })
         });
-        let number = self.numbers;
-        let task = encode(&Numbered(number, Task::Batch(things.collect())))?;
-        self.numbers += 1;
-        self.steps.push_back(Step::Out(number, Work::Batch(first..end)));
+        let task = encode(&Task::Batch(things.collect()))?;
+        self.steps.push_back(Step::Out(Work::Batch(first..end)));
         self.planned = end;
         Ok(task)
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::Described;
 use super::assembly::Assembly;
-use super::messages::{Bytes, Done, Numbered, Task};
+use super::messages::{Bytes, Done, Task};
 use crate::archive::BLOCK;
 use crate::archive::writer::{Content, EntryKind, Finished, Meta, ZipWriter};
 use crate::catalog::{Record, Status};
@@ -15,7 +15,7 @@ use crate::manifest::{
     format_time, parse_time,
 };
 use crate::scan::{Item, ItemKind};
-use crate::shards::{Piece, decode, encode, unexpected};
+use crate::shards::{Piece, Turn, decode, encode, unexpected};
 use crate::types::{DatabaseInfo, REPORT_LIMIT};
 
 /// What a row takes at most besides its path, target and blocks: 6 bytes for each byte of theirs are counted apart.
@@ -38,20 +38,14 @@ pub(super) struct Info {
     hint: u64,
     /// Whether the text is complete.
     complete: bool,
-    dealt: u64,
+    /// Tasks that are out.
     out: u64,
+    /// Some text was dealt out.
+    dealt: bool,
     /// All of the text is out as one task.
     whole: bool,
     /// The entry, once it is begun in blocks: its CRC and size.
     entry: Option<(crc32fast::Hasher, u64)>,
-}
-
-/// What comes next.
-pub(super) enum Turn {
-    Task(Vec<u8>),
-    Working,
-    Waiting,
-    Written,
 }
 
 /// A finished archive.
@@ -125,42 +119,39 @@ impl Info {
             mtime_ns: row.started_at.as_deref().and_then(parse_time),
             described,
             complete: false,
-            dealt: 0,
             out: 0,
+            dealt: false,
             whole: false,
             entry: None,
         })
     }
 
-    /// Writes rows, about `budget` bytes of them, until there is a block of text to be compressed.
-    pub(super) fn next(&mut self, budget: u64) -> Result<Turn> {
+    /// Writes rows, about `budget` bytes of them, until there is a block of text to be compressed; `None` when
+    /// everything is written.
+    pub(super) fn next(&mut self, budget: u64) -> Result<Option<Turn>> {
         let mut budget = budget.max(1);
         while (self.text.len() as u64) < BLOCK && !self.complete {
             if budget == 0 {
-                return Ok(Turn::Working);
+                return Ok(Some(Turn::Working));
             }
             let before = self.text.len();
             self.push_row()?;
             budget = budget.saturating_sub((self.text.len() - before) as u64 + 1);
         }
         if self.text.is_empty() {
-            return Ok(if self.out > 0 {
-                Turn::Waiting
-            } else {
-                Turn::Written
-            });
+            return Ok((self.out > 0).then_some(Turn::Waiting));
         }
         let length = usize::try_from(BLOCK).map_or(self.text.len(), |block| block.min(self.text.len()));
-        self.whole = self.complete && self.dealt == 0 && length == self.text.len();
+        self.whole = self.complete && !self.dealt && length == self.text.len();
         let task = Task::Text {
             text: Bytes(&self.text[..length]),
             whole: self.whole,
         };
-        let task = encode(&Numbered(self.dealt, task))?;
+        let task = encode(&task)?;
         self.text.drain(..length);
-        self.dealt += 1;
+        self.dealt = true;
         self.out += 1;
-        Ok(Turn::Task(task))
+        Ok(Some(Turn::Task(task)))
     }
 
     fn push_row(&mut self) -> Result<()> {
@@ -182,13 +173,13 @@ impl Info {
 
     /// Takes compressed text.
     pub(super) fn take(&mut self, piece: &Piece) -> Result<()> {
-        let Numbered(number, Done::Block(block)) = decode(&piece.head)? else {
+        let Done::Block(block) = decode(&piece.head)? else {
             return Err(unexpected("no block where text was out"));
         };
-        if self.out == 0 || number != self.dealt - self.out {
-            return Err(unexpected("it is the result of another task"));
-        }
-        self.out -= 1;
+        self.out = self
+            .out
+            .checked_sub(1)
+            .ok_or_else(|| unexpected("no task is out"))?;
         let meta = meta(self.mtime_ns);
         if self.whole {
             let content = Content {

@@ -5,10 +5,6 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::archive::codec::Method;
 use crate::archive::writer::{EntryKind, Meta};
 
-/// A task, or what came of it, with the task's number: results that a host mixed up are noticed.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Numbered<T>(pub(super) u64, pub(super) T);
-
 /// What a worker is to do.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Task<'a> {

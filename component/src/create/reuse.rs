@@ -19,16 +19,35 @@ use crate::archive::window::Window;
 use crate::archive::writer::ZipWriter;
 use crate::catalog::{Catalog, Status};
 use crate::checksum::hex;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fs::{Dir, File, READ_SIZE};
 use crate::scan::Item;
 
 /// The previous archive is worth reading when this part of it can be copied: all of it is read for its checksum.
 const WORTH: u64 = 8;
 
-/// Why nothing of the previous archive can be used.
+/// Why copying stops.
 #[derive(Debug)]
-pub(super) struct Damaged(pub(super) String);
+pub(super) enum Stop {
+    /// The previous archive is not what it was: nothing that was copied may stay.
+    Damaged(String),
+    /// What ends the run.
+    Failed(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(e: Error) -> Self {
+        Self::Failed(e)
+    }
+}
+
+/// Whatever keeps the previous archive from being read.
+fn unreadable(e: Error) -> Stop {
+    Stop::Damaged(e.to_string())
+}
+
+/// A result that may be that the previous archive is damaged.
+pub(super) type Copying<T> = std::result::Result<T, Stop>;
 
 /// The previous archive, read from its beginning to its end.
 #[derive(Debug)]
@@ -154,80 +173,62 @@ impl Previous {
     }
 
     /// Copies on, about `budget` bytes. Gives how many.
-    pub(super) fn copy_on(
-        &mut self,
-        writer: &mut ZipWriter,
-        budget: u64,
-    ) -> Result<std::result::Result<u64, Damaged>> {
+    pub(super) fn copy_on(&mut self, writer: &mut ZipWriter, budget: u64) -> Copying<u64> {
         let Some(mut within) = self.within.take() else {
-            return Ok(Ok(0));
+            return Ok(0);
         };
         let begin = self.at;
         loop {
             let spent = self.at - begin;
             if spent >= budget && within.part != Part::Behind {
                 self.within = Some(within);
-                return Ok(Ok(spent));
+                return Ok(spent);
             }
             match within.part {
-                Part::Before if self.at > within.offset => return Ok(Err(out_of_place())),
+                Part::Before if self.at > within.offset => return Err(out_of_place()),
                 Part::Before if self.at < within.offset => {
                     self.diverge(writer)?;
                     let most = (within.offset - self.at).min(budget - spent);
-                    if let Err(damaged) = self.advance(most, None)? {
-                        return Ok(Err(damaged));
-                    }
+                    self.advance(most, None)?;
                 }
                 Part::Before => {
-                    if let Err(damaged) = self.expect(writer, &within.header)? {
-                        return Ok(Err(damaged));
-                    }
+                    self.expect(writer, &within.header)?;
                     within.part = Part::Data(within.stored);
                 }
                 Part::Data(0) => within.part = Part::Tail,
-                Part::Data(rest) => match self.advance(rest.min(budget - spent), Some(writer))? {
-                    Ok(bytes) => within.part = Part::Data(rest - bytes),
-                    Err(damaged) => return Ok(Err(damaged)),
-                },
+                Part::Data(rest) => {
+                    let bytes = self.advance(rest.min(budget - spent), Some(writer))?;
+                    within.part = Part::Data(rest - bytes);
+                }
                 Part::Tail => {
-                    if let Err(damaged) = self.expect(writer, &within.tail)? {
-                        return Ok(Err(damaged));
-                    }
+                    self.expect(writer, &within.tail)?;
                     within.part = Part::Behind;
                 }
-                Part::Behind => return Ok(Ok(spent)),
+                Part::Behind => return Ok(spent),
             }
         }
     }
 
     /// Copies `bytes`, which have to stand here.
-    fn expect(&mut self, writer: &mut ZipWriter, bytes: &[u8]) -> Result<std::result::Result<(), Damaged>> {
+    fn expect(&mut self, writer: &mut ZipWriter, bytes: &[u8]) -> Copying<()> {
         if bytes.is_empty() {
-            return Ok(Ok(()));
+            return Ok(());
         }
-        match self.window.exact(self.at, bytes.len()) {
-            Ok(here) if here == bytes => {}
-            Ok(_) => return Ok(Err(out_of_place())),
-            Err(e) => return Ok(Err(Damaged(e.to_string()))),
+        let here = self.window.exact(self.at, bytes.len()).map_err(unreadable)?;
+        if here != bytes {
+            return Err(out_of_place());
         }
         if let Some(hash) = &mut self.hash {
             hash.update(bytes);
         }
         self.at += bytes.len() as u64;
         writer.append(bytes)?;
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// Reads at most `most` bytes, at least one, and copies them to `writer` where there is one.
-    fn advance(
-        &mut self,
-        most: u64,
-        writer: Option<&mut ZipWriter>,
-    ) -> Result<std::result::Result<u64, Damaged>> {
-        let piece = match self.window.some(self.at, most) {
-            Ok(piece) => piece,
-            Err(e) => return Ok(Err(Damaged(e.to_string()))),
-        };
+    fn advance(&mut self, most: u64, writer: Option<&mut ZipWriter>) -> Copying<u64> {
+        let piece = self.window.some(self.at, most).map_err(unreadable)?;
         if let Some(hash) = &mut self.hash {
             hash.update(piece);
         }
@@ -237,25 +238,19 @@ impl Previous {
             None => self.skipped += bytes,
         }
         self.at += bytes;
-        Ok(Ok(bytes))
+        Ok(bytes)
     }
 
     /// Reads about `budget` bytes of the rest; at the end the whole archive has to be what the catalog says. Gives
     /// the bytes and whether that was the end.
-    pub(super) fn check_rest(
-        &mut self,
-        writer: &mut ZipWriter,
-        budget: u64,
-    ) -> Result<std::result::Result<(u64, bool), Damaged>> {
+    pub(super) fn check_rest(&mut self, writer: &mut ZipWriter, budget: u64) -> Copying<(u64, bool)> {
         self.diverge(writer)?;
         let begin = self.at;
         while self.at < self.size && self.at - begin < budget {
-            if let Err(damaged) = self.advance(self.size - self.at, None)? {
-                return Ok(Err(damaged));
-            }
+            self.advance(self.size - self.at, None)?;
         }
         if self.at < self.size {
-            return Ok(Ok((self.at - begin, false)));
+            return Ok((self.at - begin, false));
         }
         let sum = self
             .hash
@@ -263,12 +258,12 @@ impl Previous {
             .map(|hash| hex(&hash.finalize()))
             .unwrap_or_default();
         if sum != self.sha256 {
-            return Ok(Err(Damaged(format!(
+            return Err(Stop::Damaged(format!(
                 "its SHA-256 is {sum}, the catalog says {}",
                 self.sha256
-            ))));
+            )));
         }
-        Ok(Ok((self.at - begin, true)))
+        Ok((self.at - begin, true))
     }
 }
 
@@ -292,6 +287,6 @@ enum Part {
     Behind,
 }
 
-fn out_of_place() -> Damaged {
-    Damaged("an entry does not lie where its cache says".to_owned())
+fn out_of_place() -> Stop {
+    Stop::Damaged("an entry does not lie where its cache says".to_owned())
 }

@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 use super::*;
 use crate::archive::writer::tests::accept;
 use crate::manifest::{Manifest, ManifestEntry};
-use crate::types::{Compression, Observation};
+use crate::types::{Compression, Observation, RunRequest};
 
 const START: &str = "2026-11-25T14:30:00.123456-03:00";
 const END: &str = "2026-11-25T14:30:10.123456-03:00";
@@ -101,15 +101,10 @@ fn request() -> CreateRequest {
 fn observed(list: Vec<(&str, Kind, Option<i64>)>) -> CreateRequest {
     let mut request = request();
     let list = list.into_iter().map(|(path, kind, mtime_ns)| Observation {
-        path: path.into(),
-        kind,
         size: 5,
         mtime_ns,
-        ctime_ns: None,
-        inode: None,
         mode: Some(0o600),
-        uid: None,
-        gid: None,
+        ..Observation::new(path.into(), kind)
     });
     request.sources[0].inventory = Inventory::Observed(list.collect());
     request
@@ -178,6 +173,29 @@ fn sample(place: &Place) {
     assert!(touch.status().unwrap().success());
 }
 
+/// Extracts into `out` and compares that with the source, but for its absolute link, which no archive has.
+fn comes_back(place: &Place, extract: &mut Command) {
+    assert!(extract.status().unwrap().success());
+    disk::remove_file(place.path("s/absolute")).unwrap();
+    let mut diff = Command::new("diff");
+    diff.args(["-r", "--no-dereference"]);
+    diff.args([place.path("s"), place.path("out/s")]);
+    assert!(diff.status().unwrap().success());
+}
+
+/// The sample, many small files in folders, and some of several blocks.
+fn tree(place: &Place) {
+    sample(place);
+    for i in 0..300 {
+        let content = format!("content {i}\n").repeat(i % 40 * 20);
+        place.write(&format!("many/{}/f{i}", i % 7), content.as_bytes());
+    }
+    let lines: String = (0..700_000).map(|i| format!("line {i}\n")).collect();
+    place.write("huge/text.log", lines.as_bytes());
+    place.write("huge/noise.bin", &noise(9 << 20));
+    place.write("huge/exact.bin", &vec![7; 8 << 20]);
+}
+
 #[test]
 fn a_backup_is_a_plain_zip_with_its_checksum_and_its_row() {
     for compression in [Compression::Deflate, Compression::Store] {
@@ -227,16 +245,9 @@ fn a_backup_is_a_plain_zip_with_its_checksum_and_its_row() {
         assert_eq!(css.mtime.as_deref(), Some("2023-11-14T22:13:20.123456789Z"));
         assert_eq!(css.mode, None);
 
-        let out = place.path("out");
         let mut extract = Command::new("unzip");
-        extract.args(["-qq", "-X"]).arg(&zip).arg("-d").arg(&out);
-        assert!(extract.status().unwrap().success());
-        disk::remove_file(place.path("s/absolute")).unwrap();
-        let mut diff = Command::new("diff");
-        diff.args(["-r", "--no-dereference"])
-            .arg(place.path("s"))
-            .arg(out.join("s"));
-        assert!(diff.status().unwrap().success());
+        extract.args(["-qq", "-X"]).arg(&zip).arg("-d");
+        comes_back(&place, extract.arg(place.path("out")));
     }
 }
 
@@ -269,13 +280,7 @@ fn zstd_entries_are_read_back_by_another_program() {
     let zip = place.zip(&report.backup.record);
     let mut extract = Command::new("bsdtar");
     extract.arg("-xf").arg(&zip).arg("-C").arg(place.path("out"));
-    assert!(extract.env("LC_ALL", "C.UTF-8").status().unwrap().success());
-    disk::remove_file(place.path("s/absolute")).unwrap();
-    let mut diff = Command::new("diff");
-    diff.args(["-r", "--no-dereference"])
-        .arg(place.path("s"))
-        .arg(place.path("out/s"));
-    assert!(diff.status().unwrap().success());
+    comes_back(&place, extract.env("LC_ALL", "C.UTF-8"));
 }
 
 #[test]

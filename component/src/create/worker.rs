@@ -3,7 +3,7 @@
 //! A file is read up to the size that it has when it is opened; one that changed meanwhile is read once more, then
 //! kept and marked. Nothing that goes wrong with one file ends the run: it becomes a skip with its reason.
 
-use super::messages::{Block, Bytes, Done, Kind, Lost, Numbered, Packed, Part, Task, ToPack};
+use super::messages::{Block, Bytes, Done, Kind, Lost, Packed, Part, Task, ToPack};
 use crate::archive::BLOCK;
 use crate::archive::codec::{Codec, Method};
 use crate::archive::writer::{Content, Meta, local_header};
@@ -82,25 +82,22 @@ impl CreateWorker {
     /// `InvalidInput` for what is no task of this request; what opening a source's root says.
     pub fn work(&mut self, roots: &Roots, task: &[u8]) -> Result<Piece> {
         let mut data = Vec::new();
-        let Numbered(number, task) = decode(task)?;
-        let done = match task {
+        let done = match decode(task)? {
             Task::Batch(things) => Done::Batch(self.batch(roots, &things, &mut data)?),
             Task::Block(part) => self.block(roots, &part, &mut data)?,
             Task::Text { text, whole } => Done::Block(self.text(&text, whole, &mut data)?),
         };
         Ok(Piece {
-            head: encode(&Numbered(number, done))?,
+            head: encode(&done)?,
             data,
         })
     }
 
     fn codec(&mut self) -> Result<&mut Codec> {
-        if self.codec.is_none() {
-            self.codec = Some(Codec::new(self.compression, self.level)?);
-        }
-        self.codec
-            .as_mut()
-            .ok_or_else(|| Error::new(ErrorKind::Io, "compress", "there is no codec"))
+        Ok(match &mut self.codec {
+            Some(codec) => codec,
+            none => none.insert(Codec::new(self.compression, self.level)?),
+        })
     }
 
     /// The directory of a source and the path below it.
@@ -148,19 +145,13 @@ impl CreateWorker {
         let Ok(Some(whole)) = read else {
             return Ok(Packed::Large);
         };
-        // The host's word counts, so that the same observations give the same bytes; not where the file is
-        // plainly another one by now, or nobody looked.
         let another = whole.at_open.size != thing.size;
         if another && data.len() as u64 + whole.at_open.size > GROWN_MAX {
             // The batch was made for what was seen: files that all grew would not fit any memory together.
             return Ok(Packed::Large);
         }
-        let mtime_ns = match thing.mtime_ns {
-            Some(seen) if !another && !whole.changed => Some(seen),
-            seen => whole.at_open.mtime_ns.or(seen),
-        };
         let meta = Meta {
-            mtime_ns,
+            mtime_ns: time_of(thing.mtime_ns, &whole.at_open, another || whole.changed),
             ..thing.meta()
         };
         let mut packed = self.entry(meta, None, data)?;
@@ -169,7 +160,7 @@ impl CreateWorker {
         } = &mut packed
         {
             *changed = whole.changed;
-            *a = another || (whole.at_open.mtime_ns.is_some() && whole.at_open.mtime_ns != thing.mtime_ns);
+            *a = another || is_newer(thing.mtime_ns, &whole.at_open);
         }
         Ok(packed)
     }
@@ -207,10 +198,10 @@ impl CreateWorker {
     /// Compresses a whole content, unless that is not worth it.
     fn compress(&mut self, plain: &[u8], packed: &mut Vec<u8>) -> Result<Method> {
         let size = plain.len() as u64;
-        let codec = self.codec()?;
-        if codec.method() == Method::Store {
+        if self.compression == Compression::Store {
             return Ok(Method::Store);
         }
+        let codec = self.codec()?;
         if size >= TRIAL_FROM {
             let sample = |at: u64| {
                 let at = usize::try_from(at).unwrap_or(0);
@@ -283,6 +274,9 @@ impl CreateWorker {
 
     /// How a large file is to be stored. One that can't be read fails where it is read for its content.
     fn judge(&mut self, file: &File, size: u64) -> Result<Method> {
+        if self.compression == Compression::Store {
+            return Ok(Method::Store);
+        }
         let mut samples = Vec::new();
         for at in sample_places(size) {
             let mut piece = Vec::new();
@@ -329,10 +323,7 @@ fn read_whole(dir: &Dir, path: &str, seen: &ToPack<'_>, content: &mut Vec<u8>) -
 
 /// Reads an open file up to the size that it has now.
 fn read_as_it_is(file: &File, content: &mut Vec<u8>) -> Result<Option<Whole>> {
-    let at_open = file.stat()?;
-    if at_open.kind != FileKind::File {
-        return Err(Error::new(ErrorKind::Io, "open", "not a regular file"));
-    }
+    let at_open = regular(file)?;
     if at_open.size > BLOCK {
         return Ok(None);
     }
@@ -347,12 +338,32 @@ fn read_as_it_is(file: &File, content: &mut Vec<u8>) -> Result<Option<Whole>> {
 fn read_part(dir: &Dir, path: &str, part: &Part<'_>, content: &mut Vec<u8>) -> Result<(File, bool)> {
     let file = dir.open(path)?;
     read_range(&file, part.offset, part.length, content)?;
-    let now = file.stat()?;
-    if now.kind != FileKind::File {
-        return Err(Error::new(ErrorKind::Io, "open", "not a regular file"));
-    }
+    let now = regular(&file)?;
     let same = (now.size, now.mtime_ns) == (part.size, part.mtime_ns);
     Ok((file, !same || content.len() as u64 != part.length))
+}
+
+/// What the file system says of an open file, which has to be a regular one.
+pub(super) fn regular(file: &File) -> Result<Stat> {
+    let stat = file.stat()?;
+    match stat.kind {
+        FileKind::File => Ok(stat),
+        _ => Err(Error::new(ErrorKind::Io, "open", "not a regular file")),
+    }
+}
+
+/// The modification time of a file that was seen with the time `seen`. The host's word counts, so that the same
+/// observations give the same bytes; not where the file is plainly `another` one by now, or nobody looked.
+pub(super) fn time_of(seen: Option<i64>, at_open: &Stat, another: bool) -> Option<i64> {
+    match seen {
+        Some(seen) if !another => Some(seen),
+        seen => at_open.mtime_ns.or(seen),
+    }
+}
+
+/// Whether the file system says another time than was seen: then it is no longer what was observed.
+pub(super) fn is_newer(seen: Option<i64>, at_open: &Stat) -> bool {
+    at_open.mtime_ns.is_some() && at_open.mtime_ns != seen
 }
 
 /// Reads at most `length` bytes from `offset` on, fewer where the file ends, in place of what is in `content`.

@@ -8,8 +8,6 @@ use crate::archive::parts::Part;
 /// What a worker is to do.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Task<'a> {
-    /// Counted from 0; the result has it too, so that nothing gets mixed up.
-    pub(super) number: u64,
     /// File name of the archive.
     pub(super) archive: &'a str,
     pub(super) archive_size: u64,
@@ -34,12 +32,6 @@ pub(crate) struct ToRead<'a> {
 }
 
 /// What a worker made of a task.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Done {
-    pub(super) number: u64,
-    pub(super) read: Read,
-}
-
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Read {
     Entries {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::messages::{Done, Read, Task, ToRead, What};
+use super::messages::{Read, Task, ToRead, What};
 use super::reason;
 use crate::archive::EntryReader;
 use crate::error::{Error, ErrorKind, Result};
@@ -60,10 +60,7 @@ impl Worker {
             }
         };
         Ok(Piece {
-            head: encode(&Done {
-                number: task.number,
-                read,
-            })?,
+            head: encode(&read)?,
             data: Vec::new(),
         })
     }

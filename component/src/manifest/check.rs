@@ -4,7 +4,6 @@
 //! compares those with the manifest's, so that both together compare the content with the manifest.
 
 use super::{MANIFEST_NAME, ManifestEntry, ManifestHeader, parse_crc, parse_mode};
-use crate::archive::parts::blocks_fit;
 use crate::archive::reader::shown;
 use crate::archive::{ArchiveReader, EntryKind, EntryView, entry_path};
 use crate::error::Result;
@@ -44,7 +43,7 @@ pub(crate) fn compare(
                 Some(format!("{} is in the manifest twice", shown(&row.path)))
             }
             Some(index) => match (difference(&row, archive.entry(index)), row.blocks.take()) {
-                (None, Some(blocks)) if blocks_fit(archive.place(index).0, &blocks) => {
+                (None, Some(blocks)) if archive.place(index).0.lies_in(&blocks) => {
                     found(Finding::Blocks(index, blocks));
                     None
                 }

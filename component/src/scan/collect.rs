@@ -151,17 +151,7 @@ impl Collector<'_> {
                 .remedy("is its disk mounted, and do its globs match? If it may be empty, set `allow_empty = true`"));
         }
         if !this.has_root {
-            let unseen = Observation {
-                path: String::new(),
-                kind: Kind::Directory,
-                size: 0,
-                mtime_ns: None,
-                ctime_ns: None,
-                inode: None,
-                mode: None,
-                uid: None,
-                gid: None,
-            };
+            let unseen = Observation::new(String::new(), Kind::Directory);
             this.push(&unseen, this.folder.to_owned(), ItemKind::Directory, None, 0);
         }
         if this.filter.selects() {

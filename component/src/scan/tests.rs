@@ -21,15 +21,10 @@ fn source(folder: &str, inventory: Inventory) -> Source {
 
 fn seen(path: &str, kind: Kind) -> Observation {
     Observation {
-        path: path.to_owned(),
-        kind,
         size: 3,
         mtime_ns: Some(5),
-        ctime_ns: None,
-        inode: None,
         mode: Some(0o100_644),
-        uid: None,
-        gid: None,
+        ..Observation::new(path.to_owned(), kind)
     }
 }
 

@@ -8,15 +8,9 @@ use crate::types::{Kind, Observation};
 
 fn observation(path: String, kind: Kind, stat: Option<Stat>) -> Observation {
     Observation {
-        path,
-        kind,
         size: stat.map_or(0, |s| s.size),
         mtime_ns: stat.and_then(|s| s.mtime_ns),
-        ctime_ns: None,
-        inode: None,
-        mode: None,
-        uid: None,
-        gid: None,
+        ..Observation::new(path, kind)
     }
 }
 

@@ -230,7 +230,7 @@ fn only_large_files_are_cut_and_only_where_the_blocks_are_known() {
         (vec![u64::MAX, size + 1], false),
         (vec![1, 1, size - 2], false),
     ] {
-        assert_eq!(blocks_fit(at, &blocks), fit, "{blocks:?}");
+        assert_eq!(at.lies_in(&blocks), fit, "{blocks:?}");
         assert_eq!(Cut::new(at, Some(blocks)).is_some(), fit);
     }
 }

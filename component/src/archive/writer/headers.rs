@@ -3,6 +3,7 @@
 
 use super::{EntryKind, Meta};
 use crate::archive::codec::Method;
+use crate::archive::local::LOCAL_SIZE;
 
 /// Names are UTF-8.
 const FLAG_UTF8: u16 = 1 << 11;
@@ -10,8 +11,6 @@ const FLAG_UTF8: u16 = 1 << 11;
 const FLAG_DESCRIPTOR: u16 = 1 << 3;
 /// "Made by" Unix, which is what makes the upper half of the attributes a mode.
 const MADE_BY_UNIX: u16 = 3 << 8;
-/// A local header without name and extra field.
-const LOCAL_FIXED: u64 = 30;
 const VERSION_ZIP64: u16 = 45;
 const EXTRA_ZIP64: u16 = 0x0001;
 const EXTRA_TIMESTAMP: u16 = 0x5455;
@@ -143,7 +142,7 @@ impl Fixed {
 
     /// Bytes of the header in front of an entry.
     pub(super) fn local_length(self, path: &str) -> u64 {
-        LOCAL_FIXED + u64::from(self.name_length(path)) + u64::from(self.local_extra())
+        LOCAL_SIZE as u64 + u64::from(self.name_length(path)) + u64::from(self.local_extra())
     }
 
     /// The header in front of an entry.

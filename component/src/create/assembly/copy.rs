@@ -6,8 +6,7 @@ use super::{Assembly, Step, content, meta};
 use crate::archive::BLOCK;
 use crate::archive::codec::Method;
 use crate::archive::writer::{EntryKind, local_header, streamed_frame};
-use crate::create::reuse::{Damaged, Previous};
-use crate::error::Result;
+use crate::create::reuse::{Copying, Previous, Stop};
 use crate::scan::ItemKind;
 
 /// What an item counts besides its bytes.
@@ -15,52 +14,39 @@ const ITEM_COST: u64 = 256;
 
 impl Assembly {
     /// Copies about `budget` bytes of these items; what is left comes first again. Gives the bytes.
-    pub(super) fn copy(
-        &mut self,
-        mut items: Range<usize>,
-        budget: u64,
-    ) -> Result<std::result::Result<u64, Damaged>> {
+    pub(super) fn copy(&mut self, mut items: Range<usize>, budget: u64) -> Copying<u64> {
         let Some(mut previous) = self.previous.take() else {
-            return Ok(Ok(0));
+            return Ok(0);
         };
         let mut spent = 0;
-        let mut result = Ok(());
-        while spent < budget && result.is_ok() {
+        while spent < budget {
             if previous.is_within() {
                 // The middle of a large entry.
-                match previous.copy_on(&mut self.writer, budget - spent)? {
-                    Ok(bytes) => {
-                        spent += bytes.max(1);
-                        self.count_copied(bytes, &mut previous);
-                    }
-                    Err(damaged) => result = Err(damaged),
-                }
+                let bytes = previous.copy_on(&mut self.writer, budget - spent)?;
+                spent += bytes.max(1);
+                self.count_copied(bytes, &mut previous);
                 continue;
             }
             let Some(index) = items.next() else {
                 break;
             };
             spent += ITEM_COST;
-            result = self.copy_item(index, &mut previous)?;
+            self.copy_item(index, &mut previous)?;
         }
         if !items.is_empty() || previous.is_within() {
             self.steps.push_front(Step::Copy(items));
         }
         self.previous = Some(previous);
-        Ok(result.map(|()| spent))
+        Ok(spent)
     }
 
     /// Writes a folder or link, or begins to copy a file.
-    fn copy_item(
-        &mut self,
-        index: usize,
-        previous: &mut Previous,
-    ) -> Result<std::result::Result<(), Damaged>> {
+    fn copy_item(&mut self, index: usize, previous: &mut Previous) -> Copying<()> {
         self.current = index;
         let item = &mut self.selection.items[index];
         let start = self.writer.position();
         match item.kind {
-            ItemKind::AbsoluteSymlink => return Ok(Ok(())),
+            ItemKind::AbsoluteSymlink => return Ok(()),
             ItemKind::Directory | ItemKind::Symlink => {
                 let stored = item.target.as_deref().unwrap_or("").as_bytes();
                 item.crc32 = crc32fast::hash(stored);
@@ -75,12 +61,12 @@ impl Assembly {
                 self.writer.note(&meta, &content, start);
                 self.writer.append(&bytes)?;
                 self.count_item(index, 0);
-                return Ok(Ok(()));
+                return Ok(());
             }
             ItemKind::File => {}
         }
         let Some(row) = previous.row(index) else {
-            return Ok(Err(Damaged("a row of its cache is gone".to_owned())));
+            return Err(Stop::Damaged("a row of its cache is gone".to_owned()));
         };
         (item.crc32, item.stored, item.method, item.start) = (row.crc32, row.stored, row.method, start);
         let streamed = item.size > BLOCK;
@@ -107,7 +93,7 @@ impl Assembly {
         self.count_item(index, content.size);
         // Its content is still to be copied.
         self.current = index;
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// Counts bytes of the previous archive. Each step has to be seen, also in the middle of an entry and where
@@ -132,20 +118,16 @@ impl Assembly {
     }
 
     /// Reads about `budget` bytes of what is left of the previous archive.
-    pub(super) fn check_previous(&mut self, budget: u64) -> Result<std::result::Result<u64, Damaged>> {
+    pub(super) fn check_previous(&mut self, budget: u64) -> Copying<u64> {
         let Some(mut previous) = self.previous.take() else {
-            return Ok(Ok(0));
+            return Ok(0);
         };
-        Ok(match previous.check_rest(&mut self.writer, budget)? {
-            Ok((spent, ended)) => {
-                self.count_skipped(spent);
-                if !ended {
-                    self.previous = Some(previous);
-                    self.steps.push_front(Step::CheckPrevious);
-                }
-                Ok(spent)
-            }
-            Err(damaged) => Err(damaged),
-        })
+        let (spent, ended) = previous.check_rest(&mut self.writer, budget)?;
+        self.count_skipped(spent);
+        if !ended {
+            self.previous = Some(previous);
+            self.steps.push_front(Step::CheckPrevious);
+        }
+        Ok(spent)
     }
 }

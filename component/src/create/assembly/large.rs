@@ -4,19 +4,16 @@
 use super::{Assembly, Step, Work, meta};
 use crate::archive::BLOCK;
 use crate::archive::codec::Method;
-use crate::create::messages::{Block, Done, Lost, Numbered, Part, Task};
-use crate::create::worker::lost;
-use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{FileKind, Roots, Stat};
+use crate::create::messages::{Block, Done, Lost, Part, Task};
+use crate::create::worker::{is_newer, lost, regular, time_of};
+use crate::error::Result;
+use crate::fs::{Roots, Stat};
 use crate::scan::Item;
-use crate::shards::{decode, encode};
+use crate::shards::{decode, encode, unexpected};
 
 /// Larger files that changed are not read again: it would double the time of a run for a file that is always
 /// being written, such as the disk of a virtual machine.
 const RETRY_MAX: u64 = 256 * 1024 * 1024;
-
-/// Number of a task that is done here.
-const HERE: u64 = u64::MAX;
 
 /// A large file on its way.
 #[derive(Debug)]
@@ -54,9 +51,9 @@ pub(super) struct Entry {
 
 impl Large {
     /// The task of the next part.
-    fn part(&mut self, number: u64, item: &Item) -> Result<(Vec<u8>, PartOf)> {
+    fn part(&mut self, item: &Item) -> Result<(Vec<u8>, PartOf)> {
         let length = (self.of.size - self.offset).min(BLOCK);
-        let task = Task::Block(Part {
+        let task = encode(&Task::Block(Part {
             path: &item.path,
             source: item.source,
             size: self.of.size,
@@ -64,8 +61,7 @@ impl Large {
             offset: self.offset,
             length,
             method: self.method,
-        });
-        let task = encode(&Numbered(number, task))?;
+        }))?;
         self.offset += length;
         let last = self.is_dealt();
         Ok((
@@ -96,11 +92,7 @@ impl Assembly {
         let item = &mut self.selection.items[at];
         let root = &self.selection.roots[usize::from(item.source)];
         let path = &item.path[root.folder.len() + 1..];
-        let opened = root.dir.open(path).and_then(|file| file.stat());
-        let opened = opened.and_then(|stat| match stat.kind {
-            FileKind::File => Ok(stat),
-            _ => Err(Error::new(ErrorKind::Io, "open", "not a regular file")),
-        });
+        let opened = root.dir.open(path).and_then(|file| regular(&file));
         let at_open = opened.map_err(|e| lost(&root.dir, path, &e))?;
         let of = PartOf {
             item: at,
@@ -110,15 +102,11 @@ impl Assembly {
             last: false,
             lenient: again || at_open.size > RETRY_MAX,
         };
-        // The host's word counts, so that the same observations give the same bytes; not where the file is
-        // plainly another one by now, or nobody looked.
         let another = again || item.size != at_open.size;
-        if item.mtime_ns().is_none() || (another && at_open.mtime_ns.is_some()) {
-            item.set_mtime_ns(at_open.mtime_ns);
-        }
-        if another || (at_open.mtime_ns.is_some() && item.mtime_ns() != at_open.mtime_ns) {
+        if another || is_newer(item.mtime_ns(), &at_open) {
             item.forget_identity();
         }
+        item.set_mtime_ns(time_of(item.mtime_ns(), &at_open, another));
         Ok(Large {
             of,
             at_open,
@@ -132,20 +120,19 @@ impl Assembly {
         let Some(large) = &mut self.dealing else {
             return Ok(None);
         };
-        let (task, part) = large.part(self.numbers, &self.selection.items[large.of.item])?;
+        let (task, part) = large.part(&self.selection.items[large.of.item])?;
         if large.is_dealt() {
             self.dealing = None;
         }
-        self.steps.push_back(Step::Out(self.numbers, Work::Part(part)));
-        self.numbers += 1;
+        self.steps.push_back(Step::Out(Work::Part(part)));
         Ok(Some(task))
     }
 
     /// Reads and compresses the next part of a large file here.
     pub(super) fn again(&mut self, roots: &Roots, mut large: Large, log: &mut Vec<String>) -> Result<u64> {
-        let (task, part) = large.part(HERE, &self.selection.items[large.of.item])?;
+        let (task, part) = large.part(&self.selection.items[large.of.item])?;
         let piece = self.own.work(roots, &task)?;
-        let Numbered(_, done): Numbered<Done> = decode(&piece.head)?;
+        let done: Done = decode(&piece.head)?;
         if let Done::Block(block) = &done {
             large.method = Some(block.method);
         }
@@ -173,7 +160,7 @@ impl Assembly {
                 self.current = part.item + 1;
                 return Ok(());
             }
-            Done::Batch(_) => return Err(crate::shards::unexpected("a batch where a part was out")),
+            Done::Batch(_) => return Err(unexpected("a batch where a part was out")),
         };
         let other_method = self.entry.as_ref().is_some_and(|e| e.method != block.method);
         if (block.changed && !part.lenient) || other_method {
@@ -266,7 +253,7 @@ impl Assembly {
             self.dealing = None;
         }
         self.steps.retain_mut(|step| match step {
-            Step::Out(_, work) if is_of(work) => {
+            Step::Out(work) if is_of(work) => {
                 *work = Work::Stale;
                 true
             }

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use super::{Assembly, Step, Work, content, meta};
-use crate::create::messages::{Done, Numbered, Packed};
-use crate::create::reuse::Damaged;
+use crate::create::messages::{Done, Packed};
+use crate::create::reuse::Copying;
 use crate::error::Result;
 use crate::fs::Roots;
 use crate::scan::ItemKind;
@@ -19,33 +19,20 @@ impl Assembly {
             .iter()
             .position(|step| matches!(step, Step::Out(..)))
             .ok_or_else(|| unexpected("no task is out"))?;
-        let Some(Step::Out(number, work)) = self.steps.get_mut(at) else {
+        let done = decode(&piece.head)?;
+        let Some(Step::Out(work)) = self.steps.remove(at) else {
             return Ok(());
         };
-        let Numbered(of, done): Numbered<Done> = decode(&piece.head)?;
-        if of != *number {
-            return Err(unexpected("it is the result of another task"));
+        match work {
+            Work::Stale => {}
+            work if at == 0 => return self.write(work, done, piece.data, log),
+            work => self.steps.insert(at, Step::Held(work, done, piece.data)),
         }
-        let work = std::mem::replace(work, Work::Stale);
-        if matches!(work, Work::Stale) {
-            self.steps.remove(at);
-            return Ok(());
-        }
-        if at == 0 {
-            self.steps.pop_front();
-            return self.write(work, done, piece.data, log);
-        }
-        self.steps[at] = Step::Held(work, done, piece.data);
         Ok(())
     }
 
     /// Does about `budget` bytes of what is first in turn and can be done here. Says whether anything was done.
-    pub(super) fn work_off(
-        &mut self,
-        roots: &Roots,
-        budget: u64,
-        log: &mut Vec<String>,
-    ) -> Result<std::result::Result<bool, Damaged>> {
+    pub(super) fn work_off(&mut self, roots: &Roots, budget: u64, log: &mut Vec<String>) -> Copying<bool> {
         let mut left = budget.max(1);
         let mut worked = false;
         while left > 0 {
@@ -61,14 +48,8 @@ impl Assembly {
                     size
                 }
                 Some(Step::Again(large)) => self.again(roots, large, log)?,
-                Some(Step::Copy(items)) => match self.copy(items, left)? {
-                    Ok(spent) => spent,
-                    Err(damaged) => return Ok(Err(damaged)),
-                },
-                Some(Step::CheckPrevious) => match self.check_previous(left)? {
-                    Ok(spent) => spent,
-                    Err(damaged) => return Ok(Err(damaged)),
-                },
+                Some(Step::Copy(items)) => self.copy(items, left)?,
+                Some(Step::CheckPrevious) => self.check_previous(left)?,
                 Some(out @ Step::Out(..)) => {
                     self.steps.push_front(out);
                     break;
@@ -78,7 +59,7 @@ impl Assembly {
             worked = true;
             left = left.saturating_sub(spent.max(1));
         }
-        Ok(Ok(worked))
+        Ok(worked)
     }
 
     /// Told before something else than a copy is written.

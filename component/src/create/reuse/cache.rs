@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::archive::BLOCK;
 use crate::archive::codec::Method;
+use crate::archive::parts::blocks_fit;
 use crate::catalog::Record;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{Dir, File, READ_SIZE};
@@ -161,14 +162,13 @@ fn matching(item: &Item, line: Line<'_>) -> Option<Row> {
         && item.size == size
         && item.mtime_ns() == Some(mtime)
         && item.identity() == Some((ctime, inode));
-    let parts = blocks.as_ref().map(|blocks| blocks.len() as u64);
+    let in_blocks = size > BLOCK && method != Method::Store;
     // Nothing else vouches for them, and a manifest with wrong ones makes a good archive look damaged.
-    let fit = blocks.as_ref().is_none_or(|blocks| {
-        let sum = blocks.iter().try_fold(0u64, |sum, n| sum.checked_add(*n));
-        !blocks.contains(&0) && sum == Some(stored)
-    });
-    let expected = (size > BLOCK && method != Method::Store).then(|| size.div_ceil(BLOCK));
-    (same && parts == expected && fit).then_some(Row {
+    let fit = match &blocks {
+        Some(blocks) => in_blocks && blocks_fit(size, stored, blocks),
+        None => !in_blocks,
+    };
+    (same && fit).then_some(Row {
         offset,
         stored,
         crc32,

@@ -52,22 +52,16 @@ fn request_at(place: &Place, start: &str) -> CreateRequest {
     request
 }
 
-fn made(place: &Place, request: CreateRequest) -> Record {
-    create(&place.roots, request).unwrap().backup.record
+/// The files among what a request's host saw.
+fn files(request: &mut CreateRequest) -> impl Iterator<Item = &mut Observation> {
+    let Inventory::Observed(list) = &mut request.sources[0].inventory else {
+        panic!()
+    };
+    list.iter_mut().filter(|seen| seen.kind == Kind::File)
 }
 
-/// Many small files in folders, a link, some noise and a file of several blocks.
-fn tree(place: &Place) {
-    sample(place);
-    for i in 0..40 {
-        place.write(
-            &format!("many/{}/f{i}", i % 7),
-            format!("content {i}\n").repeat(i * 20).as_bytes(),
-        );
-    }
-    let lines: String = (0..500_000).map(|i| format!("line {i}\n")).collect();
-    place.write("huge/text.log", lines.as_bytes());
-    place.write("huge/noise.bin", &noise(5 << 20));
+fn made(place: &Place, request: CreateRequest) -> Record {
+    create(&place.roots, request).unwrap().backup.record
 }
 
 /// The same run in a copy of the backups folder, reading every byte: it has to give the same archive.
@@ -218,10 +212,7 @@ fn a_file_that_was_changed_just_before_the_run_that_read_it_is_read_again() {
         tree(&place);
         let request = |start: &str| {
             let mut request = request_at(&place, start);
-            let Inventory::Observed(list) = &mut request.sources[0].inventory else {
-                panic!()
-            };
-            for file in list.iter_mut().filter(|o| o.kind == Kind::File) {
+            for file in files(&mut request) {
                 (file.mtime_ns, file.ctime_ns) = (Some(mtime), Some(ctime));
             }
             request
@@ -244,10 +235,7 @@ fn a_file_that_was_not_what_was_observed_is_never_copied() {
     tree(&place);
     let request = |start: &str| {
         let mut request = request_at(&place, start);
-        let Inventory::Observed(list) = &mut request.sources[0].inventory else {
-            panic!()
-        };
-        for file in list.iter_mut().filter(|o| o.kind == Kind::File) {
+        for file in files(&mut request) {
             file.mtime_ns = file.mtime_ns.map(|ns| ns - 5_000_000_000);
         }
         request
@@ -287,14 +275,8 @@ fn a_previous_archive_that_is_damaged_is_noticed_and_everything_is_read() {
         }
         let zip = place.zip(&row);
         let mut extract = Command::new("unzip");
-        extract.arg("-q").arg(&zip).arg("-d").arg(place.path("out"));
-        assert!(extract.status().unwrap().success());
-        disk::remove_file(place.path("s/absolute")).unwrap();
-        let mut diff = Command::new("diff");
-        diff.args(["-r", "--no-dereference"])
-            .arg(place.path("s"))
-            .arg(place.path("out/s"));
-        assert!(diff.status().unwrap().success());
+        extract.arg("-q").arg(&zip).arg("-d");
+        comes_back(&place, extract.arg(place.path("out")));
     }
 }
 
@@ -378,17 +360,8 @@ fn a_partial_run_copies_but_is_not_copied_from() {
     let cache = disk::read(place.path("backups/.scan.json")).unwrap();
     let mut request = request_at(&place, LATER[1]);
     if let Inventory::Observed(list) = &mut request.sources[0].inventory {
-        list.push(Observation {
-            path: "secret".into(),
-            kind: Kind::Unreadable("access denied".into()),
-            size: 0,
-            mtime_ns: None,
-            ctime_ns: None,
-            inode: None,
-            mode: None,
-            uid: None,
-            gid: None,
-        });
+        let unreadable = Kind::Unreadable("access denied".into());
+        list.push(Observation::new("secret".into(), unreadable));
     }
     let row = made(&place, request);
     assert_eq!(row.status, Status::Partial);

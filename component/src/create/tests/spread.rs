@@ -42,20 +42,6 @@ fn spread(place: &Place, request: CreateRequest, workers: usize, out: usize) -> 
     }
 }
 
-fn mixed(place: &Place) {
-    sample(place);
-    for i in 0..300 {
-        place.write(
-            &format!("many/{}/f{i}", i % 9),
-            format!("content {i}\n").repeat(i * 9).as_bytes(),
-        );
-    }
-    let lines: String = (0..700_000).map(|i| format!("line {i}\n")).collect();
-    place.write("huge/text.log", lines.as_bytes());
-    place.write("huge/noise.bin", &noise(9 << 20));
-    place.write("huge/exact.bin", &vec![7; 8 << 20]);
-}
-
 #[test]
 fn any_number_of_workers_gives_the_same_bytes() {
     for (compression, level) in [
@@ -64,7 +50,7 @@ fn any_number_of_workers_gives_the_same_bytes() {
         (Compression::Store, 0),
     ] {
         let place = Place::new();
-        mixed(&place);
+        tree(&place);
         let request = CreateRequest {
             compression,
             level,
@@ -92,7 +78,7 @@ fn any_number_of_workers_gives_the_same_bytes() {
 #[test]
 fn results_that_are_mixed_up_are_refused_and_the_run_is_recorded_as_failed() {
     let place = Place::new();
-    mixed(&place);
+    tree(&place);
     let request = Request::Create(request());
     let mut worker = Worker::new(&request);
     let mut coordinator = Coordinator::new(request);
@@ -192,14 +178,8 @@ fn what_waits_for_a_copy_is_bounded_however_many_workers_there_are() {
 
 fn observation(path: &str) -> Observation {
     Observation {
-        path: path.into(),
-        kind: Kind::File,
         size: 3,
         mtime_ns: Some(1_000_000_000),
-        ctime_ns: None,
-        inode: None,
-        mode: None,
-        uid: None,
-        gid: None,
+        ..Observation::new(path.into(), Kind::File)
     }
 }

@@ -1,6 +1,7 @@
 //! Restores by several workers, and large files in parts.
 
 use super::*;
+use crate::shards::{Coordinator, Worker};
 
 /// Runs the job with three workers that have two tasks each in hand and do them last first.
 fn spread(place: &Place, budget: u64) -> Result<(RestoreReport, usize)> {
@@ -135,18 +136,20 @@ fn parts_are_written_into_what_the_coordinator_created_and_through_no_link() {
 #[test]
 fn results_that_were_not_asked_for_are_refused() {
     let place = place(&with_manifest(&name(), &items(), |_| {}));
-    let mut job = RestoreJob::new(RestoreRequest { id: 7, only: vec![] });
-    let e = job.take(&Piece::default()).unwrap_err();
-    assert_eq!(e.kind, ErrorKind::InvalidInput);
+    let request = Request::Restore(RestoreRequest { id: 7, only: vec![] });
+    let taken = Coordinator::new(request.clone()).take(&place.roots, Piece::default(), None);
+    assert_eq!(taken.unwrap_err().kind, ErrorKind::InvalidInput);
+    let mut coordinator = Coordinator::new(request.clone());
     let mut tasks = Vec::new();
     while tasks.len() < 2 {
-        if let Turn::Task(task) = job.next(&place.roots, 1).unwrap() {
+        if let Turn::Task(task) = coordinator.next(&place.roots, 1, None).unwrap() {
             tasks.push(task);
         }
     }
-    let mut worker = RestoreWorker::default();
+    let mut worker = Worker::new(&request);
     let second = worker.work(&place.roots, &tasks[1]).unwrap();
-    assert_eq!(job.take(&second).unwrap_err().kind, ErrorKind::InvalidInput);
+    let taken = coordinator.take(&place.roots, second, None);
+    assert_eq!(taken.unwrap_err().kind, ErrorKind::InvalidInput);
     // A task that is done twice finds its file there already.
     let again = worker.work(&place.roots, &tasks[1]).unwrap_err();
     assert_eq!(again.kind, ErrorKind::AlreadyExists);

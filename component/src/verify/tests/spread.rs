@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::archive::BLOCK;
+use crate::shards::Coordinator;
 
 /// Text that is different everywhere, so that no block can stand for another.
 fn long_text(bytes: usize) -> Vec<u8> {
@@ -168,38 +169,42 @@ fn a_flipped_byte_anywhere_is_found_and_the_same_with_any_spread() {
 #[test]
 fn results_that_were_not_asked_for_are_refused() {
     let (folder, _) = folder(&with_manifest(&name(), &items(), |_| {}));
-    let refused = |job: &mut VerifyJob, piece: &Piece| {
-        let e = job.take(piece).unwrap_err();
+    let request = Request::Verify { id: 7, quick: false };
+    let refused = |mut coordinator: Coordinator, piece: &Piece| {
+        let taken = coordinator.take(&folder.roots, piece.clone(), None);
+        let e = taken.unwrap_err();
         assert_eq!(e.kind, ErrorKind::InvalidInput, "{e}");
+        coordinator.next(&folder.roots, 1, None).unwrap_err();
     };
     let begun = || {
-        let mut job = VerifyJob::new(7, false);
-        refused(&mut job, &Piece::default());
+        let mut coordinator = Coordinator::new(request.clone());
         let mut tasks = Vec::new();
         while tasks.len() < 2 {
-            if let Turn::Task(task) = job.next(&folder.roots, 1).unwrap() {
+            if let Turn::Task(task) = coordinator.next(&folder.roots, 1, None).unwrap() {
                 tasks.push(task);
             }
         }
-        (job, tasks)
+        (coordinator, tasks)
     };
-    let (mut job, tasks) = begun();
-    let mut worker = VerifyWorker::default();
+    let (coordinator, tasks) = begun();
+    let mut worker = crate::shards::Worker::new(&request);
     let pieces: Vec<_> = tasks
         .iter()
         .map(|task| worker.work(&folder.roots, task).unwrap())
         .collect();
-    refused(&mut job, &pieces[1]);
-    refused(&mut begun().0, &Piece::default());
+    refused(coordinator, &pieces[1]);
+    refused(Coordinator::new(request.clone()), &Piece::default());
+    refused(begun().0, &Piece::default());
     let more = Piece {
         data: vec![1],
         ..pieces[0].clone()
     };
-    refused(&mut begun().0, &more);
-    let (mut job, _) = begun();
-    job.take(&pieces[0]).unwrap();
-    job.take(&pieces[1]).unwrap();
-    refused(&mut job, &pieces[1]);
+    refused(begun().0, &more);
+    let (mut coordinator, _) = begun();
+    for piece in &pieces {
+        coordinator.take(&folder.roots, piece.clone(), None).unwrap();
+    }
+    refused(coordinator, &pieces[1]);
     for task in [&b""[..], b"\xff\xff\xff\xff\xff", &tasks[0][..tasks[0].len() / 2]] {
         assert_eq!(
             worker.work(&folder.roots, task).unwrap_err().kind,

@@ -312,6 +312,19 @@ impl Guest for Hostile {
     }
 }
 
+/// How far everything evil is, with a line for the log that would clear a terminal.
+fn progress(files_done: u64) -> jobs::Progress {
+    jobs::Progress {
+        files_done,
+        files_total: 1,
+        bytes_done: 0,
+        bytes_total: 1,
+        current: None,
+        log: vec!["\x1b[2Jcleared".to_owned()],
+        outcome: None,
+    }
+}
+
 /// A job whose behaviour hangs on the first glob of a restore request.
 struct EvilJob(String);
 
@@ -328,15 +341,7 @@ impl jobs::GuestJob for EvilJob {
     }
 
     fn step(&self, _: u64, _: String) -> Result<jobs::Progress, Error> {
-        let mut progress = jobs::Progress {
-            files_done: 0,
-            files_total: 1,
-            bytes_done: 0,
-            bytes_total: 1,
-            current: None,
-            log: vec!["\x1b[2Jcleared".to_owned()],
-            outcome: None,
-        };
+        let mut progress = progress(0);
         match self.0.as_str() {
             "dawdle" => {}
             "lie" => {

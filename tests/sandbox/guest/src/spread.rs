@@ -6,7 +6,7 @@ use std::hint;
 use super::exports::cofre::backup::engine::RestoreReport;
 use super::exports::cofre::backup::jobs::{Outcome, Progress, Request};
 use super::exports::cofre::backup::shards::{Guest, GuestCoordinator, GuestWorker, Piece, Turn};
-use super::{Error, Hostile, attempt, backup, detail};
+use super::{Error, Hostile, attempt, backup, detail, progress};
 
 /// More than any task or result may have.
 const HUGE: usize = 32 << 20;
@@ -107,20 +107,11 @@ impl GuestCoordinator for EvilCoordinator {
 
     fn progress(&self) -> Progress {
         let counts = self.counts.borrow();
-        let done = if self.command.starts_with("count") {
+        progress(if self.command.starts_with("count") {
             counts.taken
         } else {
             0
-        };
-        Progress {
-            files_done: done,
-            files_total: 1,
-            bytes_done: 0,
-            bytes_total: 1,
-            current: None,
-            log: vec!["\x1b[2Jcleared".to_owned()],
-            outcome: None,
-        }
+        })
     }
 
     fn cancel(&self, _: String) -> Result<(), Error> {
