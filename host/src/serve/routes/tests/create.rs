@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::time::Duration;
 
 use crate::lock::BackupsLock;
+use crate::serve::runner::Run;
 
 /// The fields of DESIGN section 4, and whether the archive is there.
 const FIELDS: [&str; 25] = [
@@ -264,17 +265,34 @@ async fn a_lock_of_another_process_refuses_with_and_without_waiting() {
     app.create().await;
 }
 
+/// The run that goes on, as soon as there is one.
+async fn current(app: &App) -> Run {
+    loop {
+        if let Some(run) = app.service.runner.current() {
+            return run;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
 #[tokio::test]
 async fn a_client_that_leaves_does_not_stop_its_backup() {
-    let app = App::new();
-    app.big();
-    let call = app.post("/api/backup/criar", "{}");
-    assert!(
-        tokio::time::timeout(Duration::from_millis(100), call)
-            .await
-            .is_err()
-    );
-    app.service.runner.current().unwrap().end().await;
+    // The run waits in its hook, so that it can't be over before the client leaves.
+    let app = App::with("[hooks]\nbefore = [\"cat\", \"gate\"]\n");
+    let gate = app.path("gate");
+    let made = std::process::Command::new("mkfifo").arg(&gate).status().unwrap();
+    assert!(made.success());
+    // The call is dropped as soon as its run goes on.
+    let run = tokio::select! {
+        answer = app.post("/api/backup/criar", "{}") => panic!("{answer:?}"),
+        run = current(&app) => run,
+    };
+    // Waits until the hook reads, and lets it go on by closing.
+    tokio::task::spawn_blocking(|| std::fs::OpenOptions::new().write(true).open(gate))
+        .await
+        .unwrap()
+        .unwrap();
+    run.end().await;
     assert_eq!(app.list().await[0]["status"], "completed");
 }
 
@@ -286,12 +304,7 @@ async fn a_run_that_ends_with_the_service_is_answered() {
         let app = Arc::clone(&app);
         async move { app.post("/api/backup/criar", "{}").await }
     });
-    let run = loop {
-        if let Some(run) = app.service.runner.current() {
-            break run;
-        }
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    };
+    let run = current(&app).await;
     run.begun().await;
     app.end.send_replace(true);
     run.cancel();
