@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 RESULTS, COFRE = sys.argv[1:]
-ZSTD = os.environ["ZSTD_LEVEL"]
+ZSTD, DEFLATE = os.environ["ZSTD_LEVEL"], os.environ["DEFLATE_LEVEL"]
 D, Z = "cofre deflate", "cofre zstd"
 MIB = 1024
 # What is measured, of which group and tool, against which group and tool (None: absolute), and the most that it may
@@ -128,7 +128,7 @@ def conditions():
         first_line("tar", "--version"),
     ]
     print(f"Versions: {'; '.join(versions)}. ")
-    print(f"Flags: cofre `create --full` (without `--full` where it says unchanged or changed), deflate level 6, zstd level {ZSTD}, "
+    print(f"Flags: cofre `create --full` (without `--full` where it says unchanged or changed), deflate level {DEFLATE}, zstd level {ZSTD}, "
           "one worker for each core; native: the same engine as a native program on as many threads; `zip -q -r -6`; "
           "`7z a -tzip -mx=N -mmt=2`; `restic backup`; `rustic backup`; `borg create -C zlib,6`, not encrypted; "
           f"`tar | zstd -T2 -{ZSTD}`; `unzip -q`; `unzip -tqq`; `7z x`, `7z t`. restic, rustic and borg into a new repository, "
