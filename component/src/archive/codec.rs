@@ -4,6 +4,7 @@
 use flate2::{Compress, FlushCompress, Status};
 use structured_zstd::encoding::{CompressionContext, CompressionLevel};
 
+use super::parts::Unpacker;
 use crate::error::{Error, ErrorKind, Result};
 use crate::types::Compression;
 
@@ -46,7 +47,7 @@ pub struct Codec(State);
 enum State {
     Store,
     Deflate(Deflate),
-    Zstd(Box<CompressionContext>),
+    Zstd(Box<Zstd>),
 }
 
 /// Deflate's state.
@@ -98,6 +99,74 @@ impl Deflate {
     }
 }
 
+/// Zstandard's state.
+///
+/// Its encoder is young: structured-zstd 0.2.6 writes frames that no reader accepts for rare contents at high levels.
+/// So each frame is read back at once, and one that isn't the content is replaced by one of blocks as they are.
+struct Zstd {
+    context: CompressionContext,
+    unpacker: Unpacker,
+    /// What was read back.
+    back: Vec<u8>,
+}
+
+impl Zstd {
+    /// Appends a frame of `input` to `out`.
+    fn frame(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        let start = out.len();
+        let written = self.encode(input, out);
+        if self.back.len() < input.len() {
+            self.back.resize(input.len(), 0);
+        }
+        let back = &mut self.back[..input.len()];
+        let good = written.is_ok()
+            && self.unpacker.unpack(Method::Zstd as u16, &out[start..], back)
+            && back == input;
+        if !good {
+            out.truncate(start);
+            raw_frame(input, out)?;
+        }
+        Ok(())
+    }
+
+    fn encode(&mut self, mut input: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        self.context.abandon_frame();
+        self.context
+            .set_pledged_content_size(input.len() as u64)
+            .map_err(failed)?;
+        while !input.is_empty() {
+            let n = self.context.write(out, input).map_err(failed)?;
+            if n == 0 {
+                return Err(failed("zstd takes no more input"));
+            }
+            input = &input[n..];
+        }
+        self.context.finish_frame(out).map_err(failed)
+    }
+}
+
+/// Appends a frame that holds `input` as it is (RFC 8878, 3.1.1): a single segment whose size has four bytes, in raw
+/// blocks.
+fn raw_frame(input: &[u8], out: &mut Vec<u8>) -> Result<()> {
+    const MAGIC: u32 = 0xfd2f_b528;
+    const SIZE_OF_FOUR_BYTES_IN_A_SINGLE_SEGMENT: u8 = 0b1010_0000;
+    const BLOCK_MAX: usize = 128 * 1024;
+    let size = u32::try_from(input.len()).map_err(failed)?;
+    out.extend_from_slice(&MAGIC.to_le_bytes());
+    out.push(SIZE_OF_FOUR_BYTES_IN_A_SINGLE_SEGMENT);
+    out.extend_from_slice(&size.to_le_bytes());
+    let mut blocks = input.chunks(BLOCK_MAX);
+    // Without content it still has a block, the last.
+    let mut next = Some(blocks.next().unwrap_or_default());
+    while let Some(block) = next {
+        next = blocks.next();
+        let header = u32::from(next.is_none()) | u32::try_from(block.len()).map_err(failed)? << 3;
+        out.extend_from_slice(&header.to_le_bytes()[..3]);
+        out.extend_from_slice(block);
+    }
+    Ok(())
+}
+
 impl std::fmt::Debug for Codec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Codec").field(&self.method()).finish()
@@ -133,7 +202,11 @@ impl Codec {
             State::Deflate(Deflate::new(flate2::Compression::new(level.into())))
         } else {
             let level = CompressionLevel::from_level(level.min(ZSTD_MAX).into());
-            State::Zstd(Box::new(CompressionContext::new(level)))
+            State::Zstd(Box::new(Zstd {
+                context: CompressionContext::new(level),
+                unpacker: Unpacker::default(),
+                back: Vec::new(),
+            }))
         }))
     }
 
@@ -163,7 +236,7 @@ impl Codec {
                 state.begin();
                 state.feed(input, out, FlushCompress::Finish)?;
             }
-            State::Zstd(state) => zstd_frame(state, input, out)?,
+            State::Zstd(state) => state.frame(input, out)?,
         }
         Ok(if out.len() < input.len() {
             self.method()
@@ -188,7 +261,7 @@ impl Codec {
                 out.reserve(WAITING_MAX);
                 state.feed(&[], out, FlushCompress::Sync)?;
             }
-            State::Zstd(state) => zstd_frame(state, input, out)?,
+            State::Zstd(state) => state.frame(input, out)?,
         }
         Ok(())
     }
@@ -214,26 +287,6 @@ impl Codec {
         }
         Ok(packed < plain - plain * WORTH_PERCENT / 100)
     }
-}
-
-fn zstd_frame(state: &mut CompressionContext, input: &[u8], out: &mut Vec<u8>) -> Result<()> {
-    state.abandon_frame();
-    state
-        .set_pledged_content_size(input.len() as u64)
-        .map_err(failed)?;
-    zstd_write(state, input, out)?;
-    state.finish_frame(out).map_err(failed)
-}
-
-fn zstd_write(state: &mut CompressionContext, mut input: &[u8], out: &mut Vec<u8>) -> Result<()> {
-    while !input.is_empty() {
-        let n = state.write(out, input).map_err(failed)?;
-        if n == 0 {
-            return Err(failed("zstd takes no more input"));
-        }
-        input = &input[n..];
-    }
-    Ok(())
 }
 
 #[cfg(test)]

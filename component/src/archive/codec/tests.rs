@@ -182,3 +182,44 @@ fn a_level_out_of_range_is_refused() {
     assert!(Codec::new(Compression::Store, 99).is_ok());
     assert!(Codec::new(Compression::Zstd, 22).is_ok());
 }
+
+/// What the encoder of structured-zstd 0.2.6 writes for this at level 18, the C library calls corrupt.
+#[test]
+fn a_content_that_the_encoder_spoils_comes_back() {
+    let mut x = 0_u64;
+    let mut few = |values: u64, length: usize, seed: u64| {
+        x = seed | 1;
+        std::iter::repeat_with(|| {
+            x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            ((x >> 33) % values).to_le_bytes()[0]
+        })
+        .take(length)
+        .collect::<Vec<_>>()
+    };
+    let plain = [
+        vec![0; 72],
+        few(99, 53_352, 0),
+        few(6, 325_358, 6_268_951_782_433_649_224),
+    ]
+    .concat();
+    let mut codec = Codec::new(Compression::Zstd, 18).unwrap();
+    let mut out = Vec::new();
+    codec.block(&plain, &mut out).unwrap();
+    assert!(zstd::decode_all(out.as_slice()).unwrap() == plain);
+    for piece in plain.chunks(1000) {
+        out.clear();
+        codec.block(piece, &mut out).unwrap();
+        assert!(zstd::decode_all(out.as_slice()).unwrap() == piece);
+    }
+}
+
+#[test]
+fn a_frame_of_raw_blocks_is_read_by_all() {
+    for length in [0, 1, 300, 131_071, 131_072, 131_073, 300_000] {
+        let plain = noise(length);
+        let mut out = Vec::new();
+        raw_frame(&plain, &mut out).unwrap();
+        assert!(zstd::decode_all(out.as_slice()).unwrap() == plain, "{length}");
+        assert!(unpack(Method::Zstd, &out, &plain) == plain, "{length}");
+    }
+}
