@@ -60,6 +60,18 @@ pub fn database(engine: &DatabaseEngine, request: &Request<'_>) -> Result<Databa
     }
 }
 
+/// Logs in to a server and looks whether a dump has the programs that it needs; what was found, in words. `None` for
+/// an engine that is not asked.
+///
+/// # Errors
+/// As [`database`].
+pub(crate) fn examine(engine: &DatabaseEngine, request: &Request<'_>) -> Result<Option<String>> {
+    match engine {
+        DatabaseEngine::Postgres(url) => postgres::examine(&Server::parse(url)?, request).map(Some),
+        DatabaseEngine::Sqlite(_) | DatabaseEngine::Mysql(_) => Ok(None),
+    }
+}
+
 impl Request<'_> {
     /// # Errors
     /// `Cancelled` once the flag is set.
