@@ -2,12 +2,12 @@
 # How cofre compares with its peers, as one Markdown table on standard output: medians, ratios against the limits
 # that it is held to, sizes and peak memory. Absolute times depend on the machine; ratios within one run count.
 #
-#   tests/bench/run.sh [A] [B] [C] [D] [E] [incremental] [restore] [list]        (all of these by default)
+#   tests/bench/run.sh [A] [B] [C] [D] [E] [incremental] [restore] [list] [postgres]   (all of these by default)
 #   tests/bench/run.sh identical
 #
 # A to E are full backups of the corpora that corpus.py makes; `incremental` is A unchanged and with every hundredth
-# file changed; `restore` is restoring and verifying A and B; `list` a catalog of 1,000 backups. `identical` measures
-# nothing: it fails unless 1, 2, 3 and 8 workers give the same bytes on A to D, which other tools accept.
+# file changed; `restore` is restoring and verifying A and B; `list` a catalog of 1,000 backups;
+# `postgres` a database of 1 GB, dumped and packed. `identical` measures nothing: it fails unless 1, 2, 3 and 8 workers give the same bytes on A to D, which other tools accept.
 #
 #   RUNS=5          timed runs of each command, in rounds over all of them, so that a slow minute strikes everybody
 #   ZSTD_LEVEL=1    cofre's default level for zstd; `tar | zstd` gets the same
@@ -23,20 +23,23 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 root=$PWD
 runs=${RUNS:-5} zstd_level=${ZSTD_LEVEL:-1} deflate_level=${DEFLATE_LEVEL:-5} skip=" ${SKIP:-} " cores=$(nproc)
 parts=("$@")
-[ "$#" -gt 0 ] || parts=(A B C D E incremental restore list)
+[ "$#" -gt 0 ] || parts=(A B C D E incremental restore list postgres)
 for part in "${parts[@]}"; do
-    case $part in A | B | C | D | E | incremental | restore | list | identical) ;; *) echo "no part: $part" >&2; exit 2 ;; esac
+    case $part in A | B | C | D | E | incremental | restore | list | postgres | identical) ;; *) echo "no part: $part" >&2; exit 2 ;; esac
 done
 
 # command -> how to get it. A peer that is missing ends the run: a table without it would look like a win.
 missing=0
 while read -r program package; do
     [[ $skip == *" $program "* ]] && continue
-    command -v "$program" >/dev/null || { echo "$program is missing; install it: $package" >&2; missing=1; }
+    # A pattern is for what is not on PATH.
+    compgen -G "$program" >/dev/null || command -v "$program" >/dev/null || { echo "$program is missing; install it: $package" >&2; missing=1; }
 done <<'PEERS'
 hyperfine apt-get install hyperfine
 faketime apt-get install faketime
 bsdtar apt-get install libarchive-tools
+pg_dump apt-get install postgresql-client
+/usr/lib/postgresql/*/bin/initdb apt-get install postgresql postgresql-contrib
 /usr/bin/time apt-get install time
 python3 apt-get install python3
 zip apt-get install zip
@@ -213,6 +216,36 @@ list() {
     [ "$listed" = 1000 ] || { echo "the catalog lists $listed backups, not 1000" >&2; exit 1; }
     add "cofre" : "$cofre --json --config $work/catalog/cofre.toml list" ""
     measure list "$((runs * 4))"
+}
+
+# A database of 1 GB in a cluster of its own, against pg_dump's own compressed format.
+postgres() {
+    local bin data=$work/cluster as=() url
+    bin=$(compgen -G '/usr/lib/postgresql/*/bin' | sort -V | tail -1)
+    mkdir "$data"
+    # The server refuses to run as root.
+    if [ "$(id -u)" = 0 ]; then
+        as=(runuser -u postgres --)
+        chmod 711 "$work"
+        chown postgres "$data"
+    fi
+    "${as[@]}" "$bin/initdb" -D "$data/db" -A trust -U bench >/dev/null
+    "${as[@]}" "$bin/pg_ctl" -s -w -D "$data/db" -l "$data/log" -o "-k $data -c listen_addresses= -c max_wal_size=4GB" start
+    # shellcheck disable=SC2064
+    trap "${as[*]} $bin/pg_ctl -s -D $data/db -m immediate stop; rm -rf '$work'" EXIT
+    "$bin/createdb" -h "$data" -U bench bench
+    "$bin/pgbench" -h "$data" -U bench -i -s 70 -q bench 2>/dev/null >&2
+    url="postgres://bench@/bench?host=$data"
+    for method in deflate zstd; do
+        mkdir -p "$work/pg-$method"
+        printf 'backup_dir = "backups"\n[archive]\ncompression = "%s"\n[databases.bench]\nurl = "%s"\n' \
+            "$method" "$url" >"$work/pg-$method/cofre.toml"
+        add "cofre $method" "rm -rf $work/pg-$method/backups $work/pg-$method/.cofre" \
+            "$cofre -q --config $work/pg-$method/cofre.toml create --full" "$work/pg-$method/backups/*.zip"
+    done
+    add "pg_dump -Fc -Z6" "rm -f $work/pg.dump" "$bin/pg_dump -h $data -U bench -Fc -Z6 -f $work/pg.dump bench" "$work/pg.dump"
+    measure postgres "$runs"
+    "${as[@]}" "$bin/pg_ctl" -s -D "$data/db" -m immediate stop
 }
 
 # The same bytes whatever the number of workers, on the corpora themselves; then the judgement of other readers.
