@@ -3,7 +3,7 @@
 //! One run of the program writes everything; its output is cut while it streams ([`split`]) and each statement goes
 //! where it belongs ([`statement`], [`write`]): `pre-data.sql` makes the tables, `TABLE.sql` has a table's rows,
 //! `post-data.sql` makes views, triggers, routines and events, and `restore.sql` loads all of it:
-//! `cd database && mariadb NAME < restore.sql`. Since each definition is read in the transaction that reads the rows,
+//! `cd database && mariadb --abort-source-on-error NAME < restore.sql`. Since each definition is read in the transaction that reads the rows,
 //! a table that is altered meanwhile makes the program fail; the dump is then made once more.
 
 mod catalog;
@@ -11,6 +11,7 @@ mod client;
 pub(super) mod options;
 mod split;
 mod statement;
+mod views;
 mod write;
 
 use std::ffi::OsString;

@@ -16,6 +16,8 @@ pub(super) enum Place {
     History,
     /// After the rows: views, triggers, routines, and the settings under which they were made.
     After,
+    /// After the rows: this view is made, in this and the next statements.
+    View(String),
     /// The events begin here, and end there.
     EventsBegin,
     /// See [`Place::EventsBegin`].
@@ -37,9 +39,8 @@ pub(super) fn place(statement: &[u8]) -> Option<Place> {
         b"CREATE" => return create(tokens),
         // SETVAL of a sequence, in older versions as a SELECT.
         b"DO" | b"SELECT" if word(&mut tokens) == b"SETVAL" => Place::Sequence,
-        // Of what stood in for a view, a table in older versions.
-        b"DROP" if version(statement) == Some(50001) => Place::After,
-        b"DROP" if word(&mut tokens) != b"TABLE" => Place::After,
+        // Of what stood in for the view; in older versions that was a table.
+        b"DROP" if version(statement) == Some(50001) => Place::View(names(statement).next()?),
         b"ALTER" => match word(&mut tokens).as_slice() {
             b"DATABASE" => Place::After,
             // DISABLE KEYS and ENABLE KEYS.
@@ -68,23 +69,30 @@ fn create(mut tokens: Tokens<'_>) -> Option<Place> {
     while let Some(Spanned { token, .. }) = tokens.next() {
         let Token::Word(word) = token else { continue };
         match word.to_ascii_uppercase().as_slice() {
-            b"TABLE" => {
-                return tokens.find_map(|t| match t.token {
-                    Token::Quoted(name) => String::from_utf8(unquote(name)?.0).ok().map(Place::Table),
-                    _ => None,
-                });
-            }
+            b"TABLE" => return quoted_names(tokens).next().map(Place::Table),
             b"SEQUENCE" => return Some(Place::Sequence),
             b"VIEW" | b"TRIGGER" | b"FUNCTION" | b"PROCEDURE" | b"PACKAGE" | b"EVENT" => {
                 return Some(Place::After);
             }
             b"DEFINER" => {
-                tokens.user()?;
+                tokens.user();
             }
             _ => {}
         }
     }
     None
+}
+
+/// The names in backticks.
+pub(super) fn names(statement: &[u8]) -> impl Iterator<Item = String> {
+    quoted_names(Tokens::new(statement))
+}
+
+fn quoted_names(tokens: Tokens<'_>) -> impl Iterator<Item = String> {
+    tokens.filter_map(|t| match t.token {
+        Token::Quoted(name) => String::from_utf8(unquote(name)?.0).ok(),
+        _ => None,
+    })
 }
 
 /// A CREATE without its `DEFINER = user`, so that the one who restores owns what is made: to name another takes
@@ -108,7 +116,7 @@ fn definer(statement: &[u8]) -> Option<Range<usize>> {
     while let Some(Spanned { token, range }) = tokens.next() {
         let Token::Word(word) = token else { continue };
         match word.to_ascii_uppercase().as_slice() {
-            b"DEFINER" => return Some(range.start..tokens.user()?),
+            b"DEFINER" if let Some(end) = tokens.user() => return Some(range.start..end),
             b"VIEW" | b"TRIGGER" | b"FUNCTION" | b"PROCEDURE" | b"PACKAGE" | b"EVENT" => return None,
             _ => {}
         }
@@ -272,9 +280,11 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// Behind the word DEFINER: `= user@host`; where it ends.
+    /// Behind the word DEFINER: `= user@host`, where it ends; none behind that of `SQL SECURITY DEFINER`.
     fn user(&mut self) -> Option<usize> {
+        let at = self.at;
         if self.next()?.token != Token::Sign(b'=') {
+            self.at = at;
             return None;
         }
         let mut end = self.next()?.range.end;

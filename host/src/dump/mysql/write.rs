@@ -11,6 +11,7 @@ use cofre_exporter::component::types::TableInfo;
 use super::catalog::Catalog;
 use super::split::Sink;
 use super::statement::{self, Place};
+use super::views::{self, View};
 use crate::dump::{Request, file_name};
 use crate::error::{Code, Error, Result};
 use crate::fsutil::show;
@@ -27,6 +28,12 @@ const RESTORE: &str = "restore.sql";
 const SETTINGS: &[u8] = b"SET NAMES utf8mb4;\n\
 SET TIME_ZONE = '+00:00', SQL_MODE = 'NO_AUTO_VALUE_ON_ZERO', FOREIGN_KEY_CHECKS = 0;\n";
 
+/// MariaDB's client goes on after an error in a file that it was told to read, unless this option forbids it. MySQL's
+/// doesn't know the option, and ends.
+const HOW_TO: &[u8] = b"-- Loads this database into an empty one. Run in this folder:\n\
+--   mariadb --abort-source-on-error NAME < restore.sql\n\
+--   mysql NAME < restore.sql\n";
+
 /// A server's `max_allowed_packet` unless it is set, in bytes: MariaDB's, which is the smaller one.
 const PACKET: u64 = 16 * 1024 * 1024;
 
@@ -39,6 +46,8 @@ pub(super) struct Writer<'a> {
     /// The events come last: the server may run them once they are there.
     events: Vec<u8>,
     in_events: bool,
+    /// The views come after what they may use, in an order that the dump program doesn't know.
+    views: Vec<View>,
     tables: Vec<Table>,
     /// The file of the last table.
     rows: Option<Out>,
@@ -73,6 +82,7 @@ impl<'a> Writer<'a> {
             after,
             events: Vec::new(),
             in_events: false,
+            views: Vec::new(),
             tables: Vec::new(),
             rows: None,
             length: 0,
@@ -83,6 +93,9 @@ impl<'a> Writer<'a> {
     /// Gives the tables' files their names and writes `restore.sql`.
     pub(super) fn finish(mut self) -> Result<Written> {
         self.close_table()?;
+        for view in views::ordered(&self.views) {
+            self.after.put(&view.statements)?;
+        }
         self.after.put(&self.events)?;
         self.before.close()?;
         self.after.close()?;
@@ -114,9 +127,7 @@ impl<'a> Writer<'a> {
 
     fn restore(&self, files: &[String]) -> Result<()> {
         let mut out = Out::create(self.request, RESTORE)?;
-        out.put(
-            b"-- Loads this database into an empty one: mariadb NAME < restore.sql (run in this folder)\n",
-        )?;
+        out.put(HOW_TO)?;
         if self.longest > PACKET {
             let note = format!(
                 "-- The server's max_allowed_packet has to be at least {}.\n",
@@ -166,9 +177,13 @@ impl<'a> Writer<'a> {
         out.extend_from_slice(&whole(&text, delimiter));
         if self.in_events {
             self.events.extend_from_slice(&out);
-            return Ok(());
+        } else if let Some(view) = self.views.last_mut() {
+            view.uses.extend(statement::names(&text));
+            view.statements.extend_from_slice(&out);
+        } else {
+            self.after.put(&out)?;
         }
-        self.after.put(&out)
+        Ok(())
     }
 }
 
@@ -195,6 +210,12 @@ impl Sink for Writer<'_> {
                 None => Ok(()),
             },
             Place::After => self.after(text, delimiter),
+            Place::View(name) => {
+                if self.views.last().is_none_or(|view| view.name != name) {
+                    self.views.push(View::new(name));
+                }
+                self.after(text, delimiter)
+            }
             Place::EventsBegin => {
                 self.in_events = true;
                 self.after(text, delimiter)

@@ -34,8 +34,8 @@ fn each_statement_has_its_place() {
             Place::History,
         ),
         ("/*!50001 CREATE VIEW `v` AS SELECT\n 1 AS `a`*/", Place::After),
-        ("/*!50001 DROP VIEW IF EXISTS `v`*/", Place::After),
-        ("/*!50001 DROP TABLE IF EXISTS `v`*/", Place::After),
+        ("/*!50001 DROP VIEW IF EXISTS `v`*/", Place::View("v".into())),
+        ("/*!50001 DROP TABLE IF EXISTS `v`*/", Place::View("v".into())),
         (
             "/*!50001 SET character_set_client      = utf8mb4 */",
             Place::After,
@@ -47,6 +47,10 @@ fn each_statement_has_its_place() {
         ),
         (
             "CREATE DEFINER=`TABLE`@`%` AGGREGATE FUNCTION `f`() RETURNS int",
+            Place::After,
+        ),
+        (
+            "/*!50001 CREATE ALGORITHM=UNDEFINED */\n/*!50013 DEFINER=`a`@`b` SQL SECURITY DEFINER */\n/*!50001 VIEW `v` AS",
             Place::After,
         ),
         (
