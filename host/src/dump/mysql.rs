@@ -47,6 +47,14 @@ pub(super) fn dump(server: &Server, request: &Request<'_>) -> Result<DatabaseInf
                 .remedy("check that it is the right one"),
         );
     }
+    if let Some(event) = catalog.endless.first() {
+        return Err(client
+            .error(format!(
+                "the event {} has `;;` in it, on which the dump program never ends",
+                show(event)
+            ))
+            .remedy("alter the event: write `; ;`"));
+    }
     check_space(server, &catalog, request)?;
     let tool = client.dump_tool(&catalog)?;
     let written = match once(&login, &tool, &catalog, request) {
@@ -210,6 +218,10 @@ fn tell(server: &Server, catalog: &Catalog, tool: &Tool, written: &Written) {
             "database {server}: rows left out as configured: {}",
             list(&left_out)
         );
+    }
+    if written.longest > write::PACKET {
+        let longest = text::size(written.longest);
+        tracing::warn!("database {server}: to load it, max_allowed_packet has to be at least {longest}");
     }
     let empty = of(|t| t.file.is_some() && t.rows == 0);
     if !empty.is_empty() {

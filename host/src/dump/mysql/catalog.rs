@@ -30,7 +30,9 @@ SELECT 'table', HEX(TABLE_NAME), HEX(TABLE_TYPE), HEX(IFNULL(ENGINE, '')), IFNUL
 SELECT DISTINCT 'float', HEX(TABLE_NAME) FROM information_schema.COLUMNS \
     WHERE TABLE_SCHEMA = DATABASE() AND DATA_TYPE = 'float' ORDER BY TABLE_NAME;
 SELECT DISTINCT 'precise', HEX(TABLE_NAME) FROM information_schema.COLUMNS \
-    WHERE TABLE_SCHEMA = DATABASE() AND DATA_TYPE = 'bigint' AND GENERATION_EXPRESSION = 'ROW START';";
+    WHERE TABLE_SCHEMA = DATABASE() AND DATA_TYPE = 'bigint' AND GENERATION_EXPRESSION = 'ROW START';
+SELECT 'endless', HEX(EVENT_NAME) FROM information_schema.EVENTS \
+    WHERE EVENT_SCHEMA = DATABASE() AND CONCAT(EVENT_DEFINITION, EVENT_COMMENT) LIKE '%;;%';";
 
 /// A table that is not a view and not a sequence.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +58,8 @@ pub(super) struct Catalog {
     floats: Vec<String>,
     /// Versioned tables whose history goes by transactions instead of times.
     precise: Vec<String>,
+    /// Events with `;;` in them, for which the dump program would look for another delimiter for ever.
+    pub(super) endless: Vec<String>,
 }
 
 impl Catalog {
@@ -107,6 +111,7 @@ impl Catalog {
             }
             "float" => self.floats.push(text()?),
             "precise" => self.precise.push(text()?),
+            "endless" => self.endless.push(text()?),
             _ => return None,
         }
         Some(())

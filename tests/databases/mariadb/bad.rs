@@ -1,0 +1,275 @@
+//! What goes wrong with a server, and what is said then. No backup is published, and nothing is left behind.
+
+use std::time::{Duration, Instant};
+
+use crate::support::mariadb::MariaDb;
+use crate::support::{App, Run, run, tool};
+
+use super::{GRANTS, PASSWORD, PASSWORD_IN_URL, app, app_with, database, dumped, files, server, url};
+
+/// A run that fails, leaves nothing, and never says the password.
+#[track_caller]
+fn fails(app: &App, code: i32) -> Run {
+    failed(app, app.cofre(&["create"]), code)
+}
+
+#[track_caller]
+fn failed(app: &App, run: Run, code: i32) -> Run {
+    assert_eq!(app.archives(), Vec::<std::path::PathBuf>::new(), "{run}");
+    app.assert_no_leftovers();
+    run.exits(code).never_says(PASSWORD).never_says(PASSWORD_IN_URL)
+}
+
+/// A database that takes the dump program a while.
+fn large(server: &MariaDb, name: &str) {
+    database(server, name);
+    server.sql(
+        name,
+        "CREATE TABLE a_first (id INT); INSERT INTO a_first VALUES (1);
+         CREATE TABLE large (id INT PRIMARY KEY, words TEXT); CREATE TABLE z_last (id INT);
+         INSERT INTO large SELECT seq, REPEAT(SHA2(seq, 512), 100) FROM seq_1_to_8000",
+    );
+}
+
+/// `cofre create`, with `meddle` once the dump program reads the large table.
+#[track_caller]
+fn meddled(app: &App, meddle: impl FnOnce()) -> Run {
+    let mut command = app.command(&["create"]);
+    let staging = app.path(".cofre/staging");
+    let child = std::thread::spawn(move || run(&mut command));
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while !has_large_file(&staging) {
+        assert!(
+            !child.is_finished() && Instant::now() < deadline,
+            "the dump is not seen in staging"
+        );
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    meddle();
+    child.join().expect("the run")
+}
+
+fn has_large_file(folder: &std::path::Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return false;
+    };
+    entries.flatten().any(|entry| match entry.metadata() {
+        Ok(data) if data.is_dir() => has_large_file(&entry.path()),
+        Ok(data) => data.len() > 100_000,
+        Err(_) => false,
+    })
+}
+
+#[test]
+fn a_server_that_is_down() {
+    let port = crate::support::postgres::free_port();
+    let app = app(&format!("mysql://backup:{PASSWORD_IN_URL}@127.0.0.1:{port}/shop"));
+    fails(&app, 10)
+        .says(&format!("`shop` on 127.0.0.1:{port} as backup"))
+        .says("2002")
+        .says("start the server");
+}
+
+#[test]
+fn a_wrong_password() {
+    let server = server();
+    let address = format!("127.0.0.1:{}/mysql", server.port);
+    for password in ["wrong", "Zx%40%3A%2F%23%25%20"] {
+        let app = app(&format!("mysql://backup:{password}@{address}"));
+        fails(&app, 10)
+            .says("Access denied for user 'backup'")
+            .says("write `@` as %40")
+            .never_says("Zx@:/#% ");
+    }
+    // With the characters as they are, it is no URL, and no piece of it is shown.
+    let app = app(&format!("mysql://backup:pa%ss/wo@rd@{address}"));
+    fails(&app, 2).never_says("ss/wo").never_says("pa%ss");
+}
+
+#[test]
+fn an_unknown_database() {
+    let server = server();
+    server.sql("mysql", &format!("GRANT {GRANTS} ON `nowhere%`.* TO backup@'%'"));
+    fails(&app(&url(server, "nowhere_1")), 10)
+        .says("Unknown database 'nowhere_1'")
+        .says("correct the database's name");
+}
+
+#[test]
+fn an_empty_database() {
+    let server = server();
+    database(server, "empty");
+    fails(&app(&url(server, "empty")), 10)
+        .says("has no table")
+        .says("right one");
+}
+
+#[test]
+fn a_table_that_may_not_be_read() {
+    let server = server();
+    server.database("partly");
+    server.sql(
+        "partly",
+        "CREATE TABLE seen (id INT); CREATE TABLE unseen (id INT); CREATE TABLE known (id INT);
+         GRANT SELECT ON partly.seen TO backup@'%'; GRANT INSERT ON partly.known TO backup@'%'",
+    );
+    fails(&app(&url(server, "partly")), 10)
+        .says("may not read all of its tables")
+        .says("GRANT SELECT, SHOW VIEW, TRIGGER, EVENT, EXECUTE ON `partly`.* TO backup");
+}
+
+#[test]
+fn rights_that_would_leave_something_out() {
+    let server = server();
+    server.database("rights");
+    server.sql(
+        "rights",
+        "CREATE TABLE t (id INT); CREATE VIEW v AS SELECT id FROM t;
+         CREATE TRIGGER g BEFORE INSERT ON t FOR EACH ROW SET @x = 1;
+         CREATE PROCEDURE p() SELECT 1; CREATE USER poor@'%' IDENTIFIED BY 'p'; GRANT SELECT ON rights.* TO poor@'%'",
+    );
+    let app = app(&format!("mysql://poor:p@127.0.0.1:{}/rights", server.port));
+    for (missing, named) in [
+        ("TRIGGER", "may not see its triggers"),
+        ("EXECUTE", "may not see its functions and procedures"),
+        ("SHOW VIEW", "SHOW VIEW command denied"),
+        ("EVENT", "show events"),
+    ] {
+        fails(&app, 10).says(named).says("GRANT");
+        server.sql("mysql", &format!("GRANT {missing} ON rights.* TO poor@'%'"));
+    }
+    fails(&app, 10)
+        .says("insufficient privileges")
+        .says("SELECT ON mysql.proc");
+    server.sql("mysql", "GRANT SELECT ON mysql.proc TO poor@'%'");
+    assert_eq!(files(&dumped(&app)).len(), 4);
+}
+
+#[test]
+fn a_table_that_is_dropped_in_the_middle() {
+    let server = server();
+    large(server, "dropping");
+    let app = app(&url(server, "dropping"));
+    let run = meddled(&app, || {
+        server.sql("dropping", "DROP TABLE z_last");
+    });
+    // The second attempt finds a database that stands still.
+    run.exits(0).says("the dump is made once more").says("z_last");
+    let dump = app.restore("latest", "back").join("database");
+    assert!(dump.join("large.sql").is_file() && !dump.join("z_last.sql").exists());
+}
+
+#[test]
+fn a_table_that_is_altered_in_the_middle() {
+    let server = server();
+    large(server, "altering");
+    let app = app(&url(server, "altering"));
+    let run = meddled(&app, || {
+        server.sql(
+            "altering",
+            "ALTER TABLE z_last ADD COLUMN more INT DEFAULT 7; INSERT INTO z_last VALUES (1, 2)",
+        );
+    });
+    run.exits(0).says("the dump is made once more").says("z_last");
+    let dump = app.restore("latest", "back").join("database");
+    assert!(files(&dump)["z_last.sql"].contains("(1,2)"));
+}
+
+#[test]
+fn a_server_that_dies_in_the_middle() {
+    let mut server = MariaDb::start();
+    server.sql(
+        "mysql",
+        "CREATE USER backup@'%' IDENTIFIED BY 'p'; GRANT ALL ON *.* TO backup@'%'",
+    );
+    large(&server, "dying");
+    let app = app(&format!("mysql://backup:p@127.0.0.1:{}/dying", server.port));
+    let run = meddled(&app, || server.kill());
+    failed(&app, run, 10)
+        .says("Lost connection")
+        .says("the server's log");
+}
+
+#[test]
+fn a_disk_that_is_full() {
+    let server = server();
+    large(server, "filling");
+    let app = app_with(&url(server, "filling"), "", "state_dir = \"state\"");
+    std::fs::create_dir(app.path("state")).expect("state/");
+    for (size, message) in [("1m", "its dump needs about"), ("9m", "No space left on device")] {
+        let mut command = std::process::Command::new(tool("unshare"));
+        command.args(["--mount", "--", "sh", "-c"]).arg(format!(
+            "mount -t tmpfs -o size={size},mode=0700 tmpfs \"$1/state\" && \"$2\" --config \"$1/cofre.toml\" create; \
+             code=$?; find \"$1/state\" -name 'run-*' >&2; exit $code"
+        ));
+        command
+            .arg("sh")
+            .arg(app.root())
+            .arg(crate::support::cofre_binary());
+        let run = failed(&app, run(&mut command), 7).says(message);
+        assert!(!run.stderr.contains("staging/run-"), "left in staging: {run}");
+    }
+}
+
+#[test]
+fn programs_that_are_missing() {
+    let server = server();
+    database(server, "tools");
+    server.sql("tools", "CREATE TABLE t (id INT)");
+    let app = app_with(&url(server, "tools"), "tools = \"bin\"", "");
+    std::fs::create_dir(app.path("bin")).expect("bin/");
+    fails(&app, 10).says("mariadb or mysql is not in").says("tools");
+    std::os::unix::fs::symlink(tool("mariadb"), app.path("bin/mariadb")).expect("a link");
+    fails(&app, 10).says("mariadb-dump or mysqldump is not in");
+    let mut command = app_with(&url(server, "tools"), "", "").command(&["create"]);
+    let run = run(command.env("PATH", "/nowhere")).exits(10);
+    run.says("mariadb or mysql is not installed")
+        .says("apt install mariadb-client");
+}
+
+#[test]
+fn a_dump_program_that_stops_early() {
+    let server = server();
+    database(server, "early");
+    server.sql("early", "CREATE TABLE t (id INT); INSERT INTO t VALUES (1)");
+    let app = app_with(&url(server, "early"), "tools = \"bin\"", "");
+    std::fs::create_dir(app.path("bin")).expect("bin/");
+    std::os::unix::fs::symlink(tool("mariadb"), app.path("bin/mariadb")).expect("a link");
+    let dump = tool("mariadb-dump").display().to_string();
+    // It says that all is well, and its last line is missing.
+    let script = format!(
+        "#!/bin/sh\ncase $1 in --version) exec {dump} --version;; esac\n{dump} \"$@\" | head -n -1\n"
+    );
+    app.write("bin/mariadb-dump", script.as_bytes());
+    run(std::process::Command::new(tool("chmod"))
+        .arg("755")
+        .arg(app.path("bin/mariadb-dump")))
+    .exits(0);
+    fails(&app, 10).says("its last line is missing");
+}
+
+#[test]
+fn an_event_on_which_the_dump_program_never_ends() {
+    let server = server();
+    database(server, "endless");
+    let event = "DELIMITER //\nCREATE TABLE t (id INT)//\n\
+                 CREATE EVENT forever ON SCHEDULE EVERY 1 DAY DO SET @x = ';;'//\n";
+    server.sql("endless", event);
+    fails(&app(&url(server, "endless")), 10)
+        .says("the event forever has `;;` in it")
+        .says("alter the event");
+}
+
+#[test]
+fn a_view_that_is_broken() {
+    let server = server();
+    database(server, "broken");
+    server.sql(
+        "broken",
+        "CREATE TABLE t (id INT); CREATE TABLE u (id INT); CREATE VIEW v AS SELECT id FROM u; DROP TABLE u",
+    );
+    fails(&app(&url(server, "broken")), 10)
+        .says("`v`")
+        .says("1356")
+        .says("repair the view");
+}
