@@ -257,7 +257,8 @@ fn a_database_under_load_comes_back_as_it_was_at_one_moment() {
     server.sql("mysql", "DROP DATABASE shop_back");
     load(server, &dump, "shop_copy");
     server.sql("mysql", &format!("GRANT {GRANTS} ON shop_copy.* TO backup@'%'"));
-    let again = dumped(&app(&url(server, "shop_copy")));
+    let second = app(&url(server, "shop_copy"));
+    let again = dumped(&second);
     assert_same(&files(&dump), &files(&again));
 }
 
@@ -327,7 +328,8 @@ fn a_load_ends_at_the_first_error() {
         "ends",
         "CREATE TABLE a (id INT); CREATE TABLE b (id INT); INSERT INTO b VALUES (1)",
     );
-    let dump = dumped(&app(&url(server, "ends")));
+    let app = app(&url(server, "ends"));
+    let dump = dumped(&app);
     let file = dump.join("a.sql");
     let text = std::fs::read_to_string(&file).expect("a.sql");
     std::fs::write(

@@ -12,6 +12,9 @@ const PACKAGE: &str = "mariadb-client";
 
 /// A table that is not there. Who may read every table of the database is told so; who may not is refused first.
 const PROBE: &str = "SELECT 1 FROM `cofre: may all tables be read?`";
+/// What to do where tables change while they are dumped.
+pub(super) const STAND_STILL: &str = "don't alter or drop tables while the backup is made";
+
 /// What lets a user see the bodies of routines that others made.
 const BODIES: &str = "as the server's administrator GRANT to the user: SELECT ON mysql.proc (MariaDB before 11.3), \
 SHOW CREATE ROUTINE ON the database (MariaDB from 11.3 on), SHOW_ROUTINE ON *.* (MySQL)";
@@ -123,7 +126,7 @@ impl<'a> Client<'a> {
                 .to_owned(),
             Some(1040 | 1203 | 1226) => "wait until others have left, or raise the limit".to_owned(),
             Some(code) if CHANGES.contains(&code) => {
-                "don't create, alter or drop tables while the backup is made".to_owned()
+                STAND_STILL.to_owned()
             }
             _ if error.message.contains("insufficient privileges") => BODIES.to_owned(),
             _ => return error,
