@@ -160,6 +160,12 @@ impl MariaDb {
         );
     }
 
+    /// The server's process.
+    pub(crate) fn pid(&self) -> rustix::process::Pid {
+        let text = std::fs::read_to_string(self.folder.join("pid")).expect("the server's pid file");
+        rustix::process::Pid::from_raw(text.trim().parse().expect("a number")).expect("a process")
+    }
+
     /// Ends the server at once, as a power failure would.
     pub(crate) fn kill(&mut self) {
         drop(self.stdin.take());

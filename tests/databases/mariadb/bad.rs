@@ -1,5 +1,7 @@
 //! What goes wrong with a server, and what is said then. No backup is published, and nothing is left behind.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -21,44 +23,83 @@ fn failed(app: &App, run: Run, code: i32) -> Run {
     run.exits(code).never_says(PASSWORD).never_says(PASSWORD_IN_URL)
 }
 
-/// A database that takes the dump program a while.
-fn large(server: &MariaDb, name: &str) {
+/// A database whose dump has so many bytes, most of them before the last table.
+fn large(server: &MariaDb, name: &str, megabytes: u32) {
     database(server, name);
+    let rows = 80 * megabytes;
     server.sql(
         name,
-        "CREATE TABLE a_first (id INT); INSERT INTO a_first VALUES (1);
-         CREATE TABLE large (id INT PRIMARY KEY, words TEXT); CREATE TABLE z_last (id INT);
-         INSERT INTO large SELECT seq, REPEAT(SHA2(seq, 512), 100) FROM seq_1_to_8000",
+        &format!(
+            "CREATE TABLE a_first (id INT); INSERT INTO a_first VALUES (1);
+             CREATE TABLE large (id INT PRIMARY KEY, words TEXT);
+             CREATE TABLE z_last (id INT); INSERT INTO z_last VALUES (1);
+             INSERT INTO large SELECT seq, REPEAT(SHA2(seq, 512), 100) FROM seq_1_to_{rows}"
+        ),
     );
 }
 
-/// `cofre create`, with `meddle` once the dump program reads the large table.
-#[track_caller]
-fn meddled(app: &App, meddle: impl FnOnce()) -> Run {
-    let mut command = app.command(&["create"]);
-    let staging = app.path(".cofre/staging");
-    let child = std::thread::spawn(move || run(&mut command));
-    let deadline = Instant::now() + Duration::from_secs(120);
-    while !has_large_file(&staging) {
-        assert!(
-            !child.is_finished() && Instant::now() < deadline,
-            "the dump is not seen in staging"
-        );
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    meddle();
-    child.join().expect("the run")
+/// A client that keeps the last table for itself, so that a dump stops before its rows.
+struct Lock {
+    client: Child,
+    input: Option<ChildStdin>,
 }
 
-fn has_large_file(folder: &std::path::Path) -> bool {
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return false;
-    };
-    entries.flatten().any(|entry| match entry.metadata() {
-        Ok(data) if data.is_dir() => has_large_file(&entry.path()),
-        Ok(data) => data.len() > 100_000,
-        Err(_) => false,
-    })
+impl Lock {
+    fn take(server: &MariaDb, database: &str) -> Self {
+        let mut client = server
+            .command("mariadb")
+            .args(["--batch", "--unbuffered", "--skip-column-names", database])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("start mariadb");
+        let mut lock = Self {
+            input: client.stdin.take(),
+            client,
+        };
+        lock.say("LOCK TABLES z_last WRITE; SELECT 'locked';");
+        let mut answer = String::new();
+        let out = lock.client.stdout.take().expect("its output");
+        BufReader::new(out).read_line(&mut answer).expect("an answer");
+        assert_eq!(answer, "locked\n");
+        lock
+    }
+
+    fn say(&mut self, statements: &str) {
+        let input = self.input.as_mut().expect("the client's input");
+        writeln!(input, "{statements}")
+            .and_then(|()| input.flush())
+            .expect("talk to the client");
+    }
+
+    /// Executes a last statement and gives the table back.
+    fn release(mut self, statement: &str) {
+        self.say(&format!("{statement}; UNLOCK TABLES;"));
+        drop(self.input.take());
+        assert!(
+            self.client.wait().expect("the client's end").success(),
+            "{statement}"
+        );
+    }
+}
+
+/// `cofre create`, with `meddle` once the dump program has read the large table and waits for the last one.
+#[track_caller]
+fn meddled(app: &App, server: &MariaDb, database: &str, meddle: impl FnOnce(Lock)) -> Run {
+    let lock = Lock::take(server, database);
+    let mut command = app.command(&["create"]);
+    let child = std::thread::spawn(move || run(&mut command));
+    let waiting = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE DB = DATABASE() AND STATE LIKE 'Waiting for table metadata lock%'";
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while server.sql(database, waiting).trim() == "0" {
+        assert!(
+            !child.is_finished() && Instant::now() < deadline,
+            "the dump does not wait for the lock"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    meddle(lock);
+    child.join().expect("the run")
 }
 
 #[test]
@@ -150,22 +191,20 @@ fn rights_that_would_leave_something_out() {
 #[test]
 fn a_table_that_is_dropped_in_the_middle() {
     let server = server();
-    large(server, "dropping");
+    large(server, "dropping", 1);
     let app = app(&url(server, "dropping"));
-    let run = meddled(&app, || {
-        server.sql("dropping", "DROP TABLE z_last");
-    });
+    let run = meddled(&app, server, "dropping", |lock| lock.release("DROP TABLE z_last"));
     // The second attempt finds a database that stands still.
     run.exits(0).says("the dump is made once more").says("z_last");
     let dump = app.restore("latest", "back").join("database");
     assert!(dump.join("large.sql").is_file() && !dump.join("z_last.sql").exists());
+    assert_eq!(files(&dump).len(), 5);
 }
 
 #[test]
 fn a_table_that_is_altered_in_the_middle() {
     let server = server();
-    large(server, "altering");
-    server.sql("altering", "INSERT INTO z_last VALUES (1)");
+    large(server, "altering", 1);
     // The first change is instant, the others make the table anew.
     for (i, change) in [
         "ADD COLUMN more INT DEFAULT 7",
@@ -176,11 +215,10 @@ fn a_table_that_is_altered_in_the_middle() {
     .enumerate()
     {
         let app = app(&url(server, "altering"));
-        let run = meddled(&app, || {
-            server.sql(
-                "altering",
-                &format!("ALTER TABLE z_last {change}; INSERT INTO z_last (id) VALUES (100 + {i})"),
-            );
+        let run = meddled(&app, server, "altering", |lock| {
+            lock.release(&format!(
+                "ALTER TABLE z_last {change}; INSERT INTO z_last (id) VALUES (100 + {i})"
+            ));
         });
         run.exits(0).says("the dump is made once more").says("z_last");
         let dump = app.restore("latest", "back").join("database");
@@ -194,7 +232,7 @@ fn a_table_that_is_altered_in_the_middle() {
 #[test]
 fn a_table_that_is_altered_again_and_again() {
     let server = server();
-    large(server, "restless");
+    large(server, "restless", 40);
     let app = app(&url(server, "restless"));
     let over = AtomicBool::new(false);
     let run = std::thread::scope(|scope| {
@@ -225,18 +263,24 @@ fn a_server_that_dies_in_the_middle() {
         "mysql",
         "CREATE USER backup@'%' IDENTIFIED BY 'p'; GRANT ALL ON *.* TO backup@'%'",
     );
-    large(&server, "dying");
+    large(&server, "dying", 1);
     let app = app(&format!("mysql://backup:p@127.0.0.1:{}/dying", server.port));
-    let run = meddled(&app, || server.kill());
+    let pid = server.pid();
+    let run = meddled(&app, &server, "dying", |mut lock| {
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("end the server");
+        drop(lock.input.take());
+        let _ = lock.client.wait();
+    });
     failed(&app, run, 10)
         .says("Lost connection")
         .says("the server's log");
+    server.kill();
 }
 
 #[test]
 fn a_disk_that_is_full() {
     let server = server();
-    large(server, "filling");
+    large(server, "filling", 10);
     // The space that a dump needs is the server's guess, which it renews in the background.
     server.sql("filling", "ANALYZE TABLE large");
     let app = app_with(&url(server, "filling"), "", "state_dir = \"state\"");
@@ -245,14 +289,14 @@ fn a_disk_that_is_full() {
         let mut command = std::process::Command::new(tool("unshare"));
         command.args(["--mount", "--", "sh", "-c"]).arg(format!(
             "mount -t tmpfs -o size={size},mode=0700 tmpfs \"$1/state\" && \"$2\" --config \"$1/cofre.toml\" create; \
-             code=$?; find \"$1/state\" -name 'run-*' >&2; exit $code"
+             code=$?; find \"$1/state\" -name 'run-*' | sed 's/^/left: /' >&2; exit $code"
         ));
         command
             .arg("sh")
             .arg(app.root())
             .arg(crate::support::cofre_binary());
         let run = failed(&app, run(&mut command), 7).says(message);
-        assert!(!run.stderr.contains("staging/run-"), "left in staging: {run}");
+        assert!(!run.stderr.contains("left: "), "{run}");
     }
 }
 
