@@ -22,8 +22,11 @@ use cofre_exporter::component::types::DatabaseInfo;
 
 use crate::config::DatabaseEngine;
 use crate::error::{Code, Error, Result};
+use crate::fsutil::{self, show};
+use crate::text;
 use server::Server;
 use tables::TableFilter;
+use tool::Tool;
 
 /// What to dump and where to.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +63,21 @@ pub fn database(engine: &DatabaseEngine, request: &Request<'_>) -> Result<Databa
     }
 }
 
+/// What is wrong with the client programs that a database's dump needs, one error each. `tools` is their folder.
+pub(crate) fn missing_programs(engine: &DatabaseEngine, tools: Option<&Path>) -> Vec<Error> {
+    let found = match engine {
+        // Built in.
+        DatabaseEngine::Sqlite(_) => Vec::new(),
+        DatabaseEngine::Postgres(_) => ["psql", "pg_dump", "pg_restore"]
+            .map(|name| Tool::postgres(name, None, tools))
+            .into(),
+        DatabaseEngine::Mysql(_) => [["mariadb", "mysql"], ["mariadb-dump", "mysqldump"]]
+            .map(|names| Tool::named(&names, tools, mysql::PACKAGE))
+            .into(),
+    };
+    found.into_iter().filter_map(Result::err).collect()
+}
+
 impl Request<'_> {
     /// # Errors
     /// `Cancelled` once the flag is set.
@@ -72,6 +90,37 @@ impl Request<'_> {
                     crate::fsutil::show(self.name)
                 ),
             ));
+        }
+        Ok(())
+    }
+
+    /// Checks the room for tables of so many bytes. A dump needs about as much, less for their free space and more
+    /// for what they compress; less than half is too little for any.
+    ///
+    /// # Errors
+    /// `NoSpace`.
+    fn check_space(&self, needed: u64) -> Result<()> {
+        let free = fsutil::free_bytes(self.out)?;
+        if free < needed / 2 {
+            return Err(Error::new(
+                Code::NoSpace,
+                format!(
+                    "database {}: its tables have {}, and the staging folder {} has only {} left",
+                    show(self.name),
+                    text::size(needed),
+                    show(self.out),
+                    text::size(free)
+                ),
+            )
+            .remedy("make room there, set another state_dir, or leave rows out with `exclude_tables`"));
+        }
+        if free < needed {
+            tracing::warn!(
+                "database {}: its tables have {}, the staging folder has {} left: the dump may not fit",
+                show(self.name),
+                text::size(needed),
+                text::size(free)
+            );
         }
         Ok(())
     }

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::Findings;
-use crate::config::{Config, DatabaseEngine, Role};
-use crate::dump::tool::in_path;
+use crate::config::{Config, Role};
+use crate::dump::{self, tool::in_path};
 use crate::error::Code;
 use crate::hooks;
 use crate::serve::http;
@@ -13,24 +13,10 @@ use crate::text::escape;
 pub(super) fn programs(found: &mut Findings, config: &Config) {
     let area = "tools";
     for database in config.active_databases() {
-        let (tools, package): (&[&str], _) = match &database.engine {
-            // Built in.
-            DatabaseEngine::Sqlite(_) => continue,
-            DatabaseEngine::Postgres(_) => (&["pg_dump"], "postgresql-client"),
-            DatabaseEngine::Mysql(_) => (&["mariadb-dump", "mysqldump"], "mariadb-client"),
-        };
-        if !tools.iter().any(|tool| in_path(Path::new(tool)).is_some()) {
-            let message = format!(
-                "{} of database {} is not installed",
-                tools.join(" or "),
-                escape(&database.name)
-            );
-            found.problem(
-                area,
-                Code::DumpFailed,
-                message,
-                &format!("install it: `apt install {package}`"),
-            );
+        for error in dump::missing_programs(&database.engine, database.tools.as_deref()) {
+            let message = format!("database {}: {}", escape(&database.name), error.message);
+            let remedy = error.remedy.unwrap_or_default();
+            found.problem(area, error.code, message, &remedy);
         }
     }
     for argv in [&config.hooks.before, &config.hooks.after] {
