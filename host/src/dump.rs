@@ -63,19 +63,29 @@ pub fn database(engine: &DatabaseEngine, request: &Request<'_>) -> Result<Databa
     }
 }
 
-/// What is wrong with the client programs that a database's dump needs, one error each. `tools` is their folder.
-pub(crate) fn missing_programs(engine: &DatabaseEngine, tools: Option<&Path>) -> Vec<Error> {
-    let found = match engine {
-        // Built in.
-        DatabaseEngine::Sqlite(_) => Vec::new(),
-        DatabaseEngine::Postgres(_) => ["psql", "pg_dump", "pg_restore"]
-            .map(|name| Tool::postgres(name, None, tools))
-            .into(),
-        DatabaseEngine::Mysql(_) => [["mariadb", "mysql"], ["mariadb-dump", "mysqldump"]]
-            .map(|names| Tool::named(&names, tools, mysql::PACKAGE))
-            .into(),
-    };
-    found.into_iter().filter_map(Result::err).collect()
+/// The program that dumps databases of an engine, whatever the server's version; `None` for SQLite, which is built in.
+///
+/// # Errors
+/// `DumpFailed` when it is missing, with the package to install.
+pub(crate) fn program(engine: &DatabaseEngine, tools: Option<&Path>) -> Result<Option<Tool>> {
+    match engine {
+        DatabaseEngine::Sqlite(_) => Ok(None),
+        DatabaseEngine::Postgres(_) => Tool::postgres("pg_dump", None, tools).map(Some),
+        DatabaseEngine::Mysql(_) => mysql::program(tools).map(Some),
+    }
+}
+
+/// Logs in to a server and looks whether a dump has the programs that it needs; what was found, in words. `None` for
+/// an engine that is not asked.
+///
+/// # Errors
+/// As [`database`].
+pub(crate) fn examine(engine: &DatabaseEngine, request: &Request<'_>) -> Result<Option<String>> {
+    match engine {
+        DatabaseEngine::Postgres(url) => postgres::examine(&Server::parse(url)?, request).map(Some),
+        DatabaseEngine::Mysql(url) => mysql::examine(&Server::parse(url)?, request).map(Some),
+        DatabaseEngine::Sqlite(_) => Ok(None),
+    }
 }
 
 impl Request<'_> {

@@ -30,7 +30,7 @@ use split::Splitter;
 use write::{Writer, Written};
 
 /// Debian's package with all the programs.
-pub(super) const PACKAGE: &str = "mariadb-client";
+const PACKAGE: &str = "mariadb-client";
 
 /// Last line of a dump that is complete.
 const END: &[u8] = b"-- Dump completed";
@@ -89,6 +89,32 @@ pub(super) fn dump(server: &Server, request: &Request<'_>) -> Result<DatabaseInf
         folder: request.folder.to_owned(),
         tables: written.tables,
     })
+}
+
+/// Logs in and looks whether everything can be read, and by which program.
+///
+/// # Errors
+/// As [`super::database`].
+pub(super) fn examine(server: &Server, request: &Request<'_>) -> Result<String> {
+    let login = Login::new(server, request.private)?;
+    let client = Client::new(&login, server, request)?;
+    let catalog = client.catalog()?;
+    client.check_rights(&catalog)?;
+    let tool = client.dump_tool(&catalog)?;
+    Ok(format!(
+        "{server} is {}, and {} is {}",
+        catalog.version,
+        show(&tool.path),
+        tool.version.text
+    ))
+}
+
+/// The dump program, of whichever maker.
+///
+/// # Errors
+/// `DumpFailed` when it is missing.
+pub(super) fn program(tools: Option<&std::path::Path>) -> Result<Tool> {
+    Tool::named(&["mariadb-dump", "mysqldump"], tools, PACKAGE)
 }
 
 /// What a dump is made with.

@@ -63,7 +63,7 @@ pub(super) fn dump(server: &Server, request: &Request<'_>) -> Result<DatabaseInf
     let scripts = structure.write(&grants)?;
     structure::clear(request.private)?;
     restore::write(request.out, &facts, scripts, &tables)?;
-    let version = facts.version.split(' ').next().unwrap_or_default().to_owned();
+    let version = facts.number().to_owned();
     tracing::debug!(%version, pg_dump = %pg_dump.version.text, "database {} dumped", show(request.name));
     Ok(DatabaseInfo {
         name: request.name.to_owned(),
@@ -72,6 +72,25 @@ pub(super) fn dump(server: &Server, request: &Request<'_>) -> Result<DatabaseInf
         folder: request.folder.to_owned(),
         tables,
     })
+}
+
+/// Logs in and finds the programs for this server.
+///
+/// # Errors
+/// As [`super::database`].
+pub(super) fn examine(server: &Server, request: &Request<'_>) -> Result<String> {
+    let login = Login::new(server, request.private)?;
+    let psql = Tool::postgres("psql", None, request.tools)?;
+    let mut session = Session::open(&login, &psql, request.watch()).map_err(|e| connection(server, e))?;
+    let facts = Facts::read(&mut session)?;
+    let pg_dump = Tool::postgres("pg_dump", Some(facts.major()), request.tools)?;
+    Tool::postgres("pg_restore", Some(facts.major()), request.tools)?;
+    Ok(format!(
+        "{server} is PostgreSQL {}, and {} is {}",
+        facts.number(),
+        show(&pg_dump.path),
+        pg_dump.version.text
+    ))
 }
 
 /// Dumps the rows of all tables, sequences and large objects.
