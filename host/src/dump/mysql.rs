@@ -233,7 +233,7 @@ fn arguments(tool: &Tool, catalog: &Catalog, request: &Request<'_>) -> Vec<OsStr
         );
     } else {
         // A position for replicas, and statistics, which an older server doesn't have.
-        arguments.extend(["--set-gtid-purged=OFF", "--loose-skip-column-statistics"].map(OsString::from));
+        arguments.extend(["--set-gtid-purged=OFF", "--loose-column-statistics=0"].map(OsString::from));
     }
     arguments.extend(["--".into(), catalog.database.clone().into()]);
     arguments

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::mariadb::MariaDb;
-use crate::support::{App, Run, run, tool};
+use crate::support::{App, Run, run, spawn, tool};
 
 use super::{GRANTS, PASSWORD, PASSWORD_IN_URL, app, app_with, database, dumped, files, server, url};
 
@@ -89,17 +89,24 @@ fn meddled(app: &App, server: &MariaDb, database: &str, meddle: impl FnOnce(Lock
     let lock = Lock::take(server, database);
     let mut command = app.command(&["create"]);
     let child = std::thread::spawn(move || run(&mut command));
-    let waiting = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE DB = DATABASE() AND STATE LIKE 'Waiting for table metadata lock%'";
+    wait_for_dump(server, database, || !child.is_finished());
+    meddle(lock);
+    child.join().expect("the run")
+}
+
+/// Waits until a dump waits for the lock.
+#[track_caller]
+fn wait_for_dump(server: &MariaDb, database: &str, mut is_running: impl FnMut() -> bool) {
+    let waiting = "SELECT COUNT(*) FROM information_schema.PROCESSLIST \
+                   WHERE DB = DATABASE() AND STATE LIKE 'Waiting for table metadata lock%'";
     let deadline = Instant::now() + Duration::from_secs(120);
     while server.sql(database, waiting).trim() == "0" {
         assert!(
-            !child.is_finished() && Instant::now() < deadline,
+            is_running() && Instant::now() < deadline,
             "the dump does not wait for the lock"
         );
         std::thread::sleep(Duration::from_millis(20));
     }
-    meddle(lock);
-    child.join().expect("the run")
 }
 
 #[test]
@@ -336,6 +343,39 @@ fn a_dump_program_that_stops_early() {
         .arg(app.path("bin/mariadb-dump")))
     .exits(0);
     fails(&app, 10).says("its last line is missing");
+}
+
+#[test]
+fn a_run_that_is_cancelled_ends_the_dump_program() {
+    let server = server();
+    large(server, "cancelled", 1);
+    let app = app(&url(server, "cancelled"));
+    let lock = Lock::take(server, "cancelled");
+    let mut cofre = spawn(&mut app.command(&["create"]));
+    wait_for_dump(server, "cancelled", || matches!(cofre.try_wait(), Ok(None)));
+    let pid = rustix::process::Pid::from_child(&cofre);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
+    assert_eq!(cofre.wait().expect("the end of cofre").code(), Some(9));
+    app.assert_no_leftovers();
+    lock.release("SELECT 1");
+    // The server notices that the dump program is gone.
+    let connections =
+        "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = 'backup' AND DB = DATABASE()";
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while server.sql("cancelled", connections).trim() != "0" {
+        assert!(Instant::now() < deadline, "the dump program goes on");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_server_without_tls() {
+    let server = server();
+    database(server, "plain");
+    for mode in ["required", "verify-ca", "VERIFY_IDENTITY"] {
+        let app = app(&format!("{}?ssl-mode={mode}", url(server, "plain")));
+        fails(&app, 10).says("database `plain`").says("ssl-mode=disabled");
+    }
 }
 
 #[test]
