@@ -70,17 +70,18 @@ pub(super) fn dump(server: &Server, request: &Request<'_>) -> Result<DatabaseInf
         tool: &tool,
         request,
     };
-    let (catalog, written) = match dump.attempt(catalog)? {
-        Attempt::Done(catalog, written) => (catalog, written),
+    let done = match dump.attempt(catalog)? {
+        Attempt::Done(done) => done,
         Attempt::Changed(cause) => {
             tracing::warn!("{cause}: the dump is made once more");
             clear(request)?;
             match dump.attempt(client.catalog()?)? {
-                Attempt::Done(catalog, written) => (catalog, written),
+                Attempt::Done(done) => done,
                 Attempt::Changed(cause) => return Err(client.explain(cause)),
             }
         }
     };
+    let (catalog, written) = *done;
     tell(server, &catalog, &tool, &written);
     Ok(DatabaseInfo {
         name: request.name.to_owned(),
@@ -127,7 +128,7 @@ struct Dump<'a> {
 
 /// How an attempt ended.
 enum Attempt {
-    Done(Catalog, Written),
+    Done(Box<(Catalog, Written)>),
     /// Tables were altered or dropped meanwhile, so that another attempt may succeed.
     Changed(Error),
 }
@@ -161,7 +162,7 @@ impl Dump<'_> {
                 .client
                 .error(format!("these tables are missing in the dump: {}", list(&lost))));
         }
-        Ok(Attempt::Done(before, written))
+        Ok(Attempt::Done(Box::new((before, written))))
     }
 }
 
