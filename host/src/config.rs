@@ -173,14 +173,15 @@ impl Config {
             .drill
             .as_ref()
             .map(|_| "[drill] is accepted, but this version does not practise restores".to_owned());
-        let servers = self.active_databases().filter_map(|database| {
-            matches!(database.engine, DatabaseEngine::Mysql(_)).then(|| {
+        let servers = self
+            .active_databases()
+            .filter(|database| matches!(database.engine, DatabaseEngine::Mysql(_)))
+            .map(|database| {
                 format!(
                     "databases.{} is accepted, but this version does not dump MySQL: a run with it fails",
                     database.name
                 )
-            })
-        });
+            });
         drill.into_iter().chain(servers).collect()
     }
 
