@@ -13,7 +13,7 @@ fn server(url: &str) -> Server {
     Server::parse(&Secret::new(url)).unwrap()
 }
 
-const NEVER: AtomicBool = AtomicBool::new(false);
+static NEVER: AtomicBool = AtomicBool::new(false);
 
 #[test]
 fn versions_are_read_from_what_the_programs_say() {
@@ -205,13 +205,4 @@ fn an_unknown_option_is_named_with_the_known_ones() {
     let error = Login::new(&server("postgres://h/x?sslmod=require"), temp.path()).unwrap_err();
     assert!(error.message.contains("`sslmod`"), "{error}");
     assert!(error.remedy.unwrap().contains("sslmode"));
-}
-
-#[test]
-fn an_option_file_quotes_what_has_a_meaning_in_it() {
-    let text = option_file(&server("mysql://u:p%22q%5C%23%20@h:3307/x"));
-    assert_eq!(
-        text,
-        "[client]\nuser=\"u\"\npassword=\"p\\\"q\\\\# \"\nhost=\"h\"\nport=\"3307\"\n"
-    );
 }
