@@ -33,6 +33,7 @@ pub(crate) use paths::others_can_read;
 pub use secret::Secret;
 pub use value::At;
 pub use value::check_backup_type;
+pub(crate) use value::has_password;
 
 use crate::error::{Code, Error, Result};
 
@@ -168,10 +169,6 @@ impl Config {
     /// nobody relies on it.
     #[must_use]
     pub fn not_yet(&self) -> Vec<String> {
-        let drill = self
-            .drill
-            .as_ref()
-            .map(|_| "[drill] is accepted, but this version does not practise restores".to_owned());
         let servers = self.active_databases().filter_map(|database| {
             let server = !matches!(database.engine, DatabaseEngine::Sqlite(_));
             server.then(|| {
@@ -181,7 +178,7 @@ impl Config {
                 )
             })
         });
-        drill.into_iter().chain(servers).collect()
+        servers.collect()
     }
 
     /// What is wrong outside the file: sources and databases that are not there or of the wrong kind.
@@ -191,10 +188,14 @@ impl Config {
     }
 
     fn has_inline_secret(&self) -> bool {
-        self.databases.iter().any(|d| match &d.engine {
-            DatabaseEngine::Sqlite(_) => false,
-            DatabaseEngine::Postgres(url) | DatabaseEngine::Mysql(url) => value::has_password(url.expose()),
-        })
+        let databases = self.databases.iter().filter_map(|d| match &d.engine {
+            DatabaseEngine::Sqlite(_) => None,
+            DatabaseEngine::Postgres(url) | DatabaseEngine::Mysql(url) => Some(url),
+        });
+        let drill = self.drill.iter().flat_map(|d| [&d.postgres, &d.mysql]).flatten();
+        databases
+            .chain(drill)
+            .any(|url| value::has_password(url.expose()))
     }
 }
 

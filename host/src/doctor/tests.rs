@@ -125,12 +125,6 @@ fn a_hook_that_does_not_exist_is_a_problem() {
     );
 }
 
-#[test]
-fn what_this_version_does_not_do_is_a_warning() {
-    let dir = folder("[drill]\nat = '02:00'");
-    says(&look(dir.path()), Level::Warning, "[drill] is accepted");
-}
-
 const DAILY: &str = "[[schedules]]\nname = 'daily'\nat = '02:00'\n";
 
 /// The same folder after a service that looked last so long ago.
