@@ -27,7 +27,8 @@ pub use adhoc::AdHoc;
 pub use document::Problem;
 pub use model::{
     Api, Archive, Compression, Database, DatabaseEngine, Drill, Hooks, Jwt, Limits, Log, LogFormat, Origin,
-    Ping, Retention, Role, Schedule, SingleFile, Source, Switch, Switches, Token, VerifyPlan, Webhook, When,
+    Ping, Retention, Role, Schedule, SingleFile, Source, Switch, Switches, Tables, Token, VerifyPlan,
+    Webhook, When,
 };
 pub(crate) use paths::others_can_read;
 pub use secret::Secret;

@@ -1,10 +1,10 @@
 //! Programs that a run needs, and who may call the API.
 
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::Findings;
 use crate::config::{Config, DatabaseEngine, Role};
+use crate::dump::tool::in_path;
 use crate::error::Code;
 use crate::hooks;
 use crate::serve::http;
@@ -46,20 +46,6 @@ pub(super) fn programs(found: &mut Findings, config: &Config) {
     if found.is_good(area) {
         found.ok(area, "every program that a run needs is there");
     }
-}
-
-/// Where a program is, as the system would find it.
-fn in_path(program: &Path) -> Option<PathBuf> {
-    let runs = |path: &Path| {
-        std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
-    };
-    if program.components().count() > 1 {
-        return Some(program.to_path_buf()).filter(|p| runs(p));
-    }
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|dir| dir.join(program))
-        .find(|p| runs(p))
 }
 
 pub(super) fn api(found: &mut Findings, config: &Config) {
