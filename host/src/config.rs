@@ -166,6 +166,13 @@ impl Config {
         self.databases.iter().filter(|_| self.switches.database)
     }
 
+    /// The folder of the client programs that is named for a database.
+    #[must_use]
+    pub fn tools_of(&self, database: &str) -> Option<&Path> {
+        let known = self.databases.iter().find(|known| known.name == database);
+        known.and_then(|known| known.tools.as_deref())
+    }
+
     /// What the file asks for and this version does not do yet. Said by `config check` and `doctor`, so that
     /// nobody relies on it.
     #[must_use]

@@ -336,6 +336,19 @@ fn load_one(
             crate::fsutil::remove_tree(staging.open()?.as_fd(), std::ffi::OsStr::new("scratch"))?;
             loaded
         }
+        "postgres" => {
+            let Some(url) = plan.and_then(|plan| plan.postgres.as_ref()) else {
+                return Err(not_configured(dump, "postgres"));
+            };
+            let private = staging.folder("private")?;
+            load::postgres::drill(
+                dump,
+                url,
+                &private,
+                context.config.tools_of(&dump.info().name),
+                &stop,
+            )
+        }
         engine => Err(Problem::new(
             Reason::NotPossible,
             format!(
@@ -345,4 +358,18 @@ fn load_one(
             ),
         )),
     }
+}
+
+/// Nobody said where such a database may be loaded: never taken for a drill that passed.
+fn not_configured(dump: &DumpFolder<'_>, key: &str) -> Problem {
+    Problem::new(
+        Reason::NotConfigured,
+        format!(
+            "database {}: not drilled: configure [drill] {key}",
+            load::Shown(&dump.info().name)
+        ),
+    )
+    .remedy(format!(
+        "name a server on which scratch databases may be made: `{key} = \"{key}://drill@host/postgres\"`"
+    ))
 }

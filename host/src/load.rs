@@ -5,6 +5,7 @@
 //! what it does so that a statement can't reach beyond the database that is loaded.
 
 pub mod folder;
+pub(crate) mod postgres;
 pub mod problem;
 pub mod sqlite;
 

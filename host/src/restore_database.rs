@@ -2,10 +2,12 @@
 //! replaces. What is there is looked at first, the archive's SQL is loaded as in a drill, and what was loaded is
 //! counted before it takes the place of anything.
 
+mod postgres;
 mod sqlite;
 mod target;
 
 use std::os::fd::AsFd as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::Mode;
@@ -85,6 +87,7 @@ pub fn restore(
         staging: &staging,
         stop: Stop::new(&Arc::clone(&control.cancel), timeout),
         cancel: &Arc::clone(&control.cancel),
+        tools: context.config.tools_of(&options.database),
     };
     let restored = match &options.into {
         DatabaseEngine::Sqlite(path) => {
@@ -93,10 +96,16 @@ pub fn restore(
             let dump = DumpFolder::open(folder.as_fd(), &info).map_err(|problem| problem.error)?;
             target.restore(&dump, &work)?
         }
-        DatabaseEngine::Postgres(_) | DatabaseEngine::Mysql(_) => {
+        DatabaseEngine::Postgres(url) => {
+            let target = postgres::Target::look(url, &work)?;
+            let folder = extract(context, &backup, &info, &staging, control)?;
+            let dump = DumpFolder::open(folder.as_fd(), &info).map_err(|problem| problem.error)?;
+            target.restore(&dump, &work)?
+        }
+        DatabaseEngine::Mysql(_) => {
             return Err(Error::new(
                 Code::Unsupported,
-                "this version restores SQLite databases only",
+                "this version does not restore MySQL databases",
             ));
         }
     };
@@ -126,6 +135,8 @@ struct Work<'a> {
     staging: &'a Staging,
     stop: Stop,
     cancel: &'a Arc<std::sync::atomic::AtomicBool>,
+    /// The folder of the client programs that the configuration names for this database.
+    tools: Option<&'a Path>,
 }
 
 fn find(context: &Context, options: &DatabaseRestore) -> Result<(Backup, DatabaseInfo)> {

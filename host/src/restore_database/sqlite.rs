@@ -206,6 +206,10 @@ fn tables(path: &Path, work: &Work<'_>) -> Result<Vec<Replaced>> {
         name: &work.options.database,
         folder: load::folder::DATABASE,
         out: &out,
+        private: &out,
+        tables: &crate::dump::tables::TableFilter::default(),
+        tools: None,
+        stall: work.stop.left(),
         cancel: work.cancel,
     };
     let found = dump::sqlite::tables(path, &request).map_err(|error| match error.code {
