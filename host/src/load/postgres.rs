@@ -12,15 +12,15 @@ mod scratch;
 mod script;
 mod target;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, Read as _};
 
 use super::{DumpFolder, Loaded, Problem, Reason, Shown, Stop, compare};
 use crate::error::{Code, Error, Result};
 use crate::text;
-use psql::{Ended, Psql, shown};
+use psql::{Ended, Psql};
 use rows::Copy;
-use script::{Counted, Step};
+use script::Step;
 
 pub(crate) use scratch::drill;
 pub(crate) use target::Target;
@@ -43,7 +43,6 @@ struct Dump<'a> {
     before: String,
     /// The file of each table with rows, and where they lie.
     tables: Vec<(&'a str, Copy)>,
-    counted: Vec<Counted>,
     has_blobs: bool,
     sequences: Option<String>,
     after: String,
@@ -53,11 +52,17 @@ impl<'a> Dump<'a> {
     /// Looks through every file.
     fn read(folder: &'a DumpFolder<'a>) -> std::result::Result<Self, Problem> {
         folder.check(&[BEFORE, AFTER, RESTORE], &[BLOBS, SEQUENCES, GRANTS, EVENTS])?;
+        check_script(folder)?;
+        // Not loaded here, but perhaps by hand.
+        for file in [GRANTS, EVENTS] {
+            if folder.has(file) {
+                section(folder, file)?;
+            }
+        }
         let mut dump = Self {
             folder,
             before: section(folder, BEFORE)?,
             tables: Vec::new(),
-            counted: Vec::new(),
             has_blobs: folder.has(BLOBS),
             sequences: None,
             after: section(folder, AFTER)?,
@@ -67,7 +72,7 @@ impl<'a> Dump<'a> {
         }
         for table in folder.tables() {
             if let Some(file) = folder.table_file(table)? {
-                dump.table(file, &table.name, table.rows)?;
+                dump.table(file, &table.name)?;
             }
         }
         if dump.has_blobs {
@@ -77,43 +82,42 @@ impl<'a> Dump<'a> {
         Ok(dump)
     }
 
-    fn table(&mut self, file: &'a str, name: &str, expected: u64) -> std::result::Result<(), Problem> {
+    fn table(&mut self, file: &'a str, name: &str) -> std::result::Result<(), Problem> {
         let mut input = BufReader::with_capacity(256 * 1024, self.folder.file(file)?);
         let found = rows::find(&mut input).map_err(|fault| fault_of(self.folder, file, fault))?;
-        let foreign = found
-            .iter()
-            .find(|copy| name_of(&copy.schema, &copy.table) != name);
-        if let Some(copy) = foreign {
+        let [copy] = found.as_slice() else {
+            let (reason, what) = if found.is_empty() {
+                (Reason::FileTruncated, "has no rows and not even their beginning")
+            } else {
+                (Reason::HostileSql, "has rows of several tables")
+            };
+            return Err(self
+                .folder
+                .problem(reason, format_args!("{} {what}", Shown(file))));
+        };
+        // Those of some partitions are loaded through the partitioned table, which has no rows of its own.
+        let target = name_of(&copy.schema, &copy.table);
+        if target != name && self.folder.tables().iter().any(|table| table.name == target) {
             return Err(self.folder.problem(
                 Reason::HostileSql,
                 format_args!(
                     "{} has rows of {}, and belongs to {}",
                     Shown(file),
-                    shown(&copy.schema, &copy.table),
+                    Shown(&target),
                     Shown(name)
                 ),
             ));
         }
-        let Some(first) = found.first() else {
-            return Err(self.folder.problem(
-                Reason::FileTruncated,
-                format_args!("{} has no rows and not even their beginning", Shown(file)),
-            ));
-        };
-        self.counted.push(Counted {
-            schema: first.schema.clone(),
-            table: first.table.clone(),
-            rows: expected,
-        });
-        self.tables.extend(found.into_iter().map(|copy| (file, copy)));
+        self.tables.push((file, copy.clone()));
         Ok(())
     }
 
-    /// The script that loads it all; `first` comes before, `last` after everything, each within the transaction.
+    /// The script that loads it all; `first` comes before everything and `checks` when all rows are there, within the
+    /// transaction.
     fn steps(
         &'a self,
         first: Vec<String>,
-        last: Vec<String>,
+        checks: Option<String>,
     ) -> impl Iterator<Item = Result<Step>> + Send + use<'a> {
         let own = |sql: String| Ok(Step::Own(sql));
         let sections = |sql: &'a str| Ok(Step::Section(sql.to_owned()));
@@ -129,9 +133,9 @@ impl<'a> Dump<'a> {
             .chain(blobs)
             .chain(self.sequences.as_deref().map(sections))
             // Before policies and triggers come to be.
-            .chain([own(script::count(&self.counted)), own(LIST.to_owned())])
+            .chain([Ok(Step::Each(script::count()))])
+            .chain(checks.map(own))
             .chain([sections(&self.after)])
-            .chain(last.into_iter().map(own))
             .chain([own("COMMIT".to_owned())])
     }
 
@@ -140,11 +144,11 @@ impl<'a> Dump<'a> {
         &self,
         psql: &Psql,
         first: Vec<String>,
-        last: Vec<String>,
+        checks: Option<String>,
         stop: &Stop,
     ) -> std::result::Result<Loaded, Problem> {
         let printed = psql
-            .feed(self.steps(first, last), stop)
+            .feed(self.steps(first, checks), stop)
             .map_err(|ended| match ended {
                 Ended::Other(error) => error.into(),
                 Ended::TooLong => self
@@ -164,20 +168,13 @@ impl<'a> Dump<'a> {
 
     /// What the server refused. A count of cofre's own is no error of the dump's SQL.
     fn refused(&self, said: &str) -> Problem {
-        let counted = said.split_once("cofre: table ").and_then(|(_, rest)| {
-            let (index, rest) = rest.split_once(" has ")?;
-            let rows = rest.split_once(" rows")?.0;
-            Some((self.counted.get(index.parse::<usize>().ok()?)?, rows))
-        });
-        match counted {
-            Some((counted, rows)) => self.folder.problem(
-                Reason::RowsDiffer,
-                format_args!(
-                    "table {} has {rows} rows after loading, and had {} when it was dumped",
-                    shown(&counted.schema, &counted.table),
-                    counted.rows
-                ),
-            ),
+        match said.split_once("cofre: table ") {
+            Some((_, rest)) if rest.contains(" rows, and had ") => self
+                .folder
+                .problem(Reason::RowsDiffer, format_args!("table {rest}")),
+            Some((_, rest)) => self
+                .folder
+                .problem(Reason::TablesDiffer, format_args!("table {rest}")),
             None => self
                 .folder
                 .problem(Reason::LoadFailed, format_args!("the server refused it: {said}")),
@@ -187,47 +184,29 @@ impl<'a> Dump<'a> {
     /// Reads what the counts printed.
     fn compare(&self, printed: &str) -> std::result::Result<Loaded, Problem> {
         let mut rows: BTreeMap<String, u64> = BTreeMap::new();
-        let mut there: Vec<String> = Vec::new();
+        let mut own: Vec<String> = Vec::new();
         for line in printed.lines() {
-            let mut fields = line.splitn(3, '|');
-            match (fields.next(), fields.next(), fields.next()) {
-                (Some("rows"), Some(index), Some(count)) => {
-                    if let (Ok(index), Ok(count)) = (index.parse::<usize>(), count.parse())
-                        && let Some(counted) = self.counted.get(index)
-                    {
-                        rows.insert(name_of(&counted.schema, &counted.table), count);
-                    }
+            let fields: Vec<&str> = line.split('|').collect();
+            if let ["rows", schema, table, extension, count] = fields.as_slice()
+                && let (Some(schema), Some(table), Ok(count)) = (unhex(schema), unhex(table), count.parse())
+            {
+                let name = name_of(&schema, &table);
+                rows.insert(name.clone(), count);
+                if *extension == "f" {
+                    own.push(name);
                 }
-                (Some("table"), Some(schema), Some(table)) => {
-                    if let (Some(schema), Some(table)) = (unhex(schema), unhex(table)) {
-                        there.push(name_of(&schema, &table));
-                    }
-                }
-                _ => {}
             }
         }
-        let known = self.folder.tables();
-        let extra: Vec<String> = there
+        let known: BTreeSet<&str> = self
+            .folder
+            .tables()
             .iter()
-            .filter(|name| !known.iter().any(|table| table.name == **name))
-            .cloned()
+            .map(|table| table.name.as_str())
             .collect();
-        compare(self.folder, &extra, |name| {
-            if let Some(count) = rows.get(name) {
-                return Ok(Some(*count));
-            }
-            // Only its definition is in the dump.
-            Ok(there.iter().any(|table| table == name).then_some(0))
-        })
+        own.retain(|name| !known.contains(name.as_str()));
+        compare(self.folder, &own, |name| Ok(rows.get(name).copied()))
     }
 }
-
-/// The ordinary tables that are there, names in hexadecimal so that none breaks a line.
-const LIST: &str = "SELECT 'table', pg_catalog.encode(pg_catalog.convert_to(n.nspname, 'UTF8'), 'hex'), \
-     pg_catalog.encode(pg_catalog.convert_to(c.relname, 'UTF8'), 'hex') FROM pg_catalog.pg_class c JOIN \
-     pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND \
-     n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE \
-     d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e') ORDER BY 2, 3";
 
 /// A table's name as a manifest has it.
 fn name_of(schema: &str, table: &str) -> String {
@@ -250,6 +229,9 @@ fn section(folder: &DumpFolder<'_>, file: &str) -> std::result::Result<String, P
     let mut bytes = Vec::new();
     let read = folder.file(file)?.take(SECTION_LIMIT + 1).read_to_end(&mut bytes);
     read.map_err(|e| Error::io(format_args!("read {}", Shown(file)), &e))?;
+    if let Some(encoding) = foreign_encoding(&bytes) {
+        return Err(foreign(folder, &encoding));
+    }
     let failed = |how: String| folder.problem(Reason::LoadFailed, format_args!("{} {how}", Shown(file)));
     if bytes.len() as u64 > SECTION_LIMIT {
         return Err(failed(format!("is larger than {}", text::size(SECTION_LIMIT))));
@@ -278,6 +260,66 @@ fn section(folder: &DumpFolder<'_>, file: &str) -> std::result::Result<String, P
     })
 }
 
+/// The encoding that a file is in, unless it is UTF-8: `pg_dump` writes in the database's own.
+fn foreign_encoding(bytes: &[u8]) -> Option<String> {
+    const SETTING: &[u8] = b"SET client_encoding = '";
+    let head = bytes.get(..bytes.len().min(8192)).unwrap_or_default();
+    let rest = head.get(memchr::memmem::find(head, SETTING)? + SETTING.len()..)?;
+    let name = rest.get(..rest.iter().position(|b| *b == b'\'')?)?;
+    let name = String::from_utf8_lossy(name).into_owned();
+    (name != "UTF8").then_some(name)
+}
+
+fn foreign(folder: &DumpFolder<'_>, encoding: &str) -> Problem {
+    Problem::new(
+        Reason::NotPossible,
+        format!(
+            "database {}: its dump is in the encoding {}, and this version loads UTF8 only",
+            Shown(&folder.info().name),
+            Shown(encoding)
+        ),
+    )
+    .remedy("load it by hand with its restore.sql")
+}
+
+/// `restore.sql` is for people with psql, and is never run here. It is compared with what cofre writes all the same:
+/// anything else in it could harm whoever does run it.
+fn check_script(folder: &DumpFolder<'_>) -> std::result::Result<(), Problem> {
+    let mut bytes = Vec::new();
+    let read = folder.file(RESTORE)?.take(SECTION_LIMIT).read_to_end(&mut bytes);
+    read.map_err(|e| Error::io(format_args!("read {RESTORE}"), &e))?;
+    let text = String::from_utf8_lossy(&bytes);
+    let is_file = |rest: &str| {
+        let name = rest
+            .strip_prefix('\'')
+            .and_then(|rest| rest.strip_suffix('\''))
+            .unwrap_or(rest);
+        !name.contains(['\'', '"', '\\', '`', '/', ':', '|', ' ']) && folder.has(name)
+    };
+    let is_known = |line: &str| {
+        line.is_empty()
+            || line.starts_with("-- ")
+            || matches!(
+                line,
+                "\\set ON_ERROR_STOP on"
+                    | "\\set ON_ERROR_STOP off"
+                    | "\\set ON_ERROR_ROLLBACK on"
+                    | "\\set ON_ERROR_ROLLBACK off"
+            )
+            || line.strip_prefix("\\ir ").is_some_and(is_file)
+    };
+    match text.lines().find(|line| !is_known(line)) {
+        None => Ok(()),
+        Some(line) => Err(folder.problem(
+            Reason::HostileSql,
+            format_args!(
+                "{RESTORE} has the line `{}`, which cofre did not write",
+                Shown(line)
+            ),
+        )),
+    }
+}
+
 fn fault_of(folder: &DumpFolder<'_>, file: &str, fault: rows::Fault) -> Problem {
     match fault {
         rows::Fault::Io(e) => Error::io(format_args!("read {}", Shown(file)), &e).into(),
@@ -293,6 +335,7 @@ fn fault_of(folder: &DumpFolder<'_>, file: &str, fault: rows::Fault) -> Problem 
                 Shown(line.trim_end())
             ),
         ),
+        rows::Fault::Encoding(name) => foreign(folder, &name),
         rows::Fault::Nul => {
             folder.problem(Reason::HostileSql, format_args!("{} has a NUL byte", Shown(file)))
         }

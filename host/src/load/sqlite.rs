@@ -214,6 +214,11 @@ impl<'a> Loading<'a> {
                 ),
             ),
             Some(ErrorCode::DiskFull) => dumped::sql_error("load the dump", error).into(),
+            // What SQLite itself refuses to a schema that is not trusted.
+            _ if error.to_string().contains("unsafe use of") => self.dump.problem(
+                Reason::HostileSql,
+                format_args!("{} makes {}", Shown(file), Shown(&error.to_string())),
+            ),
             _ if error.to_string().contains("incomplete input") => {
                 self.truncated(file, "ends in the middle of a statement")
             }

@@ -37,6 +37,8 @@ pub(super) enum Fault {
     Foreign(String),
     /// A NUL byte.
     Nul,
+    /// It is in another encoding than UTF-8.
+    Encoding(String),
 }
 
 impl From<io::Error> for Fault {
@@ -51,8 +53,13 @@ pub(super) fn find(input: &mut dyn BufRead) -> Result<Vec<Copy>, Fault> {
     let mut at = 0_u64;
     let mut pending = String::new();
     while let Some(line) = line(input, &mut at)? {
-        if pending.is_empty() && is_harmless(&line) {
-            continue;
+        if pending.is_empty() {
+            if let Some(name) = encoding(&line).filter(|name| *name != "UTF8") {
+                return Err(Fault::Encoding(name.to_owned()));
+            }
+            if is_harmless(&line) {
+                continue;
+            }
         }
         pending.push_str(&line);
         match statement(&pending) {
@@ -96,6 +103,13 @@ fn line(input: &mut dyn BufRead, at: &mut u64) -> Result<Option<String>, Fault> 
         return Err(Fault::Foreign(text));
     }
     Ok(Some(text))
+}
+
+/// The encoding that a setting names.
+fn encoding(line: &str) -> Option<&str> {
+    line.trim_end()
+        .strip_prefix("SET client_encoding = '")?
+        .strip_suffix("';")
 }
 
 /// Blanks, comments, and the settings that cofre makes itself.
@@ -319,7 +333,6 @@ mod tests {
             "COPY public.a (id FROM stdin;",
             "COPY public.a (f(x)) FROM stdin;",
             " COPY public.a FROM stdin;",
-            "SET client_encoding = 'SJIS';",
             "SET standard_conforming_strings = off;",
             "SET role = 'x'; DROP TABLE a;",
             "SELECT pg_catalog.set_config('role', 'x', false);",
@@ -344,6 +357,9 @@ mod tests {
             read(b"COPY public.a FROM stdin;\n\0\n\\.\n"),
             Err(Fault::Nul)
         ));
+        assert!(
+            matches!(read(b"SET client_encoding = 'SJIS';\n"), Err(Fault::Encoding(name)) if name == "SJIS")
+        );
         assert!(matches!(read(b"-- \0\n"), Err(Fault::Nul)));
         assert!(matches!(read(b"-- \xff\n"), Err(Fault::Foreign(_))));
     }

@@ -51,7 +51,7 @@ pub(crate) fn drill(
     sweep(&home, stop);
     let scratch = Scratch::make(&home, stop).map_err(not_possible)?;
     let psql = Psql::new(&server.with_database(&scratch.name), private, tools).map_err(not_possible)?;
-    let loaded = dump.load(&psql, Vec::new(), Vec::new(), stop);
+    let loaded = dump.load(&psql, Vec::new(), None, stop);
     drop(psql);
     let removed = scratch.remove();
     let mut loaded = loaded.map_err(|problem| match problem.reason {

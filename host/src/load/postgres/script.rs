@@ -18,21 +18,13 @@ use crate::{fsutil, text};
 /// How long a statement waits for a lock: nobody else works in a database that is being loaded.
 const LOCK_TIMEOUT: &str = "60s";
 
-/// A table that is counted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Counted {
-    /// Schema and name.
-    pub(super) schema: String,
-    pub(super) table: String,
-    /// What the manifest says.
-    pub(super) rows: u64,
-}
-
 /// One step of the script.
 #[derive(Debug)]
 pub(super) enum Step {
     /// A statement of cofre's own.
     Own(String),
+    /// A question of cofre's own, whose answers are run as statements.
+    Each(String),
     /// A section of the archive.
     Section(String),
     /// Rows of a table: the file and where they lie.
@@ -68,6 +60,10 @@ impl<W: Write> Script<W> {
             Step::Own(sql) => {
                 self.settings()?;
                 writeln!(self.out, "{sql};")
+            }
+            Step::Each(sql) => {
+                self.settings()?;
+                writeln!(self.out, "{sql} \\gexec")
             }
             Step::Section(sql) => {
                 self.settings()?;
@@ -131,38 +127,45 @@ pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// Counts the rows of tables, one line each: `rows|INDEX|NUMBER`.
-pub(super) fn count(tables: &[Counted]) -> String {
-    let each: Vec<String> = tables
-        .iter()
-        .enumerate()
-        .map(|(index, counted)| {
-            format!(
-                "SELECT 'rows', {index}, pg_catalog.count(*) FROM ONLY {}.{}",
-                quote(&counted.schema),
-                quote(&counted.table)
-            )
-        })
-        .collect();
-    if each.is_empty() {
-        "SELECT 1 WHERE false".to_owned()
-    } else {
-        each.join(";\n")
-    }
+/// Every ordinary table: schema, name, and whether it belongs to an extension.
+const TABLES: &str = "pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r' \
+     AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'";
+
+/// A question whose answers are statements that count one table each and print `rows|SCHEMA|TABLE|EXTENSION|NUMBER`,
+/// the names in hexadecimal so that none breaks a line.
+pub(super) fn count() -> String {
+    let hex = |name: &str| format!("pg_catalog.encode(pg_catalog.convert_to({name}, 'UTF8'), 'hex')");
+    format!(
+        "SELECT pg_catalog.format('SELECT ''rows'', %L, %L, %L, pg_catalog.count(*) FROM ONLY %I.%I', {}, {}, EXISTS (SELECT \
+         FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND \
+         d.deptype = 'e'), n.nspname, c.relname) FROM {TABLES}",
+        hex("n.nspname"),
+        hex("c.relname")
+    )
 }
 
-/// Fails, and undoes everything with it, unless each table has the rows that the manifest says.
-pub(super) fn insist(tables: &[Counted], tag: &str) -> String {
-    let mut body = format!("DO ${tag}$ DECLARE n pg_catalog.int8; BEGIN\n");
-    for (index, counted) in tables.iter().enumerate() {
-        body.push_str(&format!(
-            "SELECT pg_catalog.count(*) INTO n FROM ONLY {}.{}; IF n <> {} THEN RAISE EXCEPTION 'cofre: table {index} \
-             has % rows', n; END IF;\n",
-            quote(&counted.schema),
-            quote(&counted.table),
-            counted.rows
-        ));
+/// Fails, and undoes everything with it, unless each table has the rows that the manifest says: labels (see
+/// [`super::name_of`]) and numbers.
+///
+/// # Errors
+/// When there is no randomness.
+pub(super) fn insist<'t>(tables: impl Iterator<Item = (&'t str, u64)>) -> Result<String> {
+    let tag = format!("$cofre_{}$", random()?);
+    let wanted: Vec<String> = tables
+        .map(|(label, rows)| format!("({}, {rows}::pg_catalog.int8)", literal(label)))
+        .collect();
+    if wanted.is_empty() {
+        return Ok("SELECT 1 WHERE false".to_owned());
     }
-    body.push_str(&format!("END ${tag}$"));
-    body
+    Ok(format!(
+        "DO {tag} DECLARE w record; sql text; n pg_catalog.int8; BEGIN
+         FOR w IN SELECT * FROM (VALUES {}) v(label, rows) LOOP
+           SELECT pg_catalog.format('SELECT count(*) FROM ONLY %I.%I', n.nspname, c.relname) INTO sql FROM {TABLES}
+             AND CASE n.nspname WHEN 'public' THEN c.relname ELSE n.nspname || '.' || c.relname END = w.label;
+           IF sql IS NULL THEN RAISE EXCEPTION 'cofre: table % is not there', w.label; END IF;
+           EXECUTE sql INTO n;
+           IF n <> w.rows THEN RAISE EXCEPTION 'cofre: table % has % rows, and had %', w.label, n, w.rows; END IF;
+         END LOOP; END {tag}",
+        wanted.join(", ")
+    ))
 }

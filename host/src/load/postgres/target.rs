@@ -104,11 +104,11 @@ impl Target {
     ) -> std::result::Result<Loaded, Problem> {
         let dump = Dump::read(folder)?;
         let first = if replace { self.removal(stop)? } else { Vec::new() };
-        let last = vec![script::insist(
-            &dump.counted,
-            &format!("cofre_{}", script::random()?),
-        )];
-        dump.load(&self.psql, first, last, stop)
+        let wanted = folder
+            .tables()
+            .iter()
+            .map(|table| (table.name.as_str(), table.rows));
+        dump.load(&self.psql, first, Some(script::insist(wanted)?), stop)
     }
 
     /// Statements that remove everything that somebody made: extensions, large objects, and every schema.
