@@ -336,18 +336,20 @@ fn load_one(
             crate::fsutil::remove_tree(staging.open()?.as_fd(), std::ffi::OsStr::new("scratch"))?;
             loaded
         }
-        "postgres" => {
-            let Some(url) = plan.and_then(|plan| plan.postgres.as_ref()) else {
-                return Err(not_configured(dump, "postgres"));
+        engine @ ("postgres" | "mysql") => {
+            let url = plan.and_then(|plan| match engine {
+                "postgres" => plan.postgres.as_ref(),
+                _ => plan.mysql.as_ref(),
+            });
+            let Some(url) = url else {
+                return Err(not_configured(dump, engine));
             };
             let private = staging.folder("private")?;
-            load::postgres::drill(
-                dump,
-                url,
-                &private,
-                context.config.tools_of(&dump.info().name),
-                &stop,
-            )
+            let tools = context.config.tools_of(&dump.info().name);
+            match engine {
+                "postgres" => load::postgres::drill(dump, url, &private, tools, &stop),
+                _ => load::mysql::drill(dump, url, &private, tools, &stop),
+            }
         }
         engine => Err(Problem::new(
             Reason::NotPossible,

@@ -4,7 +4,9 @@
 //! the manifest which files there have to be, loads them one by one in its own order, and each engine's module says
 //! what it does so that a statement can't reach beyond the database that is loaded.
 
+mod client;
 pub mod folder;
+pub(crate) mod mysql;
 pub(crate) mod postgres;
 pub mod problem;
 pub mod sqlite;
@@ -28,6 +30,15 @@ pub struct Loaded {
     pub problems: Vec<Problem>,
     /// What somebody should know, and what is no fault of the backup.
     pub notes: Vec<String>,
+}
+
+/// Something that is in a database before it is restored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Existing {
+    /// Its name, with its kind unless it is a table.
+    pub(crate) name: String,
+    /// Its rows, about.
+    pub(crate) rows: u64,
 }
 
 /// When to stop.
@@ -143,4 +154,86 @@ pub fn free_space(path: &Path) -> crate::error::Result<u64> {
         )
     })?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// What the names of scratch databases begin with. The server's time in seconds and 128 random bits follow.
+pub(crate) const SCRATCH: &str = "cofre_drill_";
+
+/// A scratch database that nobody is connected to and that is older than this was left by a drill that died, in
+/// seconds.
+const LEFT_OVER: u64 = 600;
+
+/// A new name for a scratch database; `now` is the server's time in seconds.
+///
+/// # Errors
+/// When the system has no random numbers.
+fn scratch_name(now: &str) -> crate::error::Result<String> {
+    Ok(format!("{SCRATCH}{now}_{}", random()?))
+}
+
+/// Whether a name is that of a scratch database that a drill must have left; `now` is the server's time in seconds.
+fn left_over(name: &str, now: &str) -> bool {
+    let parts = name.strip_prefix(SCRATCH).and_then(|rest| rest.split_once('_'));
+    let Some((made, random)) = parts else { return false };
+    let is_ours = random.len() == 32 && random.bytes().all(|b| b.is_ascii_hexdigit());
+    match (made.parse::<u64>(), now.parse::<u64>()) {
+        (Ok(made), Ok(now)) => is_ours && now.saturating_sub(made) > LEFT_OVER,
+        _ => false,
+    }
+}
+
+/// 128 bits nobody can guess, in hexadecimal.
+///
+/// # Errors
+/// When the system has none.
+fn random() -> crate::error::Result<String> {
+    let mut bytes = [0_u8; 16];
+    crate::fsutil::fill_random(&mut bytes)?;
+    Ok(crate::text::hex(&bytes))
+}
+
+/// A text out of hexadecimal digits.
+fn unhex(text: &str) -> Option<String> {
+    let digits = text.as_bytes().chunks(2);
+    let bytes: Option<Vec<u8>> = digits
+        .map(|two| u8::from_str_radix(std::str::from_utf8(two).ok()?, 16).ok())
+        .collect();
+    String::from_utf8(bytes?).ok()
+}
+
+/// An error of a server that cofre asked, when a drill can't be held.
+fn not_held(error: crate::error::Error, key: &str) -> Problem {
+    use crate::error::{Code, Error};
+    if error.code == Code::Cancelled {
+        return error.into();
+    }
+    let message = format!(
+        "the drill could not be held, which says nothing about the backup: {}",
+        error.message
+    );
+    let remedy = error
+        .remedy
+        .unwrap_or_else(|| format!("look at the server and at [drill] {key}"));
+    Error::new(error.code, message).remedy(remedy).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_old_scratch_databases_are_left_over() {
+        let name = |made: u64| format!("cofre_drill_{made}_{}", "0f".repeat(16));
+        assert!(left_over(&name(1000), "1601"));
+        for (name, now) in [
+            (name(1000), "1600"),
+            (name(2000), "1000"),
+            ("cofre_drill_1000_".to_owned(), "9999"),
+            ("cofre_drill_1000_0f0f".to_owned(), "9999"),
+            ("app".to_owned(), "9999"),
+            (format!("x{}", name(1000)), "9999"),
+        ] {
+            assert!(!left_over(&name, now), "{name} {now}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 //! replaces. What is there is looked at first, the archive's SQL is loaded as in a drill, and what was loaded is
 //! counted before it takes the place of anything.
 
-mod postgres;
+mod server;
 mod sqlite;
 mod target;
 
@@ -96,17 +96,11 @@ pub fn restore(
             let dump = DumpFolder::open(folder.as_fd(), &info).map_err(|problem| problem.error)?;
             target.restore(&dump, &work)?
         }
-        DatabaseEngine::Postgres(url) => {
-            let target = postgres::Target::look(url, &work)?;
+        DatabaseEngine::Postgres(url) | DatabaseEngine::Mysql(url) => {
+            let target = server::Target::look(url, &work)?;
             let folder = extract(context, &backup, &info, &staging, control)?;
             let dump = DumpFolder::open(folder.as_fd(), &info).map_err(|problem| problem.error)?;
             target.restore(&dump, &work)?
-        }
-        DatabaseEngine::Mysql(_) => {
-            return Err(Error::new(
-                Code::Unsupported,
-                "this version does not restore MySQL databases",
-            ));
         }
     };
     restore::record(context, backup.id);
@@ -194,16 +188,11 @@ fn extract(
         .map_err(|e| fsutil::error("open what was restored", e))
 }
 
-/// Refuses what does not have the rows that the manifest says.
-fn must_be_whole(loaded: Loaded) -> Result<Loaded> {
-    match loaded.problems.into_iter().next() {
-        None => Ok(Loaded {
-            problems: Vec::new(),
-            ..loaded
-        }),
-        Some(problem) => Err(problem
-            .error
-            .remedy("nothing was changed; `cofre verify` and `cofre drill` tell more")),
+/// Refuses what does not have the rows that the manifest says; `otherwise` is how the target is left then.
+fn must_be_whole(loaded: Loaded, otherwise: &str) -> Result<Loaded> {
+    match loaded.problems.first() {
+        None => Ok(loaded),
+        Some(problem) => Err(problem.error.clone().remedy(otherwise)),
     }
 }
 

@@ -15,10 +15,10 @@ mod target;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, Read as _};
 
-use super::{DumpFolder, Loaded, Problem, Reason, Shown, Stop, compare};
-use crate::error::{Code, Error, Result};
+use super::{DumpFolder, Loaded, Problem, Reason, Shown, Stop, compare, unhex};
+use crate::error::{Error, Result};
 use crate::text;
-use psql::{Ended, Psql};
+use psql::{Psql, Stopped};
 use rows::Copy;
 use script::Step;
 
@@ -149,12 +149,12 @@ impl<'a> Dump<'a> {
     ) -> std::result::Result<Loaded, Problem> {
         let printed = psql
             .feed(self.steps(first, checks), stop)
-            .map_err(|ended| match ended {
-                Ended::Other(error) => error.into(),
-                Ended::TooLong => self
+            .map_err(|stopped| match stopped {
+                Stopped::Other(error) => error.into(),
+                Stopped::TooLong => self
                     .folder
                     .problem(Reason::LoadFailed, "loading it took too long"),
-                Ended::Refused(said) => self.refused(&said),
+                Stopped::Refused(said) => self.refused(&said),
             })?;
         let mut loaded = self.compare(&printed)?;
         let name = Shown(&self.folder.info().name);
@@ -214,14 +214,6 @@ fn name_of(schema: &str, table: &str) -> String {
         "public" => table.to_owned(),
         _ => format!("{schema}.{table}"),
     }
-}
-
-fn unhex(text: &str) -> Option<String> {
-    let digits = text.as_bytes().chunks(2);
-    let bytes: Option<Vec<u8>> = digits
-        .map(|two| u8::from_str_radix(std::str::from_utf8(two).ok()?, 16).ok())
-        .collect();
-    String::from_utf8(bytes?).ok()
 }
 
 /// A section's text, looked through.
@@ -344,20 +336,5 @@ fn fault_of(folder: &DumpFolder<'_>, file: &str, fault: rows::Fault) -> Problem 
 
 /// An error of the server that cofre asked, when a drill can't be held.
 fn not_possible(error: Error) -> Problem {
-    match error.code {
-        Code::Cancelled => error.into(),
-        _ => Error::new(
-            error.code,
-            format!(
-                "the drill could not be held, which says nothing about the backup: {}",
-                error.message
-            ),
-        )
-        .remedy(
-            error
-                .remedy
-                .unwrap_or_else(|| "look at the server and at [drill] postgres".to_owned()),
-        )
-        .into(),
-    }
+    super::not_held(error, "postgres")
 }

@@ -112,7 +112,7 @@ impl Target {
     pub(super) fn restore(self, dump: &DumpFolder<'_>, work: &Work<'_>) -> Result<(Loaded, Vec<Replaced>)> {
         let made = work.staging.folder("loaded")?.join("new.db");
         let loaded = load::sqlite::load(dump, &made, &work.stop).map_err(|problem| problem.error)?;
-        let mut loaded = must_be_whole(loaded)?;
+        let mut loaded = must_be_whole(loaded, "nothing was changed")?;
         if work.stop.is_due() {
             return Err(Error::new(
                 Code::Cancelled,

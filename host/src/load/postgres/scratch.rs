@@ -9,15 +9,8 @@ use super::{Dump, not_possible};
 use crate::config::Secret;
 use crate::dump::server::Server;
 use crate::error::{Error, Result};
-use crate::load::{DumpFolder, Loaded, Problem, Reason, Shown, Stop};
+use crate::load::{DumpFolder, Loaded, Problem, Reason, SCRATCH, Shown, Stop, left_over, scratch_name};
 use crate::text::escape;
-
-/// What the names of scratch databases begin with. The server's time in seconds and 128 random bits follow.
-const PREFIX: &str = "cofre_drill_";
-
-/// A scratch database that nobody is connected to and that is older than this was left by a drill that died, in
-/// seconds.
-const LEFT_OVER: u64 = 600;
 
 /// How long removing a scratch database may take, in a drill that was stopped too.
 const REMOVAL: std::time::Duration = std::time::Duration::from_secs(60);
@@ -73,7 +66,7 @@ fn check_role(psql: &Psql, server: &Server, stop: &Stop) -> std::result::Result<
         .ask(
             &format!(
                 "SELECT datname FROM pg_catalog.pg_database WHERE pg_catalog.pg_has_role(current_user, datdba, 'MEMBER') \
-                 AND datname !~ '^{PREFIX}' ORDER BY 1"
+                 AND datname !~ '^{SCRATCH}' ORDER BY 1"
             ),
             1,
             stop,
@@ -119,16 +112,16 @@ pub(super) fn strong_rights(psql: &Psql, stop: &Stop) -> Result<Option<String>> 
 
 /// Removes what drills that died left behind. That it can't be removed is only said.
 fn sweep(psql: &Psql, stop: &Stop) {
-    let sql = format!(
-        "SELECT datname FROM pg_catalog.pg_database d WHERE datname ~ '^{PREFIX}[0-9]+_[0-9a-f]{{32}}$' AND \
-         pg_catalog.pg_has_role(current_user, datdba, 'USAGE') AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity a \
-         WHERE a.datname = d.datname) AND substring(datname, '^{PREFIX}([0-9]+)_')::numeric < extract(epoch FROM now()) - \
-         {LEFT_OVER}"
-    );
-    let swept = psql.ask(&sql, 1, stop).and_then(|names| {
-        names.into_iter().flatten().try_for_each(|name| {
-            tracing::info!("removes {}, which a drill that died left behind", escape(&name));
-            psql.run(&format!("DROP DATABASE IF EXISTS {}", quote(&name)), stop)
+    let sql = "SELECT extract(epoch FROM now())::bigint, datname FROM pg_catalog.pg_database d WHERE \
+               pg_catalog.pg_has_role(current_user, datdba, 'USAGE') AND NOT EXISTS (SELECT FROM \
+               pg_catalog.pg_stat_activity a WHERE a.datname = d.datname)";
+    let swept = psql.ask(sql, 2, stop).and_then(|rows| {
+        rows.iter().try_for_each(|row| match row.as_slice() {
+            [now, name] if left_over(name, now) => {
+                tracing::info!("removes {}, which a drill that died left behind", escape(name));
+                psql.run(&format!("DROP DATABASE IF EXISTS {}", quote(name)), stop)
+            }
+            _ => Ok(()),
         })
     });
     if let Err(error) = swept {
@@ -159,7 +152,7 @@ impl<'a> Scratch<'a> {
                 "the server does not say its time and version",
             ));
         };
-        let name = format!("{PREFIX}{now}_{}", script::random()?);
+        let name = scratch_name(now)?;
         let quoted = quote(&name);
         home.run(
             &format!("CREATE DATABASE {quoted} TEMPLATE template0 ENCODING 'UTF8'"),

@@ -13,7 +13,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
 use super::blobs;
 use super::rows::Copy;
 use crate::error::Result;
-use crate::{fsutil, text};
+use crate::load::random;
 
 /// How long a statement waits for a lock: nobody else works in a database that is being loaded.
 const LOCK_TIMEOUT: &str = "60s";
@@ -34,18 +34,17 @@ pub(super) enum Step {
 }
 
 /// Writes the script.
-#[derive(Debug)]
-pub(super) struct Script<W> {
-    out: W,
+pub(super) struct Script<'w> {
+    out: &'w mut dyn Write,
     tag: String,
     /// Milliseconds.
     statement_timeout: u128,
 }
 
-impl<W: Write> Script<W> {
+impl<'w> Script<'w> {
     /// # Errors
     /// When there is no randomness.
-    pub(super) fn new(out: W, longest: std::time::Duration) -> Result<Self> {
+    pub(super) fn new(out: &'w mut dyn Write, longest: std::time::Duration) -> Result<Self> {
         Ok(Self {
             out,
             tag: format!("cofre_{}", random()?),
@@ -78,13 +77,13 @@ impl<W: Write> Script<W> {
             }
             Step::Blobs(file) => {
                 self.settings()?;
-                blobs::copy(&mut io::BufReader::new(file), &mut self.out)
+                blobs::copy(&mut io::BufReader::new(file), self.out)
             }
             Step::Rows(mut file, copy) => {
                 self.settings()?;
                 self.out.write_all(copy.statement.as_bytes())?;
                 file.seek(SeekFrom::Start(copy.rows.start))?;
-                io::copy(&mut file.take(copy.rows.end - copy.rows.start), &mut self.out)?;
+                io::copy(&mut file.take(copy.rows.end - copy.rows.start), self.out)?;
                 self.out.write_all(b"\\.\n")
             }
         }
@@ -100,21 +99,6 @@ impl<W: Write> Script<W> {
             self.statement_timeout
         )
     }
-
-    /// Everything is written.
-    pub(super) fn finish(mut self) -> io::Result<()> {
-        self.out.flush()
-    }
-}
-
-/// 128 bits nobody can guess, in hexadecimal.
-///
-/// # Errors
-/// When the system has none.
-pub(super) fn random() -> Result<String> {
-    let mut bytes = [0_u8; 16];
-    fsutil::fill_random(&mut bytes)?;
-    Ok(text::hex(&bytes))
 }
 
 /// An identifier in quotes.

@@ -7,17 +7,8 @@ use super::script::{self, quote};
 use super::{Dump, scratch};
 use crate::dump::server::Server;
 use crate::error::Result;
-use crate::load::{DumpFolder, Loaded, Problem, Stop};
+use crate::load::{DumpFolder, Existing, Loaded, Problem, Stop};
 use crate::text::escape;
-
-/// Something that is in the database.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Existing {
-    /// Its name, with its kind unless it is a table.
-    pub(crate) name: String,
-    /// Its rows, about.
-    pub(crate) rows: u64,
-}
 
 /// A database on a server.
 pub(crate) struct Target {
