@@ -178,10 +178,9 @@ impl Config {
     #[must_use]
     pub fn not_yet(&self) -> Vec<String> {
         let servers = self.active_databases().filter_map(|database| {
-            let server = !matches!(database.engine, DatabaseEngine::Sqlite(_));
-            server.then(|| {
+            matches!(database.engine, DatabaseEngine::Mysql(_)).then(|| {
                 format!(
-                    "databases.{} is accepted, but this version dumps SQLite only: a run with it fails",
+                    "databases.{} is accepted, but this version does not dump MySQL: a run with it fails",
                     database.name
                 )
             })

@@ -44,6 +44,23 @@ impl TableFilter {
     }
 }
 
+/// What a table is called in the manifest, and its file after it: `table`, or `schema.table` where there is a schema
+/// (for PostgreSQL one other than `public`). A name with a dot or a quote in it is written as SQL writes it, so that
+/// no two tables have one label.
+pub(crate) fn label(schema: Option<&str>, table: &str) -> String {
+    let part = |name: &str| {
+        if name.contains(['.', '"']) {
+            format!("\"{}\"", name.replace('"', "\"\""))
+        } else {
+            name.to_owned()
+        }
+    };
+    match schema {
+        None => part(table),
+        Some(schema) => format!("{}.{}", part(schema), part(table)),
+    }
+}
+
 fn compile(globs: &[String]) -> Result<GlobSet> {
     let bad = |e: &globset::Error| {
         Error::new(
@@ -89,6 +106,20 @@ mod tests {
             (None, "Users", false),
         ] {
             assert_eq!(some.has_rows_of(schema, table), wanted, "{schema:?}.{table}");
+        }
+    }
+
+    #[test]
+    fn no_two_tables_have_one_label() {
+        for (schema, table, wanted) in [
+            (None, "users", "users"),
+            (Some("audit"), "events", "audit.events"),
+            (None, "audit.events", "\"audit.events\""),
+            (Some("a.b"), "c", "\"a.b\".c"),
+            (Some("a"), "b.c", "a.\"b.c\""),
+            (None, "\"a\"", "\"\"\"a\"\"\""),
+        ] {
+            assert_eq!(label(schema, table), wanted);
         }
     }
 
