@@ -199,7 +199,7 @@ fn must_be_whole(loaded: Loaded, otherwise: &str) -> Result<Loaded> {
 /// Refuses to replace what is there, unless that was asked for.
 fn may_replace(there: &[Replaced], what: &str, options: &DatabaseRestore) -> Result<()> {
     /// So many tables are named.
-    const NAMED: usize = 20;
+    const NAMED: usize = 30;
     if there.is_empty() || options.force {
         return Ok(());
     }

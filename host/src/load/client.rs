@@ -13,8 +13,8 @@ const OUTPUT: usize = 16 << 20;
 
 /// How a script ended that did not end well.
 pub(super) enum Ended {
-    /// The program failed: its exit code, and what it said.
-    Failed(Option<i32>, String),
+    /// The program failed: its exit code, what it said, and what it had printed.
+    Failed(Option<i32>, String, String),
     /// It took too long.
     TooLong,
     /// Something else.
@@ -61,7 +61,11 @@ pub(super) fn feed(
     match (end, wrote) {
         (End::Cancelled, _) => Err(Error::new(Code::Cancelled, "stopped on request").into()),
         (End::TimedOut, _) => Err(Ended::TooLong),
-        (End::Failed(status), _) => Err(Ended::Failed(status.code(), login.scrub(&sink.tail.message()))),
+        (End::Failed(status), _) => Err(Ended::Failed(
+            status.code(),
+            login.scrub(&sink.tail.message()),
+            String::from_utf8_lossy(&sink.out).into_owned(),
+        )),
         (End::Succeeded, Ok(())) => String::from_utf8(sink.out)
             .map_err(|_| Error::new(Code::Internal, format!("{} printed no text", tool.name)).into()),
         // It saw the end of its input too early.

@@ -34,6 +34,9 @@ const GRANTS: &str = "grants.sql";
 const EVENTS: &str = "event-triggers.sql";
 const RESTORE: &str = "restore.sql";
 
+/// What `pg_dump` writes at the end of what is complete.
+const COMPLETE: &str = "-- PostgreSQL database dump complete";
+
 /// Longest section, in bytes: it is held in memory.
 const SECTION_LIMIT: u64 = 64 << 20;
 
@@ -61,11 +64,11 @@ impl<'a> Dump<'a> {
         }
         let mut dump = Self {
             folder,
-            before: section(folder, BEFORE)?,
+            before: whole(folder, BEFORE)?,
             tables: Vec::new(),
             has_blobs: folder.has(BLOBS),
             sequences: None,
-            after: section(folder, AFTER)?,
+            after: whole(folder, AFTER)?,
         };
         if folder.has(SEQUENCES) {
             dump.sequences = Some(section(folder, SEQUENCES)?);
@@ -147,16 +150,29 @@ impl<'a> Dump<'a> {
         checks: Option<String>,
         stop: &Stop,
     ) -> std::result::Result<Loaded, Problem> {
-        let printed = psql
-            .feed(self.steps(first, checks), stop)
-            .map_err(|stopped| match stopped {
-                Stopped::Other(error) => error.into(),
-                Stopped::TooLong => self
+        let mut loaded = match psql.feed(self.steps(first, checks), stop) {
+            Ok(printed) => self.compare(&printed)?,
+            Err(Stopped::Refused(said, printed)) => {
+                let refused = self.refused(&said);
+                // What is wrong with the rows says more than the key that they break, where they were counted already.
+                let mut loaded = if printed.contains("rows|") {
+                    self.compare(&printed)?
+                } else {
+                    Loaded::default()
+                };
+                if loaded.problems.is_empty() {
+                    return Err(refused);
+                }
+                loaded.problems.push(refused);
+                return Ok(loaded);
+            }
+            Err(Stopped::TooLong) => {
+                return Err(self
                     .folder
-                    .problem(Reason::LoadFailed, "loading it took too long"),
-                Stopped::Refused(said) => self.refused(&said),
-            })?;
-        let mut loaded = self.compare(&printed)?;
+                    .problem(Reason::LoadFailed, "loading it took too long"));
+            }
+            Err(Stopped::Other(error)) => return Err(error.into()),
+        };
         let name = Shown(&self.folder.info().name);
         if self.folder.has(EVENTS) {
             loaded.notes.push(format!(
@@ -214,6 +230,18 @@ fn name_of(schema: &str, table: &str) -> String {
         "public" => table.to_owned(),
         _ => format!("{schema}.{table}"),
     }
+}
+
+/// A section with its end.
+fn whole(folder: &DumpFolder<'_>, file: &str) -> std::result::Result<String, Problem> {
+    let text = section(folder, file)?;
+    if text.contains(COMPLETE) {
+        return Ok(text);
+    }
+    Err(folder.problem(
+        Reason::FileTruncated,
+        format_args!("{} has no end: it lacks the line `{COMPLETE}`", Shown(file)),
+    ))
 }
 
 /// A section's text, looked through.

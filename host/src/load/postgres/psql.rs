@@ -22,8 +22,8 @@ pub(super) struct Psql {
 
 /// How a script ended that did not end well.
 pub(super) enum Stopped {
-    /// The server refused a statement; what it said.
-    Refused(String),
+    /// The server refused a statement: what it said, and what was printed before.
+    Refused(String, String),
     /// It took too long.
     TooLong,
     /// Something else.
@@ -109,8 +109,8 @@ impl Psql {
             Ok(())
         });
         fed.map_err(|ended| match ended {
-            Ended::Failed(Some(REFUSED), said) => Stopped::Refused(without_place(&said)),
-            Ended::Failed(_, said) => Stopped::Other(client::failed(&self.login, &self.tool, &said)),
+            Ended::Failed(Some(REFUSED), said, printed) => Stopped::Refused(without_place(&said), printed),
+            Ended::Failed(_, said, _) => Stopped::Other(client::failed(&self.login, &self.tool, &said)),
             Ended::TooLong => Stopped::TooLong,
             Ended::Other(error) => Stopped::Other(error),
         })

@@ -54,12 +54,14 @@ impl Target {
         let schema = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'";
         let sql = format!(
             "SELECT kind, schema, name, rows FROM (
-             SELECT 1 AS place, CASE o.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'S' THEN 'sequence'
-               WHEN 'f' THEN 'foreign table' ELSE '' END AS kind, n.nspname AS schema, o.relname AS name,
-               greatest(o.reltuples, coalesce(s.n_live_tup, 0), 0)::bigint AS rows
+             SELECT CASE WHEN o.relkind IN ('r', 'p') THEN 0 ELSE 1 END AS place, CASE o.relkind WHEN 'v' THEN 'view' WHEN
+               'm' THEN 'materialized view' WHEN 'S' THEN 'sequence' WHEN 'f' THEN 'foreign table' ELSE '' END AS kind,
+               n.nspname AS schema, o.relname AS name, CASE WHEN o.relkind = 'S' THEN 0 WHEN o.reltuples > 0 THEN
+               o.reltuples::bigint ELSE coalesce(s.n_live_tup, 0) END AS rows
                FROM pg_catalog.pg_class o JOIN pg_catalog.pg_namespace n ON n.oid = o.relnamespace
                LEFT JOIN pg_catalog.pg_stat_user_tables s ON s.relid = o.oid
-               WHERE o.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND {schema} AND {OWN}
+               WHERE o.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND {schema} AND {OWN} AND NOT (o.relkind = 'S' AND EXISTS
+               (SELECT FROM pg_catalog.pg_depend c WHERE c.objid = o.oid AND c.deptype IN ('a', 'i')))
              UNION ALL SELECT 2, 'function', n.nspname, o.proname, 0 FROM pg_catalog.pg_proc o
                JOIN pg_catalog.pg_namespace n ON n.oid = o.pronamespace WHERE {schema} AND {OWN}
              UNION ALL SELECT 3, 'type', n.nspname, o.typname, 0 FROM pg_catalog.pg_type o
