@@ -1,6 +1,7 @@
 //! Restores that are practised: what a drill proves, what it finds, and what hostile archives don't achieve. Databases
 //! that are restored into others.
 
+mod mariadb;
 mod postgres;
 mod restore;
 mod sqlite;
