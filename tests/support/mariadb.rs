@@ -3,19 +3,21 @@
 //! The server is a child of a shell that waits for the end of its standard input: when the test's process is gone,
 //! however it went, the pipe closes, and the shell ends the server and removes the folder.
 
-use std::io::Write as _;
-use std::net::TcpListener;
+use std::io::{Seek as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::command::{Run, is_root, run, tool};
+use super::command::{Run, is_root, run, run_from, tool};
+use super::postgres::free_port;
 
 /// How long the server may take to start or stop on a machine that does other things too.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Runs the rest of its arguments until standard input ends, then removes the folder `$1`.
-const GUARD: &str = r#"folder=$1; shift; "$@" & server=$!; cat >/dev/null; kill -9 $server; wait $server; rm -rf "$folder""#;
+const GUARD: &str =
+    r#"folder=$1; shift; "$@" & server=$!; cat >/dev/null; kill -9 $server; wait $server; rm -rf "$folder""#;
 
 /// A running server. It goes with this value.
 pub(crate) struct MariaDb {
@@ -29,41 +31,57 @@ impl MariaDb {
     /// Makes an empty server and waits until it answers.
     #[track_caller]
     pub(crate) fn start() -> Self {
+        for _ in 0..3 {
+            if let Some(server) = Self::try_start() {
+                return server;
+            }
+        }
+        panic!("no port is free for a MariaDB server");
+    }
+
+    /// None when another took the port.
+    fn try_start() -> Option<Self> {
         let folder = tempfile::Builder::new()
             .prefix("cofre-mariadb-")
             .tempdir()
             .expect("a temporary folder")
             .keep();
+        // The server's user has to get in.
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).expect("chmod");
         let mut install = Command::new(tool("mariadb-install-db"));
         install
             .arg("--no-defaults")
             .arg(format!("--datadir={}", folder.join("data").display()))
             .args(["--auth-root-authentication-method=normal", "--skip-test-db"]);
         if is_root() {
-            let mut chown = Command::new(tool("chown"));
-            run(chown.arg("mysql").arg(&folder)).exits(0);
+            run(Command::new(tool("chown")).arg("mysql").arg(&folder)).exits(0);
             install.arg("--user=mysql");
         }
         run(&mut install).exits(0);
-        for _ in 0..3 {
-            if let Some(server) = Self::serve(&folder) {
-                return server;
+        let mut server = Self::serve(folder);
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if server.client(&["-e", "SELECT 1"], None).code == Some(0) {
+                return Some(server);
             }
+            let log = server.log();
+            if log.contains("Address already in use") {
+                return None;
+            }
+            let ended = !matches!(server.guard.try_wait(), Ok(None));
+            assert!(!ended, "the MariaDB server ended: {log}");
+            std::thread::sleep(Duration::from_millis(50));
         }
-        panic!("no MariaDB server: {}", log(&folder));
+        panic!("the MariaDB server does not answer: {}", server.log());
     }
 
-    /// Starts it on a port that is free; none when another took the port.
-    fn serve(folder: &Path) -> Option<Self> {
-        let port = {
-            let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-            listener.local_addr().expect("its address").port()
-        };
+    fn serve(folder: PathBuf) -> Self {
+        let port = free_port();
         let file = |name: &str| folder.join(name).display().to_string();
         let mut command = Command::new("sh");
         command
             .args(["-c", GUARD, "sh"])
-            .arg(folder)
+            .arg(&folder)
             .arg(tool("mariadbd"))
             .arg("--no-defaults")
             .arg(format!("--datadir={}", file("data")))
@@ -76,6 +94,7 @@ impl MariaDb {
                 "--innodb-buffer-pool-size=64M",
                 "--innodb-flush-log-at-trx-commit=0",
                 "--skip-name-resolve",
+                "--event-scheduler=OFF",
             ]);
         if is_root() {
             command.arg("--user=mysql");
@@ -86,24 +105,16 @@ impl MariaDb {
             .stderr(Stdio::null())
             .spawn()
             .unwrap_or_else(|error| panic!("start {command:?}: {error}"));
-        let server = Self {
-            folder: folder.to_owned(),
+        Self {
+            folder,
             stdin: guard.stdin.take(),
             guard,
             port,
-        };
-        let deadline = Instant::now() + PATIENCE;
-        while Instant::now() < deadline {
-            if server.client(&["-e", "SELECT 1"], None).code == Some(0) {
-                return Some(server);
-            }
-            let log = log(folder);
-            if log.contains("Address already in use") {
-                return None;
-            }
-            std::thread::sleep(Duration::from_millis(50));
         }
-        panic!("the MariaDB server does not answer: {}", log(folder));
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
 
     /// Its socket.
@@ -143,7 +154,16 @@ impl MariaDb {
     /// Makes a database.
     #[track_caller]
     pub(crate) fn database(&self, name: &str) {
-        self.sql("mysql", &format!("CREATE DATABASE `{name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci"));
+        self.sql(
+            "mysql",
+            &format!("CREATE DATABASE `{name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci"),
+        );
+    }
+
+    /// The server's process.
+    pub(crate) fn pid(&self) -> rustix::process::Pid {
+        let text = std::fs::read_to_string(self.folder.join("pid")).expect("the server's pid file");
+        rustix::process::Pid::from_raw(text.trim().parse().expect("a number")).expect("a process")
     }
 
     /// Ends the server at once, as a power failure would.
@@ -159,14 +179,12 @@ impl Drop for MariaDb {
     }
 }
 
-fn log(folder: &Path) -> String {
-    std::fs::read_to_string(folder.join("log")).unwrap_or_default()
-}
-
 /// Runs a program with a text on its standard input.
 #[track_caller]
 fn run_with_input(command: &mut Command, input: Option<&str>) -> Run {
-    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
-    file.write_all(input.unwrap_or_default().as_bytes()).expect("write the input");
-    super::command::run_from(command, file.path())
+    let Some(input) = input else { return run(command) };
+    let mut file = tempfile::tempfile().expect("a temporary file");
+    file.write_all(input.as_bytes()).expect("write the input");
+    file.rewind().expect("rewind");
+    run_from(command, file.into())
 }

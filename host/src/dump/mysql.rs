@@ -49,18 +49,33 @@ pub(super) fn dump(server: &Server, request: &Request<'_>) -> Result<DatabaseInf
                 .remedy("check that it is the right one"),
         );
     }
+    if let Some(event) = catalog.endless.first() {
+        return Err(client
+            .error(format!(
+                "the event {} has `;;` in it, on which the dump program never ends",
+                show(event)
+            ))
+            .remedy("alter the event: write `; ;`"));
+    }
     check_space(server, &catalog, request)?;
     let tool = client.dump_tool(&catalog)?;
-    let written = match once(&login, &tool, &catalog, request) {
-        Err(error) if client::is_change(&error) => {
-            tracing::warn!("{error}: the tables changed while they were dumped; the dump is made once more");
-            clear(request)?;
-            once(&login, &tool, &catalog, request)
-        }
-        result => result,
+    let dump = Dump {
+        login: &login,
+        client: &client,
+        tool: &tool,
+        request,
     };
-    let written = written.map_err(|e| client.explain(e))?;
-    check_tables(&client, &catalog, &written)?;
+    let (catalog, written) = match dump.attempt(catalog)? {
+        Attempt::Done(catalog, written) => (catalog, written),
+        Attempt::Changed(cause) => {
+            tracing::warn!("{cause}: the dump is made once more");
+            clear(request)?;
+            match dump.attempt(client.catalog()?)? {
+                Attempt::Done(catalog, written) => (catalog, written),
+                Attempt::Changed(cause) => return Err(client.explain(cause)),
+            }
+        }
+    };
     tell(server, &catalog, &tool, &written);
     Ok(DatabaseInfo {
         name: request.name.to_owned(),
@@ -69,6 +84,54 @@ pub(super) fn dump(server: &Server, request: &Request<'_>) -> Result<DatabaseInf
         folder: request.folder.to_owned(),
         tables: written.tables,
     })
+}
+
+/// What a dump is made with.
+struct Dump<'a> {
+    login: &'a Login,
+    client: &'a Client<'a>,
+    tool: &'a Tool,
+    request: &'a Request<'a>,
+}
+
+/// How an attempt ended.
+enum Attempt {
+    Done(Catalog, Written),
+    /// Tables were altered or dropped meanwhile, so that another attempt may succeed.
+    Changed(Error),
+}
+
+impl Dump<'_> {
+    fn attempt(&self, before: Catalog) -> Result<Attempt> {
+        let written = match once(self.login, self.tool, &before, self.request) {
+            Ok(written) => written,
+            Err(error) if client::is_change(&error) => return Ok(Attempt::Changed(error)),
+            Err(error) => return Err(self.client.explain(error)),
+        };
+        let after = self.client.catalog()?;
+        // Some changes are so cheap for the server that it gives the old rows in their new form.
+        let altered = before.altered(&after);
+        if !altered.is_empty() {
+            let message = format!(
+                "these tables were altered while they were dumped: {}",
+                list(&altered)
+            );
+            return Ok(Attempt::Changed(
+                self.client.error(message).remedy(client::STAND_STILL),
+            ));
+        }
+        // Every table that was there before and is there after it has to be in it.
+        let is_written = |name: &str| written.tables.iter().any(|t| t.name == name);
+        let is_there = |name: &str| after.tables.iter().any(|t| t.name == name);
+        let names = before.tables.iter().map(|t| t.name.as_str());
+        let lost: Vec<&str> = names.filter(|name| is_there(name) && !is_written(name)).collect();
+        if !lost.is_empty() {
+            return Err(self
+                .client
+                .error(format!("these tables are missing in the dump: {}", list(&lost))));
+        }
+        Ok(Attempt::Done(before, written))
+    }
 }
 
 /// One run of the dump program.
@@ -171,28 +234,6 @@ fn check_space(server: &Server, catalog: &Catalog, request: &Request<'_>) -> Res
     .remedy("free space, or set state_dir to a larger disk"))
 }
 
-/// Every table that was there before the dump and is there after it has to be in it.
-fn check_tables(client: &Client<'_>, before: &Catalog, written: &Written) -> Result<()> {
-    let missing = |catalog: &Catalog| -> Vec<String> {
-        let is_written = |name: &str| written.tables.iter().any(|t| t.name == name);
-        let names = catalog.tables.iter().map(|t| t.name.clone());
-        names.filter(|name| !is_written(name)).collect()
-    };
-    if missing(before).is_empty() {
-        return Ok(());
-    }
-    let after = client.catalog()?;
-    let lost: Vec<String> = missing(before)
-        .into_iter()
-        .filter(|name| after.tables.iter().any(|t| t.name == *name))
-        .collect();
-    if lost.is_empty() {
-        return Ok(());
-    }
-    let lost: Vec<&str> = lost.iter().map(String::as_str).collect();
-    Err(client.error(format!("these tables are missing in the dump: {}", list(&lost))))
-}
-
 /// What the log says about a dump that is complete.
 fn tell(server: &Server, catalog: &Catalog, tool: &Tool, written: &Written) {
     for remark in catalog.remarks(has_history(tool, catalog)) {
@@ -212,6 +253,10 @@ fn tell(server: &Server, catalog: &Catalog, tool: &Tool, written: &Written) {
             "database {server}: rows left out as configured: {}",
             list(&left_out)
         );
+    }
+    if written.longest > write::PACKET {
+        let longest = text::size(written.longest);
+        tracing::warn!("database {server}: to load it, max_allowed_packet has to be at least {longest}");
     }
     let empty = of(|t| t.file.is_some() && t.rows == 0);
     if !empty.is_empty() {

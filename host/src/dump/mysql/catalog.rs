@@ -3,7 +3,7 @@
 //! MySQL shows a user only the tables and triggers on which it has some right. A dump of what is visible could lack
 //! half of the database without a word, so the rights are looked at first.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Code, Error, Result};
 use crate::text::escape;
@@ -27,10 +27,15 @@ SELECT 'database', HEX(SCHEMA_NAME), HEX(DEFAULT_CHARACTER_SET_NAME), HEX(DEFAUL
 SELECT 'engine', HEX(ENGINE) FROM information_schema.ENGINES WHERE TRANSACTIONS = 'YES';
 SELECT 'table', HEX(TABLE_NAME), HEX(TABLE_TYPE), HEX(IFNULL(ENGINE, '')), IFNULL(DATA_LENGTH, 0) \
     FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() ORDER BY TABLE_NAME;
+SELECT 'shape', HEX(TABLE_NAME), SUM(CRC32(CONCAT_WS('|', COLUMN_NAME, ORDINAL_POSITION, COLUMN_TYPE, IS_NULLABLE, \
+    IFNULL(COLUMN_DEFAULT, ''), EXTRA))) FROM information_schema.COLUMNS \
+    WHERE TABLE_SCHEMA = DATABASE() GROUP BY TABLE_NAME;
 SELECT DISTINCT 'float', HEX(TABLE_NAME) FROM information_schema.COLUMNS \
     WHERE TABLE_SCHEMA = DATABASE() AND DATA_TYPE = 'float' ORDER BY TABLE_NAME;
 SELECT DISTINCT 'precise', HEX(TABLE_NAME) FROM information_schema.COLUMNS \
-    WHERE TABLE_SCHEMA = DATABASE() AND DATA_TYPE = 'bigint' AND GENERATION_EXPRESSION = 'ROW START';";
+    WHERE TABLE_SCHEMA = DATABASE() AND DATA_TYPE = 'bigint' AND GENERATION_EXPRESSION = 'ROW START';
+SELECT 'endless', HEX(EVENT_NAME) FROM information_schema.EVENTS \
+    WHERE EVENT_SCHEMA = DATABASE() AND CONCAT(EVENT_DEFINITION, EVENT_COMMENT) LIKE '%;;%';";
 
 /// A table that is not a view and not a sequence.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,10 +57,14 @@ pub(super) struct Catalog {
     pub(super) collation: String,
     pub(super) tables: Vec<Table>,
     transactional: BTreeSet<String>,
+    /// A number that changes with the columns of a table or view.
+    shapes: BTreeMap<String, String>,
     /// Tables with columns of the type FLOAT.
     floats: Vec<String>,
     /// Versioned tables whose history goes by transactions instead of times.
     precise: Vec<String>,
+    /// Events with `;;` in them, for which the dump program would look for another delimiter for ever.
+    pub(super) endless: Vec<String>,
 }
 
 impl Catalog {
@@ -105,8 +114,13 @@ impl Catalog {
                     });
                 }
             }
+            "shape" => {
+                let name = text()?;
+                self.shapes.insert(name, columns.next()?.to_owned());
+            }
             "float" => self.floats.push(text()?),
             "precise" => self.precise.push(text()?),
+            "endless" => self.endless.push(text()?),
             _ => return None,
         }
         Some(())
@@ -121,6 +135,21 @@ impl Catalog {
     pub(super) fn server_version(&self) -> Option<(u32, u32)> {
         let mut numbers = self.version.split(|c: char| !c.is_ascii_digit()).map(str::parse);
         Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+    }
+
+    /// The tables that have other columns here than there.
+    pub(super) fn altered<'a>(&'a self, other: &Self) -> Vec<&'a str> {
+        let differs = |t: &&Table| {
+            other
+                .shapes
+                .get(&t.name)
+                .is_some_and(|shape| self.shapes.get(&t.name) != Some(shape))
+        };
+        self.tables
+            .iter()
+            .filter(differs)
+            .map(|t| t.name.as_str())
+            .collect()
     }
 
     /// Bytes of all rows, as the server estimates them.

@@ -12,6 +12,12 @@ const PACKAGE: &str = "mariadb-client";
 
 /// A table that is not there. Who may read every table of the database is told so; who may not is refused first.
 const PROBE: &str = "SELECT 1 FROM `cofre: may all tables be read?`";
+/// What to do where tables change while they are dumped.
+pub(super) const STAND_STILL: &str = "don't alter or drop tables while the backup is made";
+
+/// What lets a user see the bodies of routines that others made.
+const BODIES: &str = "as the server's administrator GRANT to the user: SELECT ON mysql.proc (MariaDB before 11.3), \
+SHOW CREATE ROUTINE ON the database (MariaDB from 11.3 on), SHOW_ROUTINE ON *.* (MySQL)";
 const NO_SUCH_TABLE: u32 = 1146;
 
 /// Longest answer, in bytes: far beyond a catalog of a hundred thousand tables.
@@ -77,11 +83,7 @@ impl<'a> Client<'a> {
         let sight = Sight::parse(&grants, &catalog.database);
         for (seen, what, grant) in [
             (sight.triggers, "triggers", self.grants()),
-            (
-                sight.routines,
-                "functions and procedures",
-                routines_grant(catalog, &self.user()),
-            ),
+            (sight.routines, "functions and procedures", BODIES.to_owned()),
         ] {
             if seen {
                 continue;
@@ -124,9 +126,9 @@ impl<'a> Client<'a> {
                 .to_owned(),
             Some(1040 | 1203 | 1226) => "wait until others have left, or raise the limit".to_owned(),
             Some(code) if CHANGES.contains(&code) => {
-                "don't create, alter or drop tables while the backup is made".to_owned()
+                STAND_STILL.to_owned()
             }
-            _ if error.message.contains("insufficient privileges") => self.grants(),
+            _ if error.message.contains("insufficient privileges") => BODIES.to_owned(),
             _ => return error,
         };
         error.remedy(remedy)
@@ -161,22 +163,11 @@ impl<'a> Client<'a> {
 
     fn grants(&self) -> String {
         format!(
-            "as the server's administrator: GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON `{}`.* TO {}",
+            "as the server's administrator: GRANT SELECT, SHOW VIEW, TRIGGER, EVENT, EXECUTE ON `{}`.* TO {}",
             escape(&self.server.database.replace('`', "``")),
             escape(&self.user())
         )
     }
-}
-
-fn routines_grant(catalog: &Catalog, user: &str) -> String {
-    let right = match catalog.server_version() {
-        _ if !catalog.is_mariadb() => "SHOW_ROUTINE ON *.*".to_owned(),
-        Some(version) if version >= (11, 3) => {
-            format!("SHOW CREATE ROUTINE ON `{}`.*", escape(&catalog.database))
-        }
-        _ => "SELECT ON mysql.proc".to_owned(),
-    };
-    format!("as the server's administrator: GRANT {right} TO {}", escape(user))
 }
 
 /// Errors of the server when a table is altered or dropped between the dump's beginning and the reading of it: a

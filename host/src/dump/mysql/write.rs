@@ -35,7 +35,7 @@ const HOW_TO: &[u8] = b"-- Loads this database into an empty one. Run in this fo
 --   mysql NAME < restore.sql\n";
 
 /// A server's `max_allowed_packet` unless it is set, in bytes: MariaDB's, which is the smaller one.
-const PACKET: u64 = 16 * 1024 * 1024;
+pub(super) const PACKET: u64 = 16 * 1024 * 1024;
 
 /// The files of one dump.
 pub(super) struct Writer<'a> {

@@ -140,18 +140,22 @@ impl Moment {
     pub(super) fn hold(session: &mut Session<'_>, login: &Login, request: &Request<'_>) -> Result<Self> {
         let plain = |refused: Refused| refused.error;
         // The server's own limits are for the application; locks are waited for as long as anything else.
-        let stall = request.stall.as_millis();
+        // A little shorter, so that it is the server that says what was in the way.
+        let stall = request.stall.as_millis() * 9 / 10;
         let settings = format!(
             "SELECT json_build_array(set_config(name, CASE name WHEN 'lock_timeout' THEN '{stall}' ELSE '0' END, \
              false)) FROM pg_settings WHERE name IN ('lock_timeout', 'statement_timeout', 'transaction_timeout', \
              'idle_in_transaction_session_timeout')"
         );
-        session.rows::<[String; 1]>(&settings).map_err(explained)?;
+        session.rows::<[String; 1]>(&settings).map_err(plain)?;
         let mut tries = 0;
         loop {
             tries += 1;
             request.check_cancelled()?;
-            let before: Vec<Table> = session.rows(TABLES).map_err(explained)?;
+            let before: Vec<Table> = match session.rows(TABLES) {
+                Ok(tables) => tables,
+                Err(refused) => return Err(explained(session, refused)),
+            };
             session
                 .run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 .map_err(plain)?;
@@ -165,10 +169,10 @@ impl Moment {
                     session.run("ROLLBACK").map_err(plain)?;
                     continue;
                 }
-                Err(refused) => return Err(explained(refused)),
+                Err(refused) => return Err(explained(session, refused)),
             }
             // The first look at data is what fixes the moment.
-            let tables: Vec<Table> = session.rows(TABLES).map_err(explained)?;
+            let tables: Vec<Table> = session.rows(TABLES).map_err(plain)?;
             let locked: HashSet<u32> = before.iter().map(|table| table.oid).collect();
             let mut new = tables
                 .iter()
@@ -180,7 +184,7 @@ impl Moment {
                     continue;
                 }
                 // Tables come all the time. Those few are treated as pg_dump treats all.
-                lock(session, new).map_err(explained)?;
+                lock(session, new).map_err(|refused| explained(session, refused))?;
             }
             let snapshot: String = session
                 .row("SELECT to_json(pg_export_snapshot())")
@@ -273,15 +277,26 @@ fn lock<'t>(
     ))
 }
 
-fn explained(refused: Refused) -> Error {
+fn explained(session: &mut Session<'_>, refused: Refused) -> Error {
+    let mut error = refused.error;
     match refused.sqlstate.as_str() {
-        NO_PRIVILEGE => refused.error.remedy(
+        NO_PRIVILEGE => error.remedy(
             "grant it: `GRANT pg_read_all_data TO …` (PostgreSQL 14 and later), or SELECT on every table",
         ),
-        LOCK_NOT_AVAILABLE => refused
-            .error
-            .remedy("another session changes a table and keeps its transaction open: end that session"),
-        _ => refused.error,
+        LOCK_NOT_AVAILABLE => {
+            let holders = "SELECT json_build_array(format('%s is locked by process %s', relation::regclass, pid)) \
+                           FROM pg_locks WHERE locktype = 'relation' AND granted AND mode = 'AccessExclusiveLock' \
+                           AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+            // Only for the message; without it the error still says what happened.
+            let _ = session.run("ROLLBACK");
+            let holders: Vec<[String; 1]> = session.rows(holders).unwrap_or_default();
+            let names = named(holders.iter().map(|[text]| text.as_str()));
+            if !names.is_empty() {
+                error.message = format!("{}: {names}", error.message);
+            }
+            error.remedy("another session changes a table and keeps its transaction open: end that session")
+        }
+        _ => error,
     }
 }
 
