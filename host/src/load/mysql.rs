@@ -13,7 +13,7 @@ use std::io::{BufReader, Read as _, Write};
 
 use super::{DumpFolder, Loaded, Problem, Reason, Shown, Stop, compare};
 use crate::dump::mysql::look::{Fault, Part, look};
-use crate::error::{Code, Error, Result};
+use crate::error::{Error, Result};
 use client::{Client, Stopped};
 
 pub(crate) use scratch::drill;
@@ -137,6 +137,12 @@ impl<'a> Dump<'a> {
             Stopped::TooLong => self
                 .folder
                 .problem(Reason::LoadFailed, "loading it took too long"),
+            Stopped::Command(said) => self.folder.problem(
+                Reason::HostileSql,
+                format_args!(
+                    "there is a command of the client program in it, which no dump of cofre's has: {said}"
+                ),
+            ),
             Stopped::Refused(said) => self
                 .folder
                 .problem(Reason::LoadFailed, format_args!("the server refused it: {said}")),
@@ -174,6 +180,9 @@ fn refused_or_lost(client: &Client, said: &str) -> Stopped {
     match crate::dump::mysql::error_code(said) {
         Some(code) if is_servers(code) => Stopped::Other(client.failed(said)),
         Some(_) => Stopped::Refused(said.to_owned()),
-        None => Stopped::Other(Error::new(Code::Io, said.to_owned())),
+        None if said.contains("Unknown command") => Stopped::Command(said.to_owned()),
+        // Of the program's own about what it reads.
+        None if said.contains("at line ") => Stopped::Refused(said.to_owned()),
+        None => Stopped::Other(client.failed(said)),
     }
 }

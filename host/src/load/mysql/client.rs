@@ -20,6 +20,8 @@ pub(super) struct Client {
 pub(super) enum Stopped {
     /// The server refused a statement; what it said.
     Refused(String),
+    /// It holds a command of the client program, which knows none here; what it said.
+    Command(String),
     /// It took too long.
     TooLong,
     /// Something else.
