@@ -92,6 +92,7 @@ pub fn examine(file: &Path) -> Vec<Finding> {
     folders::space(&mut found, &config);
     schedule::examine(&mut found, &config);
     tools::programs(&mut found, &config);
+    tools::drill(&mut found, &config);
     tools::api(&mut found, &config);
     match Context::new(config) {
         Ok(ctx) => catalog::examine(&mut found, &ctx),

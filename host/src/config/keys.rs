@@ -226,7 +226,7 @@ pub const KEYS: &[Key] = &[
     key(
         "drill.mysql",
         "none",
-        "Server on which scratch databases may be made: `mysql://drill@host/`",
+        "Server on which scratch databases may be made: `mysql://drill@host/mysql`",
     ),
     key(
         "drill.mysql_file",

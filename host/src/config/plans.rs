@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::document::Section;
 use super::parts::secret_file;
 use super::{Drill, Hooks, Ping, Schedule, Secret, VerifyPlan, When, value};
+use crate::dump::server::Server;
 
 pub(super) fn hooks(root: &Section<'_>) -> Hooks {
     let default = Duration::from_secs(300);
@@ -194,7 +195,13 @@ fn server(
     let url = inline.or(from_file)?;
     let scheme = url.expose().split_once("://").map_or("", |(scheme, _)| scheme);
     if schemes.contains(&scheme) {
-        return Some(url);
+        return match Server::parse(&url) {
+            Ok(_) => Some(url),
+            Err(error) => {
+                table.problem(used, error.message, error.remedy);
+                None
+            }
+        };
     }
     let hint = format!("write `{}://user@host/name`", schemes.first().unwrap_or(&""));
     table.problem(
