@@ -173,21 +173,6 @@ impl Config {
         known.and_then(|known| known.tools.as_deref())
     }
 
-    /// What the file asks for and this version does not do yet. Said by `config check` and `doctor`, so that
-    /// nobody relies on it.
-    #[must_use]
-    pub fn not_yet(&self) -> Vec<String> {
-        let servers = self.active_databases().filter_map(|database| {
-            matches!(database.engine, DatabaseEngine::Mysql(_)).then(|| {
-                format!(
-                    "databases.{} is accepted, but this version does not dump MySQL: a run with it fails",
-                    database.name
-                )
-            })
-        });
-        servers.collect()
-    }
-
     /// What is wrong outside the file: sources and databases that are not there or of the wrong kind.
     #[must_use]
     pub fn check_sources(&self) -> Vec<Problem> {
@@ -195,14 +180,8 @@ impl Config {
     }
 
     fn has_inline_secret(&self) -> bool {
-        let databases = self.databases.iter().filter_map(|d| match &d.engine {
-            DatabaseEngine::Sqlite(_) => None,
-            DatabaseEngine::Postgres(url) | DatabaseEngine::Mysql(url) => Some(url),
-        });
-        let drill = self.drill.iter().flat_map(|d| [&d.postgres, &d.mysql]).flatten();
-        databases
-            .chain(drill)
-            .any(|url| value::has_password(url.expose()))
+        self.databases.iter().any(|database| database.has_inline_password)
+            || self.drill.as_ref().is_some_and(|drill| drill.has_inline_password)
     }
 }
 

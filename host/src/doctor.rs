@@ -124,9 +124,6 @@ fn configuration(found: &mut Findings, file: &Path) -> Option<Config> {
     for warning in &config.warnings {
         found.add(area, Level::Warning, warning, None);
     }
-    for warning in config.not_yet() {
-        found.add("later", Level::Warning, warning, None);
-    }
     for problem in config.check_sources() {
         let code = match problem.key.as_str() {
             "backup" => Code::Config,

@@ -134,6 +134,8 @@ pub struct Database {
     pub tables: Tables,
     /// The folder of the client programs; none looks in the usual places.
     pub tools: Option<PathBuf>,
+    /// The configuration itself has a URL with a password, not a file of its own.
+    pub has_inline_password: bool,
 }
 
 /// Globs of tables, `schema.table`; see [`TableFilter`](crate::dump::tables::TableFilter).
@@ -229,6 +231,8 @@ pub struct Drill {
     pub postgres: Option<Secret>,
     /// A MySQL or MariaDB server.
     pub mysql: Option<Secret>,
+    /// One of these URLs stands in the configuration itself, with a password.
+    pub has_inline_password: bool,
 }
 
 impl Drill {

@@ -150,7 +150,9 @@ pub(super) fn verify(root: &Section<'_>) -> Option<VerifyPlan> {
 
 pub(super) fn drill(root: &Section<'_>, dir: &Path, warnings: &mut Vec<String>) -> Option<Drill> {
     let table = root.section("drill")?;
+    let inline = ["postgres", "mysql"].map(|key| table.string(key));
     let drill = Drill {
+        has_inline_password: inline.iter().flatten().any(|url| value::has_password(url)),
         at: table.parsed("at", value::at),
         max_age: table.parsed("max_age", value::positive),
         timeout: table.parsed("timeout", value::positive).unwrap_or(Drill::TIMEOUT),

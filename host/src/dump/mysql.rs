@@ -31,8 +31,15 @@ pub(crate) use client::error_code;
 use split::Splitter;
 use write::{Writer, Written};
 
+/// Debian's package with all the programs.
+const PACKAGE: &str = "mariadb-client";
+
 /// Last line of a dump that is complete.
 const END: &[u8] = b"-- Dump completed";
+
+/// Longest list of tables whose rows the program is told to leave out, in bytes: the kernel bounds arguments. Rows of
+/// others are read and thrown away.
+const LEFT_OUT_BYTES: usize = 64 * 1024;
 
 /// Dumps one database of a server.
 ///
@@ -57,7 +64,7 @@ pub(super) fn dump(server: &Server, request: &Request<'_>) -> Result<DatabaseInf
             ))
             .remedy("alter the event: write `; ;`"));
     }
-    check_space(server, &catalog, request)?;
+    request.check_space(catalog.bytes(request.tables))?;
     let tool = client.dump_tool(&catalog)?;
     let dump = Dump {
         login: &login,
@@ -84,6 +91,32 @@ pub(super) fn dump(server: &Server, request: &Request<'_>) -> Result<DatabaseInf
         folder: request.folder.to_owned(),
         tables: written.tables,
     })
+}
+
+/// Logs in and looks whether everything can be read, and by which program.
+///
+/// # Errors
+/// As [`super::database`].
+pub(super) fn examine(server: &Server, request: &Request<'_>) -> Result<String> {
+    let login = Login::new(server, request.private)?;
+    let client = Client::new(&login, server, request)?;
+    let catalog = client.catalog()?;
+    client.check_rights(&catalog)?;
+    let tool = client.dump_tool(&catalog)?;
+    Ok(format!(
+        "{server} is {}, and {} is {}",
+        catalog.version,
+        show(&tool.path),
+        tool.version.text
+    ))
+}
+
+/// The dump program, of whichever maker.
+///
+/// # Errors
+/// `DumpFailed` when it is missing.
+pub(super) fn program(tools: Option<&std::path::Path>) -> Result<Tool> {
+    Tool::named(&["mariadb-dump", "mysqldump"], tools, PACKAGE)
 }
 
 /// What a dump is made with.
@@ -186,12 +219,20 @@ fn arguments(tool: &Tool, catalog: &Catalog, request: &Request<'_>) -> Vec<OsStr
         if has_history(tool, catalog) {
             arguments.push("--dump-history".into());
         }
+        let mut bytes = 0;
         let without = catalog
             .tables
             .iter()
             .filter(|t| !request.tables.has_rows_of(None, &t.name));
-        arguments
-            .extend(without.map(|t| format!("--ignore-table-data={}.{}", catalog.database, t.name).into()));
+        let options = without.map(|t| format!("--ignore-table-data={}.{}", catalog.database, t.name));
+        arguments.extend(
+            options
+                .take_while(|option| {
+                    bytes += option.len();
+                    bytes <= LEFT_OUT_BYTES
+                })
+                .map(OsString::from),
+        );
     } else {
         // A position for replicas, and statistics, which an older server doesn't have.
         arguments.extend(["--set-gtid-purged=OFF", "--loose-skip-column-statistics"].map(OsString::from));
@@ -209,29 +250,6 @@ fn has_history(tool: &Tool, catalog: &Catalog) -> bool {
         && catalog
             .server_version()
             .is_some_and(|(major, minor)| new(major, minor))
-}
-
-/// A dump takes about as much space as the data: rows are longer as text, and indexes are not in it.
-fn check_space(server: &Server, catalog: &Catalog, request: &Request<'_>) -> Result<()> {
-    let Ok(stat) = rustix::fs::statvfs(request.out) else {
-        return Ok(());
-    };
-    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-    // What the server says is an estimate, so only what can't be enough is refused.
-    let needed = catalog.bytes() / 2;
-    if free >= needed {
-        return Ok(());
-    }
-    Err(Error::new(
-        Code::NoSpace,
-        format!(
-            "database {server}: its dump needs about {}, and there is {} free in {}",
-            text::size(catalog.bytes()),
-            text::size(free),
-            show(request.out)
-        ),
-    )
-    .remedy("free space, or set state_dir to a larger disk"))
 }
 
 /// What the log says about a dump that is complete.

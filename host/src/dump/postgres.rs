@@ -26,8 +26,7 @@ use super::Request;
 use super::server::Server;
 use super::tool::{Login, Tool};
 use crate::error::{Code, Error, Result};
-use crate::fsutil::{self, show};
-use crate::text;
+use crate::fsutil::show;
 
 /// Longest list of tables that `pg_dump` is told to leave out, in bytes: the kernel bounds arguments. What is not in
 /// it is read and thrown away.
@@ -51,7 +50,7 @@ pub(super) fn dump(server: &Server, request: &Request<'_>) -> Result<DatabaseInf
                 .remedy("check that it is the right one"),
         );
     }
-    check_space(&moment, request)?;
+    request.check_space(moment.bytes(request))?;
     let structure = Structure {
         login: &login,
         pg_restore: &pg_restore,
@@ -64,7 +63,7 @@ pub(super) fn dump(server: &Server, request: &Request<'_>) -> Result<DatabaseInf
     let scripts = structure.write(&grants)?;
     structure::clear(request.private)?;
     restore::write(request.out, &facts, scripts, &tables)?;
-    let version = facts.version.split(' ').next().unwrap_or_default().to_owned();
+    let version = facts.number().to_owned();
     tracing::debug!(%version, pg_dump = %pg_dump.version.text, "database {} dumped", show(request.name));
     Ok(DatabaseInfo {
         name: request.name.to_owned(),
@@ -73,6 +72,25 @@ pub(super) fn dump(server: &Server, request: &Request<'_>) -> Result<DatabaseInf
         folder: request.folder.to_owned(),
         tables,
     })
+}
+
+/// Logs in and finds the programs for this server.
+///
+/// # Errors
+/// As [`super::database`].
+pub(super) fn examine(server: &Server, request: &Request<'_>) -> Result<String> {
+    let login = Login::new(server, request.private)?;
+    let psql = Tool::postgres("psql", None, request.tools)?;
+    let mut session = Session::open(&login, &psql, request.watch()).map_err(|e| connection(server, e))?;
+    let facts = Facts::read(&mut session)?;
+    let pg_dump = Tool::postgres("pg_dump", Some(facts.major()), request.tools)?;
+    Tool::postgres("pg_restore", Some(facts.major()), request.tools)?;
+    Ok(format!(
+        "{server} is PostgreSQL {}, and {} is {}",
+        facts.number(),
+        show(&pg_dump.path),
+        pg_dump.version.text
+    ))
 }
 
 /// Dumps the rows of all tables, sequences and large objects.
@@ -116,35 +134,6 @@ fn data(
         .finish()
         .map_err(|e| login.error(e.message))
         .and_then(|()| files.finish())
-}
-
-/// A dump needs about as much room as its tables, less for their free space and more for what they compress. Less than
-/// half is too little for any.
-fn check_space(moment: &Moment, request: &Request<'_>) -> Result<()> {
-    let needed = moment.bytes(request);
-    let free = fsutil::free_bytes(request.out)?;
-    if free < needed / 2 {
-        return Err(Error::new(
-            Code::NoSpace,
-            format!(
-                "database {}: its tables have {}, and the staging folder {} has only {} left",
-                show(request.name),
-                text::size(needed),
-                show(request.out),
-                text::size(free)
-            ),
-        )
-        .remedy("make room there, set another state_dir, or leave rows out with `exclude_tables`"));
-    }
-    if free < needed {
-        tracing::warn!(
-            "database {}: its tables have {}, the staging folder has {} left: the dump may not fit",
-            show(request.name),
-            text::size(needed),
-            text::size(free)
-        );
-    }
-    Ok(())
 }
 
 /// Says what may help when the server can't be reached.

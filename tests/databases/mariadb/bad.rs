@@ -285,18 +285,18 @@ fn a_disk_that_is_full() {
     server.sql("filling", "ANALYZE TABLE large");
     let app = app_with(&url(server, "filling"), "", "state_dir = \"state\"");
     std::fs::create_dir(app.path("state")).expect("state/");
-    for (size, message) in [("1m", "its dump needs about"), ("9m", "No space left on device")] {
+    for (size, message) in [("1m", "has only"), ("9m", "No space left on device")] {
         let mut command = std::process::Command::new(tool("unshare"));
         command.args(["--mount", "--", "sh", "-c"]).arg(format!(
             "mount -t tmpfs -o size={size},mode=0700 tmpfs \"$1/state\" && \"$2\" --config \"$1/cofre.toml\" create; \
-             code=$?; find \"$1/state\" -name 'run-*' | sed 's/^/left: /' >&2; exit $code"
+             code=$?; find \"$1/state\" -name 'run-*' | sed 's/^/behind: /' >&2; exit $code"
         ));
         command
             .arg("sh")
             .arg(app.root())
             .arg(crate::support::cofre_binary());
         let run = failed(&app, run(&mut command), 7).says(message);
-        assert!(!run.stderr.contains("left: "), "{run}");
+        assert!(!run.stderr.contains("behind: "), "{run}");
     }
 }
 
@@ -336,6 +336,30 @@ fn a_dump_program_that_stops_early() {
         .arg(app.path("bin/mariadb-dump")))
     .exits(0);
     fails(&app, 10).says("its last line is missing");
+}
+
+#[test]
+fn what_doctor_says_of_a_server() {
+    let server = server();
+    database(server, "healthy");
+    server.sql("healthy", "CREATE TABLE t (id INT)");
+    let app = app(&url(server, "healthy"));
+    let doctor = |app: &App| {
+        app.cofre(&["doctor"])
+            .never_says(PASSWORD)
+            .never_says(PASSWORD_IN_URL)
+    };
+    doctor(&app)
+        .says("mariadb-dump")
+        .says("once there is a state folder");
+    app.create();
+    doctor(&app)
+        .exits(0)
+        .says("`healthy` on 127.0.0.1")
+        .says("MariaDB");
+    app.assert_no_leftovers();
+    server.sql("mysql", "REVOKE TRIGGER ON healthy.* FROM backup@'%'");
+    doctor(&app).says("may not see its triggers").says("GRANT");
 }
 
 #[test]

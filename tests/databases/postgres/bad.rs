@@ -310,3 +310,28 @@ fn a_disk_that_is_too_small_before_and_in_the_middle() {
         assert!(site.archives().is_empty());
     }
 }
+
+#[test]
+fn doctor_asks_the_server_and_says_what_a_run_would_fail_of() {
+    let cluster = Cluster::start();
+    cluster.create_database("shop");
+    cluster.sql(
+        "shop",
+        "CREATE TABLE t (x int); CREATE ROLE app SUPERUSER LOGIN PASSWORD 'hunter2correct'",
+    );
+    let site = app(&cluster.url("app", "hunter2correct", "shop"), "");
+    // Before the first run nothing is made, and the password has no place to be.
+    site.cofre(&["doctor"])
+        .says("is asked once there is a state folder");
+    assert!(!site.path(".cofre").exists());
+    site.create();
+    site.cofre(&["doctor"])
+        .says("as app is PostgreSQL ")
+        .says("/bin/pg_dump is ");
+    set_url(&site, &cluster.url("app", "hunter2wrong", "shop"));
+    site.cofre(&["doctor"])
+        .exits(10)
+        .says("password authentication failed")
+        .never_says("hunter2");
+    site.assert_no_leftovers();
+}

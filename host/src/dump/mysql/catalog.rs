@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::dump::tables::TableFilter;
 use crate::error::{Code, Error, Result};
 use crate::text::escape;
 
@@ -152,9 +153,10 @@ impl Catalog {
             .collect()
     }
 
-    /// Bytes of all rows, as the server estimates them.
-    pub(super) fn bytes(&self) -> u64 {
-        self.tables.iter().map(|t| t.bytes).sum()
+    /// Bytes of the rows that are wanted, as the server estimates them.
+    pub(super) fn bytes(&self, wanted: &TableFilter) -> u64 {
+        let wanted = self.tables.iter().filter(|t| wanted.has_rows_of(None, &t.name));
+        wanted.map(|t| t.bytes).sum()
     }
 
     /// Whether there are rows of the past, and all of them by times, which the dump program can write.

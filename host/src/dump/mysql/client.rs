@@ -3,12 +3,10 @@
 use super::super::Request;
 use super::super::server::Server;
 use super::super::tool::{Login, Tool};
+use super::PACKAGE;
 use super::catalog::{Catalog, QUERY, Sight};
 use crate::error::{Code, Error, Result};
 use crate::text::escape;
-
-/// Debian's package with all the programs.
-const PACKAGE: &str = "mariadb-client";
 
 /// A table that is not there. Who may read every table of the database is told so; who may not is refused first.
 const PROBE: &str = "SELECT 1 FROM `cofre: may all tables be read?`";

@@ -313,7 +313,11 @@ impl Out {
     }
 
     fn error(&self, error: &std::io::Error) -> Error {
-        Error::io(format_args!("write {}", show(&self.path)), error)
+        let error = Error::io(format_args!("write {}", show(&self.path)), error);
+        if error.code == Code::NoSpace {
+            return error.remedy("make room there, or set another state_dir");
+        }
+        error
     }
 }
 

@@ -47,6 +47,11 @@ impl Facts {
         session.row(sql).map_err(|refused| refused.error)
     }
 
+    /// The version without what the distribution adds.
+    pub(super) fn number(&self) -> &str {
+        self.version.split(' ').next().unwrap_or_default()
+    }
+
     pub(super) fn major(&self) -> u32 {
         self.version_num / 10_000
     }

@@ -31,7 +31,7 @@ fn the_answers_are_read_and_remarked_upon() {
     .concat();
     let catalog = Catalog::parse(&answers).unwrap();
     assert_eq!(catalog.database, "a\tb");
-    assert_eq!(catalog.bytes(), 4000);
+    assert_eq!(catalog.bytes(&TableFilter::default()), 4000);
     assert!(catalog.is_mariadb() && catalog.has_history());
     let remarks = catalog.remarks(true);
     assert_eq!(remarks.len(), 3, "{remarks:?}");
