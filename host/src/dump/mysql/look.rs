@@ -97,15 +97,16 @@ impl Sink<'_> {
 
 impl split::Sink for Sink<'_> {
     fn statement(&mut self, text: &[u8], _: &[u8]) -> Result<()> {
-        let fits = match (statement::place(text), self.part) {
+        let fits = matches!(
+            (statement::place(text), self.part),
             (Some(Place::Nowhere), _)
-            | (Some(Place::Table(_) | Place::Sequence), Part::Before)
-            | (Some(Place::History), Part::Rows(_)) => true,
-            (Some(Place::After | Place::View(_) | Place::EventsBegin | Place::EventsEnd), Part::After) => {
-                true
-            }
-            _ => false,
-        };
+                | (Some(Place::Table(_) | Place::Sequence), Part::Before)
+                | (Some(Place::History), Part::Rows(_))
+                | (
+                    Some(Place::After | Place::View(_) | Place::EventsBegin | Place::EventsEnd),
+                    Part::After
+                )
+        );
         if fits && !reaches_out(text) {
             Ok(())
         } else {
