@@ -10,6 +10,7 @@ use crate::support::mariadb::MariaDb;
 use crate::support::{App, Run, spawn};
 
 mod bad;
+mod meddling;
 mod secrets;
 
 /// Tables, triggers, routines and values of every kind, and the load.

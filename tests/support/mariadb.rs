@@ -31,8 +31,14 @@ impl MariaDb {
     /// Makes an empty server and waits until it answers.
     #[track_caller]
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with further options of the server.
+    #[track_caller]
+    pub(crate) fn start_with(options: &[&str]) -> Self {
         for _ in 0..3 {
-            if let Some(server) = Self::try_start() {
+            if let Some(server) = Self::try_start(options) {
                 return server;
             }
         }
@@ -40,7 +46,7 @@ impl MariaDb {
     }
 
     /// None when another took the port.
-    fn try_start() -> Option<Self> {
+    fn try_start(options: &[&str]) -> Option<Self> {
         let folder = tempfile::Builder::new()
             .prefix("cofre-mariadb-")
             .tempdir()
@@ -58,7 +64,7 @@ impl MariaDb {
             install.arg("--user=mysql");
         }
         run(&mut install).exits(0);
-        let mut server = Self::serve(folder);
+        let mut server = Self::serve(folder, options);
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             if server.client(&["-e", "SELECT 1"], None).code == Some(0) {
@@ -75,7 +81,7 @@ impl MariaDb {
         panic!("the MariaDB server does not answer: {}", server.log());
     }
 
-    fn serve(folder: PathBuf) -> Self {
+    fn serve(folder: PathBuf, options: &[&str]) -> Self {
         let port = free_port();
         let file = |name: &str| folder.join(name).display().to_string();
         let mut command = Command::new("sh");
@@ -95,7 +101,8 @@ impl MariaDb {
                 "--innodb-flush-log-at-trx-commit=0",
                 "--skip-name-resolve",
                 "--event-scheduler=OFF",
-            ]);
+            ])
+            .args(options);
         if is_root() {
             command.arg("--user=mysql");
         }

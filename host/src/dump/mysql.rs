@@ -72,17 +72,18 @@ pub(super) fn dump(server: &Server, request: &Request<'_>) -> Result<DatabaseInf
         tool: &tool,
         request,
     };
-    let (catalog, written) = match dump.attempt(catalog)? {
-        Attempt::Done(catalog, written) => (catalog, written),
+    let done = match dump.attempt(catalog)? {
+        Attempt::Done(done) => done,
         Attempt::Changed(cause) => {
             tracing::warn!("{cause}: the dump is made once more");
             clear(request)?;
             match dump.attempt(client.catalog()?)? {
-                Attempt::Done(catalog, written) => (catalog, written),
+                Attempt::Done(done) => done,
                 Attempt::Changed(cause) => return Err(client.explain(cause)),
             }
         }
     };
+    let (catalog, written) = *done;
     tell(server, &catalog, &tool, &written);
     Ok(DatabaseInfo {
         name: request.name.to_owned(),
@@ -129,7 +130,7 @@ struct Dump<'a> {
 
 /// How an attempt ended.
 enum Attempt {
-    Done(Catalog, Written),
+    Done(Box<(Catalog, Written)>),
     /// Tables were altered or dropped meanwhile, so that another attempt may succeed.
     Changed(Error),
 }
@@ -163,7 +164,7 @@ impl Dump<'_> {
                 .client
                 .error(format!("these tables are missing in the dump: {}", list(&lost))));
         }
-        Ok(Attempt::Done(before, written))
+        Ok(Attempt::Done(Box::new((before, written))))
     }
 }
 
@@ -235,7 +236,7 @@ fn arguments(tool: &Tool, catalog: &Catalog, request: &Request<'_>) -> Vec<OsStr
         );
     } else {
         // A position for replicas, and statistics, which an older server doesn't have.
-        arguments.extend(["--set-gtid-purged=OFF", "--loose-skip-column-statistics"].map(OsString::from));
+        arguments.extend(["--set-gtid-purged=OFF", "--loose-column-statistics=0"].map(OsString::from));
     }
     arguments.extend(["--".into(), catalog.database.clone().into()]);
     arguments

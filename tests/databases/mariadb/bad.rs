@@ -1,10 +1,5 @@
 //! What goes wrong with a server, and what is said then. No backup is published, and nothing is left behind.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdin, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
-
 use crate::support::mariadb::MariaDb;
 use crate::support::{App, Run, run, tool};
 
@@ -17,14 +12,14 @@ fn fails(app: &App, code: i32) -> Run {
 }
 
 #[track_caller]
-fn failed(app: &App, run: Run, code: i32) -> Run {
+pub(super) fn failed(app: &App, run: Run, code: i32) -> Run {
     assert_eq!(app.archives(), Vec::<std::path::PathBuf>::new(), "{run}");
     app.assert_no_leftovers();
     run.exits(code).never_says(PASSWORD).never_says(PASSWORD_IN_URL)
 }
 
 /// A database whose dump has so many bytes, most of them before the last table.
-fn large(server: &MariaDb, name: &str, megabytes: u32) {
+pub(super) fn large(server: &MariaDb, name: &str, megabytes: u32) {
     database(server, name);
     let rows = 80 * megabytes;
     server.sql(
@@ -36,70 +31,6 @@ fn large(server: &MariaDb, name: &str, megabytes: u32) {
              INSERT INTO large SELECT seq, REPEAT(SHA2(seq, 512), 100) FROM seq_1_to_{rows}"
         ),
     );
-}
-
-/// A client that keeps the last table for itself, so that a dump stops before its rows.
-struct Lock {
-    client: Child,
-    input: Option<ChildStdin>,
-}
-
-impl Lock {
-    fn take(server: &MariaDb, database: &str) -> Self {
-        let mut client = server
-            .command("mariadb")
-            .args(["--batch", "--unbuffered", "--skip-column-names", database])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("start mariadb");
-        let mut lock = Self {
-            input: client.stdin.take(),
-            client,
-        };
-        lock.say("LOCK TABLES z_last WRITE; SELECT 'locked';");
-        let mut answer = String::new();
-        let out = lock.client.stdout.take().expect("its output");
-        BufReader::new(out).read_line(&mut answer).expect("an answer");
-        assert_eq!(answer, "locked\n");
-        lock
-    }
-
-    fn say(&mut self, statements: &str) {
-        let input = self.input.as_mut().expect("the client's input");
-        writeln!(input, "{statements}")
-            .and_then(|()| input.flush())
-            .expect("talk to the client");
-    }
-
-    /// Executes a last statement and gives the table back.
-    fn release(mut self, statement: &str) {
-        self.say(&format!("{statement}; UNLOCK TABLES;"));
-        drop(self.input.take());
-        assert!(
-            self.client.wait().expect("the client's end").success(),
-            "{statement}"
-        );
-    }
-}
-
-/// `cofre create`, with `meddle` once the dump program has read the large table and waits for the last one.
-#[track_caller]
-fn meddled(app: &App, server: &MariaDb, database: &str, meddle: impl FnOnce(Lock)) -> Run {
-    let lock = Lock::take(server, database);
-    let mut command = app.command(&["create"]);
-    let child = std::thread::spawn(move || run(&mut command));
-    let waiting = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE DB = DATABASE() AND STATE LIKE 'Waiting for table metadata lock%'";
-    let deadline = Instant::now() + Duration::from_secs(120);
-    while server.sql(database, waiting).trim() == "0" {
-        assert!(
-            !child.is_finished() && Instant::now() < deadline,
-            "the dump does not wait for the lock"
-        );
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    meddle(lock);
-    child.join().expect("the run")
 }
 
 #[test]
@@ -189,95 +120,6 @@ fn rights_that_would_leave_something_out() {
 }
 
 #[test]
-fn a_table_that_is_dropped_in_the_middle() {
-    let server = server();
-    large(server, "dropping", 1);
-    let app = app(&url(server, "dropping"));
-    let run = meddled(&app, server, "dropping", |lock| lock.release("DROP TABLE z_last"));
-    // The second attempt finds a database that stands still.
-    run.exits(0).says("the dump is made once more").says("z_last");
-    let dump = app.restore("latest", "back").join("database");
-    assert!(dump.join("large.sql").is_file() && !dump.join("z_last.sql").exists());
-    assert_eq!(files(&dump).len(), 5);
-}
-
-#[test]
-fn a_table_that_is_altered_in_the_middle() {
-    let server = server();
-    large(server, "altering", 1);
-    // The first change is instant, the others make the table anew.
-    for (i, change) in [
-        "ADD COLUMN more INT DEFAULT 7",
-        "ENGINE = InnoDB, FORCE",
-        "MODIFY id BIGINT",
-    ]
-    .iter()
-    .enumerate()
-    {
-        let app = app(&url(server, "altering"));
-        let run = meddled(&app, server, "altering", |lock| {
-            lock.release(&format!(
-                "ALTER TABLE z_last {change}; INSERT INTO z_last (id) VALUES (100 + {i})"
-            ));
-        });
-        run.exits(0).says("the dump is made once more").says("z_last");
-        let dump = app.restore("latest", "back").join("database");
-        assert!(
-            files(&dump)["z_last.sql"].contains(&format!("({},7)", 100 + i)),
-            "{change}"
-        );
-    }
-}
-
-#[test]
-fn a_table_that_is_altered_again_and_again() {
-    let server = server();
-    large(server, "restless", 40);
-    let app = app(&url(server, "restless"));
-    let over = AtomicBool::new(false);
-    let run = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            for i in 0.. {
-                if over.load(Ordering::SeqCst) {
-                    break;
-                }
-                server.sql(
-                    "restless",
-                    &format!("ALTER TABLE z_last ALTER COLUMN id SET DEFAULT {i}"),
-                );
-            }
-        });
-        let run = app.cofre(&["create"]);
-        over.store(true, Ordering::SeqCst);
-        run
-    });
-    failed(&app, run, 10)
-        .says("z_last")
-        .says("don't alter or drop tables");
-}
-
-#[test]
-fn a_server_that_dies_in_the_middle() {
-    let mut server = MariaDb::start();
-    server.sql(
-        "mysql",
-        "CREATE USER backup@'%' IDENTIFIED BY 'p'; GRANT ALL ON *.* TO backup@'%'",
-    );
-    large(&server, "dying", 1);
-    let app = app(&format!("mysql://backup:p@127.0.0.1:{}/dying", server.port));
-    let pid = server.pid();
-    let run = meddled(&app, &server, "dying", |mut lock| {
-        rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("end the server");
-        drop(lock.input.take());
-        let _ = lock.client.wait();
-    });
-    failed(&app, run, 10)
-        .says("Lost connection")
-        .says("the server's log");
-    server.kill();
-}
-
-#[test]
 fn a_disk_that_is_full() {
     let server = server();
     large(server, "filling", 10);
@@ -336,6 +178,66 @@ fn a_dump_program_that_stops_early() {
         .arg(app.path("bin/mariadb-dump")))
     .exits(0);
     fails(&app, 10).says("its last line is missing");
+}
+
+#[test]
+fn a_server_without_tls() {
+    let server = server();
+    database(server, "plain");
+    for mode in ["required", "verify-ca", "VERIFY_IDENTITY"] {
+        let app = app(&format!("{}?ssl-mode={mode}", url(server, "plain")));
+        fails(&app, 10).says("database `plain`").says("ssl-mode=disabled");
+    }
+}
+
+#[test]
+fn a_server_with_tls() {
+    let keys = tempfile::tempdir().expect("a temporary folder");
+    let file = |name: &str| keys.path().join(name).display().to_string();
+    for (name, subject) in [("own", "/CN=localhost"), ("other", "/CN=other")] {
+        let mut openssl = std::process::Command::new(tool("openssl"));
+        openssl.args([
+            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", subject,
+        ]);
+        openssl.args([
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-keyout",
+            &file("key"),
+            "-out",
+            &file(name),
+        ]);
+        run(&mut openssl).exits(0);
+        if name == "own" {
+            std::fs::copy(file("key"), file("own-key")).expect("copy the key");
+        }
+    }
+    for name in ["", "own", "own-key"] {
+        run(std::process::Command::new(tool("chmod"))
+            .arg("a+rX")
+            .arg(keys.path().join(name)))
+        .exits(0);
+    }
+    let server = MariaDb::start_with(&[
+        &format!("--ssl-cert={}", file("own")),
+        &format!("--ssl-key={}", file("own-key")),
+    ]);
+    server.sql(
+        "mysql",
+        "CREATE USER backup@'%' IDENTIFIED BY 'p' REQUIRE SSL; GRANT ALL ON *.* TO backup@'%'",
+    );
+    server.sql("mysql", "CREATE DATABASE tls; CREATE TABLE tls.t (id INT)");
+    let url = format!("mysql://backup:p@127.0.0.1:{}/tls?ssl-mode=", server.port);
+    fails(&app(&format!("{url}disabled")), 10).says("Access denied");
+    fails(&app(&format!("{url}verify-ca&ssl-ca={}", file("other"))), 10)
+        .says("2026")
+        .says("set up TLS");
+    for url in [
+        format!("{url}required"),
+        format!("{url}verify-ca&ssl-ca={}", file("own")),
+    ] {
+        app(&url).create();
+    }
 }
 
 #[test]

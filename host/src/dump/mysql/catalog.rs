@@ -23,6 +23,7 @@ const OUTSIDE: [&str; 7] = [
 /// The questions. Names come in hexadecimal, since they may have any character in them.
 pub(super) const QUERY: &str = "\
 SELECT 'version', HEX(VERSION());
+SHOW SESSION STATUS LIKE 'Ssl_cipher';
 SELECT 'database', HEX(SCHEMA_NAME), HEX(DEFAULT_CHARACTER_SET_NAME), HEX(DEFAULT_COLLATION_NAME) \
     FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = DATABASE();
 SELECT 'engine', HEX(ENGINE) FROM information_schema.ENGINES WHERE TRANSACTIONS = 'YES';
@@ -58,6 +59,8 @@ pub(super) struct Catalog {
     pub(super) collation: String,
     pub(super) tables: Vec<Table>,
     transactional: BTreeSet<String>,
+    /// The connection is one by TLS.
+    pub(super) is_encrypted: bool,
     /// A number that changes with the columns of a table or view.
     shapes: BTreeMap<String, String>,
     /// Tables with columns of the type FLOAT.
@@ -95,6 +98,7 @@ impl Catalog {
         let kind = columns.next()?;
         let mut text = || unhex(columns.next()?);
         match kind {
+            "Ssl_cipher" => self.is_encrypted = columns.next().is_some_and(|cipher| !cipher.is_empty()),
             "version" => self.version = text()?,
             "database" => {
                 self.database = text()?;
@@ -238,7 +242,7 @@ impl Sight {
             };
             let scope = rest.split(" TO ").next().unwrap_or_default();
             let global = scope == "*.*";
-            let rights: Vec<&str> = rights.split(", ").collect();
+            let rights: Vec<&str> = rights.split(',').map(str::trim).collect();
             let has = |wanted: &[&str]| rights.iter().any(|right| wanted.contains(right));
             if global || covers(scope, database) {
                 sight.triggers |= has(&["TRIGGER", "ALL PRIVILEGES"]);

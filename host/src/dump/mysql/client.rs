@@ -5,11 +5,15 @@ use super::super::server::Server;
 use super::super::tool::{Login, Tool};
 use super::PACKAGE;
 use super::catalog::{Catalog, QUERY, Sight};
+use super::options;
 use crate::error::{Code, Error, Result};
 use crate::text::escape;
 
 /// A table that is not there. Who may read every table of the database is told so; who may not is refused first.
 const PROBE: &str = "SELECT 1 FROM `cofre: may all tables be read?`";
+/// What to do about TLS.
+const TLS: &str = "set up TLS on the server, with `?ssl-mode=verify-ca&ssl-ca=FILE` in the URL, or write `?ssl-mode=disabled`";
+
 /// What to do where tables change while they are dumped.
 pub(super) const STAND_STILL: &str = "don't alter or drop tables while the backup is made";
 
@@ -59,7 +63,14 @@ impl<'a> Client<'a> {
     /// # Errors
     /// `DumpFailed` when the server can't be reached, refuses the user, or doesn't have the database.
     pub(super) fn catalog(&self) -> Result<Catalog> {
-        Catalog::parse(&self.ask(QUERY).map_err(|e| self.explain(e))?)
+        let catalog = Catalog::parse(&self.ask(QUERY).map_err(|e| self.explain(e))?)?;
+        // MariaDB's programs before 11.4 take a plain connection where they can't have another.
+        if options::wants_tls(self.server) && !catalog.is_encrypted {
+            return Err(self
+                .error("the connection is not encrypted, which `ssl-mode` in the URL demands")
+                .remedy(TLS));
+        }
+        Ok(catalog)
     }
 
     /// Checks that the user sees all of the database: what it may not see, the dump would lack.
@@ -91,7 +102,7 @@ impl<'a> Client<'a> {
                 return Err(self.error(message).remedy(grant));
             }
             tracing::warn!(
-                "database {}: if it has this right not by a role, {message} ({grant})",
+                "database {}: {message}, unless it has the right by a role ({grant})",
                 self.server
             );
         }
@@ -120,8 +131,7 @@ impl<'a> Client<'a> {
             Some(2006 | 2013 | 1053 | 1927 | 2055) => {
                 "look into the server's log; the next run begins anew".to_owned()
             }
-            Some(2026) => "say in the URL how to use TLS: `?ssl-mode=required&ssl-ca=FILE`, or `?ssl-mode=disabled`"
-                .to_owned(),
+            Some(2026) => TLS.to_owned(),
             Some(1040 | 1203 | 1226) => "wait until others have left, or raise the limit".to_owned(),
             Some(code) if CHANGES.contains(&code) => {
                 STAND_STILL.to_owned()

@@ -86,6 +86,15 @@ pub(in crate::dump) fn file(server: &Server) -> Result<String> {
     ))
 }
 
+/// Whether the URL demands an encrypted connection.
+pub(super) fn wants_tls(server: &Server) -> bool {
+    let mode = server
+        .options
+        .iter()
+        .find(|(name, _)| name.replace('_', "-") == "ssl-mode");
+    mode.is_some_and(|(_, value)| !["disabled", "preferred"].contains(&value.to_ascii_lowercase().as_str()))
+}
+
 /// One option. In quotes a `#` begins no comment and blanks stay.
 fn line(text: &mut String, key: &str, value: &str) {
     let quoted = value.replace('\\', "\\\\").replace('"', "\\\"");

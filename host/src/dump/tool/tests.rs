@@ -13,7 +13,7 @@ fn server(url: &str) -> Server {
     Server::parse(&Secret::new(url)).unwrap()
 }
 
-const NEVER: AtomicBool = AtomicBool::new(false);
+static NEVER: AtomicBool = AtomicBool::new(false);
 
 #[test]
 fn versions_are_read_from_what_the_programs_say() {

@@ -90,5 +90,10 @@ fn grants_say_what_can_be_seen() {
         (false, true, false)
     );
     assert_eq!(sight("GRANT `backup`@`%` TO `a`@`%`"), (false, false, true));
+    // MySQL lists its newer rights without blanks.
+    assert_eq!(
+        sight("GRANT AUDIT_ADMIN,SHOW_ROUTINE ON *.* TO `a`@`%`"),
+        (false, true, false)
+    );
     assert_eq!(sight("GRANT SELECT ON *.* TO `a`@`%`"), (false, true, false));
 }
