@@ -79,6 +79,40 @@ pub struct Counted {
     pub drill_failures: u64,
 }
 
+/// What a restore drill can find wrong with a backup: what stands before the colon of a row's `drill_status`.
+pub const DRILL_FINDINGS: [&str; 10] = [
+    "archive_missing",
+    "archive_damaged",
+    "file_missing",
+    "file_truncated",
+    "unexpected_file",
+    "hostile_sql",
+    "load_failed",
+    "tables_differ",
+    "rows_differ",
+    "unsound",
+];
+
+/// Every value of the label `result`: no drill yet, one that passed, one of [`DRILL_FINDINGS`], or what another
+/// version found.
+pub(crate) fn drill_results() -> impl Iterator<Item = &'static str> {
+    ["never", PASSED]
+        .into_iter()
+        .chain(DRILL_FINDINGS)
+        .chain(["other"])
+}
+
+/// What a row says of a drill that proved the backup.
+const PASSED: &str = "passed";
+
+/// The value of the label for a row's `drill_status`.
+fn drill_result(status: &str) -> &'static str {
+    let word = status.split_once(':').map_or(status, |(word, _)| word);
+    drill_results()
+        .find(|known| *known == word && *known != "never")
+        .unwrap_or("other")
+}
+
 /// What is known of a whole catalog.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CatalogFacts {
@@ -94,6 +128,8 @@ pub struct CatalogFacts {
     pub last_verified: f64,
     /// Newest restore drill that passed; 0 where there is none.
     pub last_drilled: f64,
+    /// When the newest restore drill that came to a result was held, and the result in one word.
+    pub last_drill: (f64, &'static str),
 }
 
 impl CatalogFacts {
@@ -106,6 +142,7 @@ impl CatalogFacts {
             missing: 0,
             last_verified: 0.0,
             last_drilled: 0.0,
+            last_drill: (0.0, "never"),
         };
         for record in records {
             facts.count(record, &present);
@@ -145,9 +182,15 @@ impl CatalogFacts {
         if let Some(at) = record.verified_at.as_deref().filter(|_| sound).and_then(instant) {
             self.last_verified = self.last_verified.max(at);
         }
-        let passed = record.drill_status.as_deref() == Some("passed");
-        if let Some(at) = record.drilled_at.as_deref().filter(|_| passed).and_then(instant) {
-            self.last_drilled = self.last_drilled.max(at);
+        if let Some(at) = record.drilled_at.as_deref().and_then(instant)
+            && let Some(status) = record.drill_status.as_deref()
+        {
+            if status == PASSED {
+                self.last_drilled = self.last_drilled.max(at);
+            }
+            if at >= self.last_drill.0 {
+                self.last_drill = (at, drill_result(status));
+            }
         }
     }
 }

@@ -129,7 +129,19 @@ fn only_a_drill_that_passed_counts() {
     let mut bad = row(2, "completed");
     bad.drilled_at = Some("2026-01-03T03:00:00Z".into());
     bad.drill_status = Some("failed".into());
-    assert_eq!(CatalogFacts::of(&[passed, bad], |_| true).last_drilled, T0);
+    let facts = CatalogFacts::of(&[passed.clone(), bad.clone()], |_| true);
+    assert_eq!(facts.last_drilled, T0);
+    assert_eq!(facts.last_drill, (T0 + 86_400.0, "other"));
+    let mut result = |status: &str| {
+        bad.drill_status = Some(status.into());
+        // The order of the rows is that of the backups, not of the drills.
+        CatalogFacts::of(&[bad.clone(), passed.clone()], |_| true)
+            .last_drill
+            .1
+    };
+    assert_eq!(result("rows_differ: table a: b"), "rows_differ");
+    assert_eq!(result("passed"), "passed");
+    assert_eq!(result("never"), "other");
 }
 
 #[test]

@@ -126,6 +126,8 @@ metrics! {
         "Time between two scheduled verifications in seconds; 0 where none is scheduled.";
     DRILL_LAST_SUCCESS = "cofre_drill_last_success_timestamp_seconds", REPOSITORY,
         "When a restore drill last passed; 0 where none did.";
+    DRILL_LAST_RESULT = "cofre_drill_last_result", &["repository", "result"],
+        "What the newest restore drill came to: 1 for that result, 0 for all others. One that could not be held has none.";
     DRILL_FAILURES = "cofre_drill_failures_total", PLAN,
         "Restore drills of this plan's archives that did not pass.";
     DRILL_INTERVAL = "cofre_drill_expected_interval_seconds", REPOSITORY,

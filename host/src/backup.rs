@@ -15,6 +15,8 @@ use crate::error::{Code, Error, Result};
 use crate::hooks::{self, HookRun};
 use crate::{fsutil, notify, source};
 use inputs::Inputs;
+#[cfg(test)]
+pub(crate) use inputs::to_wit;
 
 /// What is to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]

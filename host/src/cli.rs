@@ -10,6 +10,7 @@ mod config;
 mod create;
 mod diff;
 mod doctor;
+mod drill;
 mod init;
 mod list;
 mod maintain;
@@ -135,6 +136,7 @@ fn run(app: &App, command: Command) -> Result<Ended> {
         Command::Status => status::run(app),
         Command::Diff(args) => diff::run(app, &args),
         Command::Verify(args) => verify::run(app, &args),
+        Command::Drill(args) => drill::run(app, &args),
         Command::Restore(args) => restore::run(app, args),
         Command::Pin(args) => maintain::pin(app, &args, true),
         Command::Unpin(args) => maintain::pin(app, &args, false),

@@ -34,6 +34,7 @@ pub(crate) use paths::others_can_read;
 pub use secret::Secret;
 pub use value::At;
 pub use value::check_backup_type;
+pub(crate) use value::has_password;
 
 use crate::error::{Code, Error, Result};
 
@@ -165,15 +166,11 @@ impl Config {
         self.databases.iter().filter(|_| self.switches.database)
     }
 
-    /// What the file asks for and this version does not do yet. Said by `config check` and `doctor`, so that
-    /// nobody relies on it.
+    /// The folder of the client programs that is named for a database.
     #[must_use]
-    pub fn not_yet(&self) -> Vec<String> {
-        let drill = self
-            .drill
-            .as_ref()
-            .map(|_| "[drill] is accepted, but this version does not practise restores".to_owned());
-        drill.into_iter().collect()
+    pub fn tools_of(&self, database: &str) -> Option<&Path> {
+        let known = self.databases.iter().find(|known| known.name == database);
+        known.and_then(|known| known.tools.as_deref())
     }
 
     /// What is wrong outside the file: sources and databases that are not there or of the wrong kind.
@@ -184,6 +181,7 @@ impl Config {
 
     fn has_inline_secret(&self) -> bool {
         self.databases.iter().any(|database| database.has_inline_password)
+            || self.drill.as_ref().is_some_and(|drill| drill.has_inline_password)
     }
 }
 

@@ -92,6 +92,7 @@ pub fn examine(file: &Path) -> Vec<Finding> {
     folders::space(&mut found, &config);
     schedule::examine(&mut found, &config);
     tools::programs(&mut found, &config);
+    tools::drill(&mut found, &config);
     tools::api(&mut found, &config);
     match Context::new(config) {
         Ok(ctx) => catalog::examine(&mut found, &ctx),
@@ -122,9 +123,6 @@ fn configuration(found: &mut Findings, file: &Path) -> Option<Config> {
     };
     for warning in &config.warnings {
         found.add(area, Level::Warning, warning, None);
-    }
-    for warning in config.not_yet() {
-        found.add("later", Level::Warning, warning, None);
     }
     for problem in config.check_sources() {
         let code = match problem.key.as_str() {

@@ -6,7 +6,7 @@
 //! of an archive is untrusted and the drill's business.
 
 pub mod file_name;
-mod mysql;
+pub(crate) mod mysql;
 mod postgres;
 pub mod server;
 pub mod sqlite;

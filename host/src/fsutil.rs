@@ -212,6 +212,19 @@ pub fn proc_path(fd: BorrowedFd<'_>) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
+/// Fills the buffer from the kernel's random numbers.
+///
+/// # Errors
+/// When the system has none.
+pub(crate) fn fill_random(mut buffer: &mut [u8]) -> Result<()> {
+    while !buffer.is_empty() {
+        let filled = rustix::rand::getrandom(&mut *buffer, rustix::rand::GetRandomFlags::empty())
+            .map_err(|errno| error("get random numbers", errno))?;
+        buffer = &mut buffer[filled..];
+    }
+    Ok(())
+}
+
 /// An [`Error`] from an [`Errno`].
 pub fn error(what: impl fmt::Display, errno: Errno) -> Error {
     Error::io(what, &io::Error::from(errno))

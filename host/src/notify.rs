@@ -110,12 +110,12 @@ pub fn never_began(context: &Context, plan: &str, backup_type: &str, error: &Err
     }
 }
 
-/// Tells of an archive that did not verify.
-pub fn verify_failed(context: &Context, backup: &Backup, problems: &[String]) {
+/// Tells of a check that did not end well: [`Event::VerifyFailed`] or [`Event::DrillFailed`].
+pub fn check_failed(context: &Context, event: Event, backup: &Backup, problems: &[String]) {
     let at = now();
-    let payload = Payload::of_verification(&context.config.repository, backup, problems, at);
+    let payload = Payload::of_check(event, &context.config.repository, backup, problems, at);
     let about = format!("{}\0{}\0{}", backup.id, backup.name, payload::rfc3339(at));
-    broadcast(&context.config, Event::VerifyFailed, &about, &payload);
+    broadcast(&context.config, event, &about, &payload);
 }
 
 /// Tells that a plan has had no success for longer than `limit`. Called once for each time that it becomes so, and

@@ -2,6 +2,7 @@
 //! times back and renames it. Complete or not at all, and never over anything that exists.
 
 use std::io::BufReader;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -12,7 +13,7 @@ use crate::context::Context;
 use crate::engine::{Access, Control, wit};
 use crate::error::{Code, Error, Result};
 use crate::restore_target::{Item, ItemKind, RestoreTarget};
-use crate::source;
+use crate::{source, verify};
 
 /// Entries fetched from the sandbox at a time.
 const PAGE: u32 = 32_768;
@@ -50,7 +51,13 @@ pub fn restore(context: &Context, options: &RestoreOptions, control: &mut Contro
         None => context.config.backup_dir.join(format!("restore_{}", backup.name)),
     };
     let mut target = RestoreTarget::prepare(&path)?;
-    let report = extract(context, options, backup.id, &target, control)?;
+    let report = extract(
+        context,
+        backup.id,
+        options.only.clone(),
+        &|| target.open(),
+        control,
+    )?;
     give_back(context, options, &report, &mut target)?;
     target.commit()?;
     record(context, backup.id);
@@ -61,23 +68,21 @@ fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(|e| Error::io(format!("resolve {}", crate::fsutil::show(path)), &e))
 }
 
-fn extract(
+/// Extracts what matches `only` (everything where that is empty) into the empty folder that `target` opens, and checks
+/// it against the manifest.
+///
+/// # Errors
+/// What the component says; what lies in the folder is of no use then.
+pub(crate) fn extract(
     context: &Context,
-    options: &RestoreOptions,
     id: u64,
-    target: &RestoreTarget,
+    only: Vec<String>,
+    target: &dyn Fn() -> Result<OwnedFd>,
     control: &mut Control,
 ) -> Result<wit::engine::RestoreReport> {
     let backups = context.backups()?;
-    let mounts = || {
-        Ok(context
-            .mounts_of(&backups, Access::ReadOnly)?
-            .target(target.open()?))
-    };
-    let request = wit::engine::RestoreRequest {
-        id,
-        only: options.only.clone(),
-    };
+    let mounts = || Ok(context.mounts_of(&backups, Access::ReadOnly)?.target(target()?));
+    let request = wit::engine::RestoreRequest { id, only };
     let outcome = context.engine.spread(
         wit::jobs::Request::Restore(request),
         mounts()?,
@@ -95,7 +100,7 @@ fn extract(
 }
 
 /// Modes, times and, where asked for, absolute links: what the sandbox can't restore.
-fn give_back(
+pub(crate) fn give_back(
     context: &Context,
     options: &RestoreOptions,
     report: &wit::engine::RestoreReport,
@@ -145,16 +150,8 @@ fn item(entry: &wit::types::Entry, absolute: bool) -> Option<Item> {
 }
 
 /// Notes the restore in the catalog. The restore is done and good, so that a busy or read-only catalog is only said.
-fn record(context: &Context, id: u64) {
-    let noted = context.exclusive().and_then(|exclusive| {
-        exclusive.writer()?.record_result(
-            id,
-            wit::engine::Check::Restore,
-            "restored".to_owned(),
-            context.now(),
-        )
-    });
-    if let Err(error) = noted {
+pub(crate) fn record(context: &Context, id: u64) {
+    if let Err(error) = verify::record(context, id, wit::engine::Check::Restore, "restored") {
         tracing::warn!("the restore is done, but not noted in the catalog: {error}");
     }
 }

@@ -219,7 +219,6 @@ fn say_start(config: &Config) {
         .warnings
         .iter()
         .for_each(|warning| tracing::warn!("{warning}"));
-    config.not_yet().iter().for_each(|what| tracing::warn!("{what}"));
     let now = DateTime::<Utc>::from(std::time::SystemTime::now());
     for plan in &config.schedules {
         let name = escape(&plan.name);

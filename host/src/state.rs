@@ -15,7 +15,7 @@ use crate::error::{Code, Error, Result};
 use crate::fsutil::{self, show};
 use crate::{share, source, staging};
 
-pub use schedule::{DrillState, FORMAT, PlanState, ScheduleState, VerifyState};
+pub use schedule::{CheckState, FORMAT, PlanState, ScheduleState};
 
 /// The state of the schedule in the state folder.
 pub const SCHEDULE_FILE: &str = "schedule.json";

@@ -9,7 +9,7 @@ use crate::engine::wit::jobs::{Outcome, Request};
 use crate::engine::wit::types::{Backup, Status};
 use crate::engine::{Access, Control};
 use crate::error::{Code, Error, Result};
-use crate::notify;
+use crate::notify::{self, Event};
 
 /// What a verification found, and whether the catalog knows.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,30 +27,22 @@ pub struct Verified {
 /// `NotFound` for a run without an archive and for a backup that was deleted meanwhile; whatever kept the archive
 /// from being looked at.
 pub fn verify(context: &Context, backup: Backup, quick: bool, control: &mut Control) -> Result<Verified> {
-    if !has_archive(&backup) {
-        let message = format!(
-            "{} has no archive: its run ended `{}`",
-            backup.name,
-            status_word(backup.status)
-        );
-        return Err(Error::new(Code::NotFound, message));
-    }
+    needs_archive(&backup)?;
     let row = backup.clone();
     let mut verification = look(context, backup, quick, control)?;
     let bad = verification.status == "failed";
-    if bad && is_gone(context, row.id) {
-        let message = format!("{} was deleted meanwhile", row.name);
-        return Err(Error::new(Code::NotFound, message));
+    if bad {
+        needs_row(context, &row)?;
     }
     let mut unrecorded = None;
     if !quick || bad {
-        match record(context, row.id, verification.status) {
+        match record(context, row.id, Check::Verify, verification.status) {
             Ok(row) => verification.backup = row.into(),
             Err(error) => unrecorded = Some(error),
         }
     }
     if bad {
-        notify::verify_failed(context, &row, &verification.problems);
+        notify::check_failed(context, Event::VerifyFailed, &row, &verification.problems);
     }
     Ok(Verified {
         verification,
@@ -64,12 +56,35 @@ pub fn has_archive(backup: &Backup) -> bool {
     matches!(backup.status, Status::Completed | Status::Partial)
 }
 
-/// Whether the row has left the catalog: what was deleted is not damaged.
-fn is_gone(context: &Context, id: u64) -> bool {
-    context
+/// Refuses a run without an archive.
+///
+/// # Errors
+/// `NotFound`.
+pub(crate) fn needs_archive(backup: &Backup) -> Result<()> {
+    if has_archive(backup) {
+        return Ok(());
+    }
+    let message = format!(
+        "{} has no archive: its run ended `{}`",
+        backup.name,
+        status_word(backup.status)
+    );
+    Err(Error::new(Code::NotFound, message))
+}
+
+/// Refuses a row that has left the catalog since it was read: what was deleted is not damaged.
+///
+/// # Errors
+/// `NotFound`.
+pub(crate) fn needs_row(context: &Context, backup: &Backup) -> Result<()> {
+    let found = context
         .reader()
-        .and_then(|mut session| session.find(id.to_string()))
-        .is_err_and(|error| error.code == Code::NotFound)
+        .and_then(|mut session| session.find(backup.id.to_string()));
+    if !found.is_err_and(|error| error.code == Code::NotFound) {
+        return Ok(());
+    }
+    let message = format!("{} was deleted meanwhile", backup.name);
+    Err(Error::new(Code::NotFound, message))
 }
 
 fn look(context: &Context, backup: Backup, quick: bool, control: &mut Control) -> Result<Verification> {
@@ -91,7 +106,7 @@ fn look(context: &Context, backup: Backup, quick: bool, control: &mut Control) -
 }
 
 /// Whether an error is about one archive, not about all of them.
-fn is_about_archive(code: Code) -> bool {
+pub(crate) fn is_about_archive(code: Code) -> bool {
     matches!(code, Code::Corrupt | Code::NotFound | Code::Unsupported)
 }
 
@@ -107,9 +122,13 @@ fn damaged(backup: Backup, error: &Error) -> Verification {
     }
 }
 
-fn record(context: &Context, id: u64, result: &str) -> Result<Backup> {
+/// Writes the result of a check into the catalog, and gives the row.
+///
+/// # Errors
+/// `Busy` while another run holds the backups; what the component says.
+pub(crate) fn record(context: &Context, id: u64, check: Check, result: &str) -> Result<Backup> {
     context
         .exclusive()?
         .writer()?
-        .record_result(id, Check::Verify, result.to_owned(), context.now())
+        .record_result(id, check, result.to_owned(), context.now())
 }

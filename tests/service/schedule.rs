@@ -386,6 +386,72 @@ fn archives_are_verified_as_planned_and_damage_is_told() {
 }
 
 #[test]
+fn a_restore_is_practised_as_planned_and_a_failure_is_told() {
+    let receiver = Receiver::start();
+    let hook = format!(
+        "[drill]\nat = \"05:00\"\n[[webhooks]]\nurl = \"{}\"\nevents = [\"drill_failed\"]\n",
+        receiver.url("/treino")
+    );
+    let moved = Moved::new(tables(&hook));
+    let service = moved.start();
+    let good = moved.site.create();
+    moved.at(24, 0);
+    let drilled = |record: &Value| {
+        until("the drill in the catalog", || {
+            let rows = moved.site.list();
+            let row = rows.into_iter().find(|row| row["id"] == record["id"])?;
+            row["drilled_at"].is_string().then_some(row)
+        })
+    };
+    assert_eq!(drilled(&good)["drill_status"], "passed");
+    until("the state", || {
+        (moved.state()["drill"]["sound"] == 1).then_some(())
+    });
+    let state = moved.state()["drill"].clone();
+    assert_eq!(state["expected_interval_seconds"], 86_400, "{state}");
+    assert!(
+        state["next"].is_string() && state["last_finished"].is_string(),
+        "{state}"
+    );
+    let bad = moved.site.create();
+    let archive = moved.site.app.archive(&bad);
+    let mut bytes = std::fs::read(&archive).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&archive, bytes).unwrap();
+    moved.at(48, 0);
+    let told = receiver.wait_for(1);
+    assert_eq!(told[0].event(), "drill_failed");
+    let told = told[0].json();
+    assert_eq!(told["backup_id"], bad["id"], "{told}");
+    assert!(told["problems"][0].is_string(), "{told}");
+    let status = drilled(&bad)["drill_status"].clone();
+    assert!(
+        status.as_str().unwrap().starts_with("archive_damaged: "),
+        "{status}"
+    );
+    service.logs(&["ERROR", "drill", bad["name"].as_str().unwrap()]);
+    let metrics = moved
+        .site
+        .anonymous("GET", "/metrics")
+        .bearer(crate::site::viewer());
+    let metrics = metrics.send().is(200).text();
+    for line in [
+        "cofre_drill_last_result{repository=\"relatorios\",result=\"archive_damaged\"} 1",
+        "cofre_drill_last_result{repository=\"relatorios\",result=\"passed\"} 0",
+        "cofre_drill_failures_total{repository=\"relatorios\",plan=\"manual\"} 1",
+        "cofre_drill_expected_interval_seconds{repository=\"relatorios\"} 86400",
+    ] {
+        assert!(metrics.contains(line), "{line} in\n{metrics}");
+    }
+    // Neither is held again before the next time.
+    assert_eq!(service.terminate(), Some(0));
+    let _service = moved.start();
+    moved.settle();
+    assert_eq!(receiver.received().len(), 1, "once");
+}
+
+#[test]
 fn a_plan_without_success_for_too_long_is_told_once() {
     let receiver = Receiver::start();
     let hook = format!(

@@ -3,11 +3,11 @@
 use prometheus::proto::MetricFamily;
 
 use super::Look;
-use crate::facts::{CatalogFacts, Counted};
-use crate::family::{family, number};
+use crate::facts::{CatalogFacts, Counted, drill_results};
+use crate::family::{family, flag, number};
 use crate::names::{
-    DRILL_FAILURES, DRILL_INTERVAL, DRILL_LAST_SUCCESS, Metric, VERIFY_FAILURES, VERIFY_INTERVAL,
-    VERIFY_LAST_SUCCESS,
+    DRILL_FAILURES, DRILL_INTERVAL, DRILL_LAST_RESULT, DRILL_LAST_SUCCESS, Metric, VERIFY_FAILURES,
+    VERIFY_INTERVAL, VERIFY_LAST_SUCCESS,
 };
 use crate::schedule::ScheduleFacts;
 
@@ -16,6 +16,7 @@ pub(super) const METRICS: &[Metric] = &[
     VERIFY_FAILURES,
     VERIFY_INTERVAL,
     DRILL_LAST_SUCCESS,
+    DRILL_LAST_RESULT,
     DRILL_FAILURES,
     DRILL_INTERVAL,
 ];
@@ -47,7 +48,18 @@ pub(super) fn collect(look: &Look) -> Vec<MetricFamily> {
         failures(&VERIFY_FAILURES, |c| c.verify_failures),
         due(&VERIFY_INTERVAL, |s| s.verify_interval),
         done(&DRILL_LAST_SUCCESS, |f| f.last_drilled),
+        results(look),
         failures(&DRILL_FAILURES, |c| c.drill_failures),
         due(&DRILL_INTERVAL, |s| s.drill_interval),
     ]
+}
+
+fn results(look: &Look) -> MetricFamily {
+    let known = look
+        .repositories
+        .iter()
+        .filter_map(|(alias, snapshot)| Some((alias.as_str(), snapshot.facts.as_ref()?.last_drill.1)));
+    let states = known
+        .flat_map(|(alias, last)| drill_results().map(move |result| ([alias, result], flag(result == last))));
+    family(&DRILL_LAST_RESULT, states)
 }

@@ -231,6 +231,57 @@ pub struct Verification {
     pub problems: Vec<String>,
 }
 
+/// `drill`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Drill {
+    /// Whether the backup was proved.
+    pub success: bool,
+    /// The backup.
+    pub backup: Backup,
+    /// `passed`, `failed`, or `not drilled` where only something outside of the backup was in the way.
+    pub status: &'static str,
+    /// Files restored.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Whether the content was compared with a manifest.
+    pub manifest: bool,
+    /// How long all of it took.
+    pub duration_seconds: f64,
+    /// One for each database of the manifest.
+    pub databases: Vec<DrilledDatabase>,
+    /// What is wrong, that with the backup first.
+    pub problems: Vec<DrillProblem>,
+    /// What somebody should know, and what is no fault of the backup.
+    pub notes: Vec<String>,
+}
+
+/// What came of a database in a drill.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DrilledDatabase {
+    /// Name in the configuration.
+    pub name: String,
+    /// `sqlite`, `postgres`, `mysql`.
+    pub engine: String,
+    /// `loaded`, `failed` or `not drilled`.
+    pub status: &'static str,
+    /// Tables that were there after loading.
+    pub tables: u64,
+    /// Their rows.
+    pub rows: u64,
+    /// How long it took.
+    pub duration_seconds: f64,
+}
+
+/// One thing that a drill found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DrillProblem {
+    /// A stable name: `rows_differ`, `file_missing`, ...
+    pub reason: &'static str,
+    /// A sentence.
+    pub message: String,
+}
+
 /// `restore`.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Restored {
@@ -245,6 +296,38 @@ pub struct Restored {
     pub metadata: Option<Map<String, Value>>,
     /// Absolute links that were recorded only.
     pub links_left_out: Vec<Entry>,
+}
+
+/// `restore --database`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RestoredDatabase {
+    /// Always true: a failure is a [`Failure`].
+    pub success: bool,
+    /// The backup.
+    pub backup: Backup,
+    /// The database's name in it.
+    pub database: String,
+    /// Its engine.
+    pub engine: String,
+    /// Where it is now, without a password.
+    pub into: String,
+    /// Tables that are there now.
+    pub tables: u64,
+    /// Their rows.
+    pub rows: u64,
+    /// What was there before.
+    pub replaced: Vec<ReplacedTable>,
+    /// What somebody should know.
+    pub notes: Vec<String>,
+}
+
+/// A table that was replaced by a restore.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReplacedTable {
+    /// Its name.
+    pub name: String,
+    /// Its rows, on a server about.
+    pub rows: u64,
 }
 
 /// `diff`.

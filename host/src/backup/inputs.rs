@@ -215,7 +215,8 @@ fn left_out(config: &Config) -> LeftOut {
     left_out
 }
 
-fn to_wit(info: DatabaseInfo) -> wit::types::DatabaseInfo {
+/// A dump as the component is told of it.
+pub(crate) fn to_wit(info: DatabaseInfo) -> wit::types::DatabaseInfo {
     let DatabaseInfo {
         name,
         engine,

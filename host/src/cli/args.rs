@@ -12,7 +12,7 @@ pub const EXIT_CODES: [(u8, &str); 10] = [
     (2, "wrong arguments or configuration"),
     (3, "finished, but the backup is partial"),
     (4, "no such backup, or its archive is gone"),
-    (5, "verification failed, or an archive is damaged"),
+    (5, "a verification or a drill failed, or an archive is damaged"),
     (
         6,
         "another run holds the backups, or another service the state folder",
@@ -97,6 +97,9 @@ pub enum Command {
     /// Check archives against their checksum and manifest
     #[command(after_help = exits(&[0, 2, 4, 5, 8, 9, 10]))]
     Verify(Verify),
+    /// Prove that a backup can be restored: into a scratch folder and scratch databases, which are removed again
+    #[command(after_help = exits(&[0, 2, 4, 5, 7, 8, 9, 10]))]
+    Drill(Drill),
     /// Restore a backup into a new folder, complete or not at all
     #[command(after_help = exits(&[0, 2, 4, 5, 6, 7, 8, 9, 10]))]
     Restore(Restore),
@@ -151,6 +154,7 @@ impl Command {
         match self {
             Self::Create(args) if !args.dry_run => Some("create"),
             Self::Verify(_) => Some("verify"),
+            Self::Drill(_) => Some("drill"),
             Self::Restore(_) => Some("restore"),
             Self::Pin(_) => Some("pin"),
             Self::Unpin(_) => Some("unpin"),
@@ -256,6 +260,17 @@ pub struct Verify {
     pub spread: Spread,
 }
 
+/// `drill`.
+#[derive(Debug, clap::Args)]
+pub struct Drill {
+    /// Number, name, or `latest` [default: the newest]
+    #[arg(value_name = "ID")]
+    pub id: Option<String>,
+    /// How the work is spread.
+    #[command(flatten)]
+    pub spread: Spread,
+}
+
 /// `restore`.
 #[derive(Debug, clap::Args)]
 pub struct Restore {
@@ -274,6 +289,34 @@ pub struct Restore {
     /// How the work is spread.
     #[command(flatten)]
     pub spread: Spread,
+    /// Load this database instead, into the one that --into names
+    #[arg(long, value_name = "NAME", requires = "target", conflicts_with_all = ["to", "only", "absolute_links"])]
+    #[arg(help_heading = "One database")]
+    pub database: Option<String>,
+    /// An empty database: sqlite:PATH, postgres://user@host/name or mysql://user@host/name, without a password
+    #[arg(
+        long,
+        value_name = "URL",
+        group = "target",
+        requires = "database",
+        help_heading = "One database"
+    )]
+    pub into: Option<String>,
+    /// A file that holds this URL, with a password
+    #[arg(
+        long,
+        value_name = "FILE",
+        group = "target",
+        requires = "database",
+        help_heading = "One database"
+    )]
+    pub into_file: Option<PathBuf>,
+    /// Replace what is in it
+    #[arg(long, requires = "database", help_heading = "One database")]
+    pub force: bool,
+    /// Load as a superuser, although the archive's SQL could then do anything on the server
+    #[arg(long, requires = "database", help_heading = "One database")]
+    pub trust_archive: bool,
 }
 
 /// `delete`.

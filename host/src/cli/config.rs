@@ -17,7 +17,7 @@ pub(super) fn run(app: &App, args: &ConfigArgs) -> Result<Ended> {
 fn check(app: &App) -> Result<Ended> {
     let (problems, warnings) = match Config::examine(&app.file)? {
         Ok(config) => {
-            let warnings = [config.warnings.clone(), config.not_yet()].concat();
+            let warnings = config.warnings.clone();
             let mut problems = config.check_sources();
             let api = config.api.as_ref().map(http::check);
             if let Some(Err(error)) = api {

@@ -60,7 +60,7 @@ impl Issued {
             ));
         }
         let mut random = [0_u8; RANDOM_BYTES];
-        fill(&mut random)?;
+        crate::fsutil::fill_random(&mut random)?;
         let token = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random));
         let sha256 = crate::text::hex(&Sha256::digest(token.as_bytes()));
         Ok(Self {
@@ -70,16 +70,6 @@ impl Issued {
             role: role.name(),
         })
     }
-}
-
-/// Fills the buffer from the kernel's random numbers.
-fn fill(mut buffer: &mut [u8]) -> Result<()> {
-    while !buffer.is_empty() {
-        let filled = rustix::rand::getrandom(&mut *buffer, rustix::rand::GetRandomFlags::empty())
-            .map_err(|errno| crate::fsutil::error("get random numbers", errno))?;
-        buffer = &mut buffer[filled..];
-    }
-    Ok(())
 }
 
 #[cfg(test)]

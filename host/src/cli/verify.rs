@@ -44,12 +44,7 @@ fn all(app: &App, ctx: &Context, backups: Vec<Backup>, quick: bool) -> Result<Ve
         if app.cancel.load(Ordering::SeqCst) {
             return Err(Error::new(Code::Cancelled, "stopped on request"));
         }
-        let row = backup.clone();
-        let result = one(app, ctx, backup, quick)?;
-        if result.status == "failed" {
-            notify::verify_failed(ctx, &row, &result.problems);
-        }
-        results.push(result);
+        results.push(one(app, ctx, backup, quick)?);
     }
     let success = results.iter().all(|r| r.status != "failed");
     Ok(Verified { success, results })

@@ -198,16 +198,40 @@ pub const KEYS: &[Key] = &[
         "`30d`",
         "Each archive is verified again before it is this old",
     ),
-    key("drill.at", "", "When a restore is practised"),
+    key(
+        "drill.at",
+        "none",
+        "When a restore of the newest backup is practised; without it only by hand",
+    ),
+    key(
+        "drill.max_age",
+        "none",
+        "Leaves a drill out while the last one that passed is younger than this would allow until the next time",
+    ),
+    key(
+        "drill.timeout",
+        "`2h`",
+        "How long loading one database in a drill or a guided restore may take",
+    ),
     key(
         "drill.postgres",
         "none",
-        "Server on which scratch databases may be made",
+        "Server on which scratch databases may be made: `postgres://drill@host/postgres`",
+    ),
+    key(
+        "drill.postgres_file",
+        "none",
+        "File with that URL, for one with a password",
     ),
     key(
         "drill.mysql",
         "none",
-        "Server on which scratch databases may be made",
+        "Server on which scratch databases may be made: `mysql://drill@host/mysql`",
+    ),
+    key(
+        "drill.mysql_file",
+        "none",
+        "File with that URL, for one with a password",
     ),
     key("api.listen", "`127.0.0.1:8642`", "Address and port"),
     key("api.tls_cert", "none", "Certificate chain in PEM"),

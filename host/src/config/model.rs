@@ -221,12 +221,23 @@ pub struct VerifyPlan {
 /// When restores are practised, and where scratch databases may be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drill {
-    /// When.
-    pub at: At,
-    /// A PostgreSQL server.
+    /// When; none means by hand only.
+    pub at: Option<At>,
+    /// How old the last one that passed may become; none means that one is held each time.
+    pub max_age: Option<Duration>,
+    /// How long loading one database may take.
+    pub timeout: Duration,
+    /// A PostgreSQL server, by the URL of a database to connect to.
     pub postgres: Option<Secret>,
     /// A MySQL or MariaDB server.
     pub mysql: Option<Secret>,
+    /// One of these URLs stands in the configuration itself, with a password.
+    pub has_inline_password: bool,
+}
+
+impl Drill {
+    /// [`Drill::timeout`] where nothing is configured.
+    pub const TIMEOUT: Duration = Duration::from_secs(2 * 3600);
 }
 
 /// The REST API.

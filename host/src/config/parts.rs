@@ -46,7 +46,7 @@ pub(super) fn read(doc: &Document<'_>, dir: &Path) -> Option<Config> {
         hooks: plans::hooks(&root),
         schedules: plans::schedules(&root, dir, &mut warnings),
         verify: plans::verify(&root),
-        drill: plans::drill(&root),
+        drill: plans::drill(&root, dir, &mut warnings),
         api: service::api(&root, dir),
         webhooks: service::webhooks(&root, dir, &mut warnings),
         log: service::log(&root, dir),

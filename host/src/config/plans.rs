@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::document::Section;
 use super::parts::secret_file;
 use super::{Drill, Hooks, Ping, Schedule, Secret, VerifyPlan, When, value};
+use crate::dump::server::Server;
 
 pub(super) fn hooks(root: &Section<'_>) -> Hooks {
     let default = Duration::from_secs(300);
@@ -147,25 +148,68 @@ pub(super) fn verify(root: &Section<'_>) -> Option<VerifyPlan> {
     Some(VerifyPlan { at: at?, max_age })
 }
 
-pub(super) fn drill(root: &Section<'_>) -> Option<Drill> {
+pub(super) fn drill(root: &Section<'_>, dir: &Path, warnings: &mut Vec<String>) -> Option<Drill> {
     let table = root.section("drill")?;
-    let at = required(&table, "at", table.parsed("at", value::at));
-    let server = |key, schemes: &'static [&'static str]| {
-        table.parsed(key, |text| {
-            let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
-            if schemes.contains(&scheme) {
-                return Ok(Secret::new(text));
-            }
-            let hint = format!("write `{}://user@host/name`", schemes.first().unwrap_or(&""));
-            Err((format!("is not a URL of {}", schemes.join(" or ")), Some(hint)))
-        })
+    let inline = ["postgres", "mysql"].map(|key| table.string(key));
+    let drill = Drill {
+        has_inline_password: inline.iter().flatten().any(|url| value::has_password(url)),
+        at: table.parsed("at", value::at),
+        max_age: table.parsed("max_age", value::positive),
+        timeout: table.parsed("timeout", value::positive).unwrap_or(Drill::TIMEOUT),
+        postgres: server(
+            &table,
+            ("postgres", "postgres_file"),
+            &["postgres", "postgresql"],
+            dir,
+            warnings,
+        ),
+        mysql: server(
+            &table,
+            ("mysql", "mysql_file"),
+            &["mysql", "mariadb"],
+            dir,
+            warnings,
+        ),
     };
-    let postgres = server("postgres", &["postgres", "postgresql"]);
-    let mysql = server("mysql", &["mysql", "mariadb"]);
     table.finish();
-    Some(Drill {
-        at: at?,
-        postgres,
-        mysql,
-    })
+    Some(drill)
+}
+
+/// A server's URL, written there or in a file of its own.
+fn server(
+    table: &Section<'_>,
+    (key, file_key): (&'static str, &'static str),
+    schemes: &'static [&'static str],
+    dir: &Path,
+    warnings: &mut Vec<String>,
+) -> Option<Secret> {
+    let inline = table.string(key).map(Secret::new);
+    let from_file = secret_file(table, file_key, dir, warnings);
+    if table.has(key) && table.has(file_key) {
+        table.problem(
+            file_key,
+            format!("a drill has either `{key}` or `{file_key}`"),
+            None,
+        );
+        return None;
+    }
+    let used = if table.has(key) { key } else { file_key };
+    let url = inline.or(from_file)?;
+    let scheme = url.expose().split_once("://").map_or("", |(scheme, _)| scheme);
+    if schemes.contains(&scheme) {
+        return match Server::parse(&url) {
+            Ok(_) => Some(url),
+            Err(error) => {
+                table.problem(used, error.message, error.remedy);
+                None
+            }
+        };
+    }
+    let hint = format!("write `{}://user@host/name`", schemes.first().unwrap_or(&""));
+    table.problem(
+        used,
+        format!("is not a URL of {}", schemes.join(" or ")),
+        Some(hint),
+    );
+    None
 }

@@ -229,7 +229,7 @@ pub(super) fn outgoing_host(url: &str, allow_http: bool) -> Result<String, Bad> 
 }
 
 /// Whether a URL carries a password.
-pub(super) fn has_password(url: &str) -> bool {
+pub(crate) fn has_password(url: &str) -> bool {
     let Some((_, rest)) = url.split_once("://") else {
         return false;
     };

@@ -126,9 +126,11 @@ fn a_hook_that_does_not_exist_is_a_problem() {
 }
 
 #[test]
-fn what_this_version_does_not_do_is_a_warning() {
+fn a_drill_without_a_server_for_a_database_is_said() {
+    let dir = folder("[databases.app]\nurl = 'postgres://u@h/d'\n[drill]\nat = '02:00'");
+    says(&look(dir.path()), Level::Warning, "[drill] has no `postgres`");
     let dir = folder("[drill]\nat = '02:00'");
-    says(&look(dir.path()), Level::Warning, "[drill] is accepted");
+    says(&look(dir.path()), Level::Ok, "every database can be drilled");
 }
 
 const DAILY: &str = "[[schedules]]\nname = 'daily'\nat = '02:00'\n";

@@ -1,5 +1,6 @@
 //! Programs that a run needs, and who may call the API.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +40,42 @@ pub(super) fn programs(found: &mut Findings, config: &Config) {
     }
     if found.is_good(area) {
         found.ok(area, "every program that a run needs is there");
+    }
+}
+
+/// What a drill of the configured databases needs.
+pub(super) fn drill(found: &mut Findings, config: &Config) {
+    let area = "drill";
+    let Some(drill) = &config.drill else { return };
+    for database in config.active_databases() {
+        let (key, server, tools, package): (_, _, &[&str], _) = match &database.engine {
+            DatabaseEngine::Sqlite(_) => continue,
+            DatabaseEngine::Postgres(_) => ("postgres", &drill.postgres, &["psql"], "postgresql-client"),
+            DatabaseEngine::Mysql(_) => ("mysql", &drill.mysql, &["mariadb", "mysql"], "mariadb-client"),
+        };
+        let name = escape(&database.name);
+        if server.is_none() {
+            let message = format!("database {name} can't be drilled: [drill] has no `{key}`");
+            found.warn(
+                area,
+                message,
+                &format!("name a server on which scratch databases may be made: `{key} = \"{key}://drill@host/{key}\"`"),
+            );
+        }
+        let is_there = |tool: &&str| match &database.tools {
+            Some(dir) => in_path(&dir.join(tool)).is_some(),
+            None => in_path(Path::new(tool)).is_some(),
+        };
+        if !tools.iter().any(is_there) {
+            let message = format!(
+                "{}, which a drill of database {name} needs, is not installed",
+                tools.join(" or ")
+            );
+            found.warn(area, message, &format!("install it: `apt install {package}`"));
+        }
+    }
+    if found.is_good(area) {
+        found.ok(area, "every database can be drilled");
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod catalog;
 mod client;
+pub(crate) mod look;
 pub(super) mod options;
 mod split;
 mod statement;
@@ -26,6 +27,7 @@ use crate::fsutil::show;
 use crate::text;
 use catalog::{Catalog, list};
 use client::Client;
+pub(crate) use client::error_code;
 use split::Splitter;
 use write::{Writer, Written};
 

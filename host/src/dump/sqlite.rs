@@ -72,6 +72,60 @@ pub fn dump(path: &Path, request: &Request<'_>) -> Result<DatabaseInfo> {
     })
 }
 
+/// The tables of a live database with their rows, from a copy in the folder `request.out`. The original is left as it
+/// is.
+///
+/// # Errors
+/// As [`dump`], but a database without a table has just none.
+pub(crate) fn tables(path: &Path, request: &Request<'_>) -> Result<Vec<(String, u64)>> {
+    let copy = Scratch(request.out.join(".snapshot.db"));
+    snapshot::take(path, &copy.0, request)?;
+    let fail = |e: rusqlite::Error| sql_error(format_args!("read the database {}", show(path)), &e);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(&copy.0, flags).map_err(fail)?;
+    db.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;")
+        .map_err(fail)?;
+    let schema = schema::Schema::read(&db, false).map_err(fail)?;
+    let names = schema.tables.iter().map(|table| &table.name);
+    let names = names.chain(schema.virtuals.iter().map(|table| &table.name));
+    names
+        .map(|name| Ok((name.clone(), count_rows(&db, name).map_err(fail)?)))
+        .collect()
+}
+
+/// Looks at a database that a dump was loaded into: whether it is sound, and which tables a dump of it would list.
+///
+/// # Errors
+/// `DumpFailed` with what SQLite's integrity check says; what reading says.
+pub(crate) fn check_loaded(db: &Connection) -> Result<Vec<String>> {
+    let what = Path::new("that was loaded");
+    let schema = schema::Schema::read(db, false)
+        .map_err(|e| sql_error(format_args!("read the database {}", show(what)), &e))?;
+    check::integrity(db, &schema, what)?;
+    let tables = schema.tables.iter().map(|table| &table.name);
+    let virtuals = schema.virtuals.iter().map(|table| &table.name);
+    let own = [&schema.sequence, &schema.stat1].into_iter().flatten();
+    Ok(tables
+        .chain(virtuals)
+        .chain(own.map(|table| &table.name))
+        .cloned()
+        .collect())
+}
+
+/// The rows of a table as a dump counts them. Some virtual tables can't be listed as a whole (a function in the shape
+/// of a table): they have no rows of their own.
+///
+/// # Errors
+/// What SQLite says.
+pub(crate) fn count_rows(db: &Connection, table: &str) -> rusqlite::Result<u64> {
+    let count = format!("SELECT count(*) FROM {}", ddl::quote(table));
+    let rows = match db.query_row(&count, [], |row| row.get::<_, i64>(0)) {
+        Err(e) if e.sqlite_error_code() == Some(ErrorCode::Unknown) => 0,
+        rows => rows?,
+    };
+    Ok(u64::try_from(rows).unwrap_or(0))
+}
+
 /// The snapshot, which goes with the dump.
 struct Scratch(PathBuf);
 
@@ -82,7 +136,7 @@ impl Drop for Scratch {
 }
 
 /// An error of SQLite's as one of ours.
-fn sql_error(what: impl fmt::Display, error: &rusqlite::Error) -> Error {
+pub(crate) fn sql_error(what: impl fmt::Display, error: &rusqlite::Error) -> Error {
     let code = match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => Code::NoSpace,
         Some(ErrorCode::PermissionDenied | ErrorCode::ReadOnly | ErrorCode::CannotOpen) => Code::AccessDenied,

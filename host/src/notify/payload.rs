@@ -9,7 +9,7 @@ use super::Event;
 use crate::api::convert::status_word;
 use crate::engine::wit::types::{Backup, Status};
 
-/// How many problems of a verification are named.
+/// How many problems of a check are named.
 const PROBLEMS: usize = 20;
 /// Longest text that is passed on, in characters: the whole of it is in the catalog and the log.
 const TEXT: usize = 1000;
@@ -48,7 +48,7 @@ pub struct Payload {
     pub file_count: Option<u64>,
     /// Things that were skipped.
     pub skipped: Option<u64>,
-    /// `verify_failed` only: what is wrong with it, the first twenty.
+    /// `verify_failed` and `drill_failed` only: what is wrong with it, the first twenty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problems: Option<Vec<String>>,
     /// `backup_stale` only.
@@ -116,9 +116,10 @@ impl Payload {
         }
     }
 
-    /// One about an archive that did not verify.
+    /// One about an archive whose check did not end well.
     #[must_use]
-    pub fn of_verification(
+    pub fn of_check(
+        event: Event,
         repository: &str,
         backup: &Backup,
         problems: &[String],
@@ -127,7 +128,7 @@ impl Payload {
         Self {
             occurred_at: Some(rfc3339(at)),
             problems: Some(problems.iter().take(PROBLEMS).map(|p| cut(p)).collect()),
-            ..Self::of_run(Event::VerifyFailed, repository, backup)
+            ..Self::of_run(event, repository, backup)
         }
     }
 
@@ -220,7 +221,7 @@ mod tests {
     fn problems_are_limited_in_number_and_length() {
         let problems = vec!["ção".repeat(1000); 30];
         let backup = crate::notify::tests::row(7, Status::Completed);
-        let payload = Payload::of_verification("r", &backup, &problems, DateTime::UNIX_EPOCH);
+        let payload = Payload::of_check(Event::VerifyFailed, "r", &backup, &problems, DateTime::UNIX_EPOCH);
         let problems = payload.problems.clone().unwrap();
         assert_eq!((problems.len(), problems[0].chars().count()), (20, 1001));
         assert_eq!(value(&payload)["event"], "verify_failed");

@@ -1,16 +1,16 @@
-//! Starts each plan's runs at their time, makes up for missed ones, verifies archives little by little, and says
-//! when a plan has had no success for too long.
+//! Starts each plan's runs at their time, makes up for missed ones, verifies archives little by little, practises
+//! restores, and says when a plan has had no success for too long.
 //!
 //! What is due is decided in [`crate::schedule`], by pure functions; what has to be remembered is in
 //! [`crate::state`]. Everything that touches a disk runs on a blocking thread, so that a dead mount stops this and
 //! not the API.
 
+mod checks;
 mod clock;
 mod plans;
 mod rows;
 mod stale;
 mod tick;
-mod verification;
 
 use std::sync::Arc;
 use std::time::Duration;

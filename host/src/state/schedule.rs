@@ -27,10 +27,10 @@ pub struct ScheduleState {
     pub former: BTreeMap<String, DateTime<Utc>>,
     /// The scheduled verification; none unless it is configured.
     #[serde(default)]
-    pub verify: Option<VerifyState>,
+    pub verify: Option<CheckState>,
     /// The scheduled restore drill; none unless it is configured.
     #[serde(default)]
-    pub drill: Option<DrillState>,
+    pub drill: Option<CheckState>,
     /// What a later version may add.
     #[serde(flatten)]
     pub other: Map<String, Value>,
@@ -82,10 +82,11 @@ pub struct PlanState {
     pub other: Map<String, Value>,
 }
 
-/// What is remembered of the scheduled verification.
+/// What is remembered of a scheduled check of archives: the verification, or the restore drill.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct VerifyState {
+pub struct CheckState {
     /// When the service first saw it.
+    #[serde(default = "now")]
     pub created: DateTime<Utc>,
     /// The newest time at which it was due and which was done or given up.
     #[serde(default)]
@@ -102,17 +103,9 @@ pub struct VerifyState {
     /// How many were not.
     #[serde(default)]
     pub failed: u64,
-    /// The longest time between two of them that the configuration asks for.
+    /// How many could not be looked at.
     #[serde(default)]
-    pub expected_interval_seconds: u64,
-    /// What a later version may add.
-    #[serde(flatten)]
-    pub other: Map<String, Value>,
-}
-
-/// What is remembered of the scheduled restore drill.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct DrillState {
+    pub given_up: u64,
     /// The longest time between two of them that the configuration asks for.
     #[serde(default)]
     pub expected_interval_seconds: u64,
@@ -158,8 +151,14 @@ impl PlanState {
     }
 }
 
-impl VerifyState {
-    /// A verification that was just seen for the first time.
+/// An earlier version kept of a drill only how often it is to be held.
+fn now() -> DateTime<Utc> {
+    // Not `Utc::now()`, which panics when the clock is before 1970.
+    std::time::SystemTime::now().into()
+}
+
+impl CheckState {
+    /// A check that was just seen for the first time.
     #[must_use]
     pub fn new(created: DateTime<Utc>) -> Self {
         Self {
@@ -169,6 +168,7 @@ impl VerifyState {
             last_finished: None,
             sound: 0,
             failed: 0,
+            given_up: 0,
             expected_interval_seconds: 0,
             other: Map::new(),
         }

@@ -19,7 +19,7 @@ fn some_state() -> ScheduleState {
     ScheduleState {
         last_tick: Some(at),
         plans: [("daily".to_owned(), PlanState::new(at))].into(),
-        verify: Some(VerifyState::new(at)),
+        verify: Some(CheckState::new(at)),
         ..ScheduleState::default()
     }
 }

@@ -124,6 +124,9 @@ bad_table! {
     verify_max_age_bad: "[verify]\nat='04:00'\nmax_age='month'", "verify.max_age", "not a duration";
     drill_server_of_wrong_kind: "[drill]\nat='05:00'\npostgres='mysql://x@h/d'", "drill.postgres", "not a URL of postgres";
     drill_mysql_of_wrong_kind: "[drill]\nat='05:00'\nmysql='x'", "drill.mysql", "not a URL of mysql";
+    drill_server_file_missing: "[drill]\npostgres_file='/nonexistent/url'", "drill.postgres_file", "No such file";
+    drill_server_without_database: "[drill]\npostgres='postgres://x@h'", "drill.postgres", "which database";
+    drill_timeout_zero: "[drill]\ntimeout='0s'", "drill.timeout", "more than zero";
     api_listen_without_port: "[api]\nlisten='127.0.0.1'", "api.listen", "address and port";
     api_cert_without_key: "[api]\ntls_cert='c.pem'", "api.tls_cert", "needs `tls_key`";
     api_proxy_bad: "[api]\ntrusted_proxies=['10.0.0.0/33']", "api.trusted_proxies", "not an address or network";

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::Weekday;
 
-use crate::config::{Config, DatabaseEngine, Origin, When, document::Document, keys, parts};
+use crate::config::{Config, DatabaseEngine, Drill, Origin, When, document::Document, keys, parts};
 
 /// Every key there is, in the shape of the manual's example.
 const FULL: &str = r#"
@@ -76,6 +76,8 @@ at = "04:00"
 max_age = "30d"
 [drill]
 at = "sunday 05:00"
+max_age = "7d"
+timeout = "1h"
 postgres = "postgres://drill@localhost/postgres"
 mysql = "mysql://drill@localhost/mysql"
 [api]
@@ -237,9 +239,22 @@ fn the_readme_has_the_table_of_keys() {
 }
 
 #[test]
-fn what_this_version_does_not_do_yet_is_said() {
-    let said = full().not_yet().join("\n");
-    assert!(said.contains("[drill]"), "{said}");
+fn a_drill_needs_no_time_and_may_have_its_server_in_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("url"), "postgres://drill:x@h/postgres\n").unwrap();
+    let text = "[sources.static]\npath='static'\n[drill]\npostgres_file='url'\n";
+    let drill = Config::parse(text, dir.path()).unwrap().drill.unwrap();
+    assert_eq!(
+        (drill.at, drill.max_age, drill.timeout),
+        (None, None, Drill::TIMEOUT)
+    );
+    assert_eq!(drill.postgres.unwrap().expose(), "postgres://drill:x@h/postgres");
+    let both = format!("{text}postgres='postgres://drill@h/postgres'\n");
+    let problems = Config::parse(&both, dir.path()).unwrap_err().to_string();
+    assert!(
+        problems.contains("either `postgres` or `postgres_file`"),
+        "{problems}"
+    );
 }
 
 #[test]

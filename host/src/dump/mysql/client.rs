@@ -189,7 +189,7 @@ pub(super) fn is_change(error: &Error) -> bool {
 
 /// The number of the server's error, in the forms in which the programs tell it: `ERROR 1045 (28000)`,
 /// `Got error: 1045:`, `Error 2013:`, `(1146)`.
-fn error_code(message: &str) -> Option<u32> {
+pub(crate) fn error_code(message: &str) -> Option<u32> {
     let lower = message.to_ascii_lowercase();
     let number = |text: &str| {
         let digits: String = text.chars().take_while(char::is_ascii_digit).collect();

@@ -254,13 +254,7 @@ impl Writer<'_> {
             })?;
             return Ok(0);
         }
-        let count = format!("SELECT count(*) FROM {}", quote(&table.name));
-        // Some can't be listed as a whole (a function in the shape of a table): no rows of their own then.
-        let count = self
-            .db
-            .query_row(&count, [], |row| row.get::<_, i64>(0))
-            .unwrap_or(0);
-        Ok(u64::try_from(count).unwrap_or(0))
+        Ok(super::count_rows(self.db, &table.name).unwrap_or(0))
     }
 
     /// The counters of AUTOINCREMENT, set after the rows have moved them.

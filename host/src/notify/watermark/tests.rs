@@ -222,7 +222,12 @@ fn verification_and_staleness_are_told_to_those_who_take_them() {
     let text = hook("all", URL) + &hook("stale", URL) + "events = ['backup_stale']\n";
     let context = context(temp.path(), &text);
     let backup = row(7, Status::Completed);
-    crate::notify::verify_failed(&context, &backup, &["crc".to_owned()]);
+    crate::notify::check_failed(
+        &context,
+        crate::notify::Event::VerifyFailed,
+        &backup,
+        &["crc".to_owned()],
+    );
     let last = crate::notify::now() - chrono::TimeDelta::hours(2);
     crate::notify::stale(
         &context,

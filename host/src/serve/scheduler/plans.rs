@@ -7,11 +7,11 @@ use chrono::{DateTime, Utc};
 use super::rows::Rows;
 use super::tick::{Active, Scheduler};
 use crate::audit::{self, Grade, Who};
-use crate::config::{Config, Schedule, When};
+use crate::config::{Config, Schedule};
 use crate::engine::wit::types::Backup;
 use crate::error::Code;
 use crate::lock;
-use crate::schedule::{Action, Decision, Last, Plan, Times, Way, due, instant, newest_run};
+use crate::schedule::{Action, Decision, Last, Plan, Way, due, instant, newest_run};
 use crate::serve::runner::{RunEnd, RunRequest};
 use crate::state::{PlanState, ScheduleState};
 
@@ -78,19 +78,7 @@ pub(super) fn adopt(
         });
     }
     state.former.extend(before.into_keys().map(|name| (name, now)));
-    adopt_drill(config, state);
     plans
-}
-
-/// Notes how often restores are to be practised, for the exporter.
-fn adopt_drill(config: &Config, state: &mut ScheduleState) {
-    let Some(drill) = &config.drill else {
-        state.drill = None;
-        return;
-    };
-    let times = Times::new(&When::At(drill.at.clone()), config.time_zone);
-    let known = state.drill.get_or_insert_default();
-    known.expected_interval_seconds = times.expected_interval().as_secs();
 }
 
 /// When the oldest run of a plan in the catalog began.
@@ -260,7 +248,7 @@ impl Scheduler {
         let (Action::Start(occurrence), Some(planned)) = (decision.action, self.plans.get(at)) else {
             return false;
         };
-        if self.verification.as_ref().is_some_and(|v| v.stop()) {
+        if self.stop_checks() {
             // It ends at its next step; a run that waits for that alone is not missed.
             self.wanted = true;
             return true;

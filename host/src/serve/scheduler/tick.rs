@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Notify;
 
+use super::checks::Checks;
 use super::clock::Clock;
 use super::plans::Planned;
 use super::rows::Rows;
-use super::verification::Verification;
 use crate::error::Result;
 use crate::notify;
 use crate::serve::Service;
@@ -37,9 +37,9 @@ pub(super) struct Scheduler {
     pub(super) active: Option<Active>,
     /// Another process held the backups when a run was started: when, and how long to leave it alone.
     pub(super) held: Option<(Instant, Duration)>,
-    /// A run is due as soon as the verification that goes on has stopped.
+    /// A run is due as soon as the check that goes on has stopped.
     pub(super) wanted: bool,
-    pub(super) verification: Option<Verification>,
+    pub(super) checks: Checks,
     pub(super) wake: Arc<Notify>,
     /// When telling of ended runs was last tried again.
     told: Option<Instant>,
@@ -89,7 +89,7 @@ impl Scheduler {
         let mut state = saved.clone().unwrap_or_default();
         let plans = super::plans::adopt(&context.config, &mut state, &rows, now);
         let wake = Arc::new(Notify::new());
-        let verification = Verification::adopt(&service, &mut state, now, &wake);
+        let checks = Checks::adopt(&service.context.config, &mut state, now, &wake);
         Ok(Self {
             clock,
             state,
@@ -98,7 +98,7 @@ impl Scheduler {
             active: None,
             held: None,
             wanted: false,
-            verification,
+            checks,
             wake,
             told: None,
             saved,
@@ -120,7 +120,7 @@ impl Scheduler {
         self.run_due(now);
         self.report_stale(now);
         self.tell_again();
-        self.verify_due(now);
+        self.check_due(now);
         self.remember(now);
         self.wait()
     }
@@ -168,11 +168,11 @@ impl Scheduler {
     fn wait(&self) -> Wait {
         let now = self.clock.now();
         // One that is due waits for the run in its way, whose end wakes this.
-        let verify = self.state.verify.as_ref().and_then(|verify| verify.next);
-        let verify = verify.filter(|next| *next > now);
+        let checks = [&self.state.verify, &self.state.drill].into_iter().flatten();
+        let checks = checks.filter_map(|check| check.next).filter(|next| *next > now);
         let next = self.state.plans.values().filter_map(|plan| plan.next);
         let time = next
-            .chain(verify)
+            .chain(checks)
             .min()
             .map_or(Duration::MAX, |next| (next - now).to_std().unwrap_or_default());
         let ours = self.active.as_ref().map(|active| active.run.clone());

@@ -108,7 +108,7 @@ fn archives_are_verified_at_their_time_and_the_results_recorded() {
     assert_eq!(state.expected_interval_seconds, 86_400);
     // Caught up once like a plan, and not again.
     scheduler.tick();
-    assert!(scheduler.verification.as_ref().is_some_and(|v| !v.stop()));
+    assert!(!scheduler.stop_checks());
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn a_verification_makes_way_for_a_run() {
     // Both are due: the run goes first, and nothing is verified beside it.
     machine.set(machine.noon + TimeDelta::minutes(5));
     scheduler.tick();
-    assert!(scheduler.active.is_some() && scheduler.verification.as_ref().is_some_and(|v| !v.stop()));
+    assert!(scheduler.active.is_some() && !scheduler.stop_checks());
     while scheduler.active.is_some() {
         std::thread::sleep(Duration::from_millis(5));
         scheduler.tick();
@@ -139,6 +139,77 @@ fn a_verification_makes_way_for_a_run() {
     );
     let (sound, failed) = verified(&mut scheduler);
     assert!(sound >= 2 && failed == 0, "{sound} {failed}");
+}
+
+/// Ticks until the scheduled drill is through.
+fn drilled(scheduler: &mut crate::serve::scheduler::tick::Scheduler) -> (u64, u64, u64) {
+    let began = Instant::now();
+    loop {
+        scheduler.tick();
+        let state = scheduler.state.drill.as_ref().unwrap();
+        if state.last_finished.is_some() {
+            return (state.sound, state.failed, state.given_up);
+        }
+        assert!(began.elapsed() < Duration::from_secs(120), "{scheduler:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn the_newest_archive_is_drilled_at_its_time_and_a_recent_drill_is_enough() {
+    let toml = |max_age: &str| format!("[drill]\nat = '05:00'\n{max_age}[verify]\nat = '05:00'\n");
+    let machine = Machine::new(&format!("{MINUTELY}{}", toml("")));
+    let mut scheduler = machine.start();
+    for minute in 1..=2 {
+        machine.set(machine.noon + TimeDelta::minutes(minute));
+        settle(&mut scheduler);
+    }
+    drop(scheduler);
+    machine.configure(&toml(""));
+    let mut scheduler = machine.start();
+    machine.set(machine.noon + TimeDelta::hours(18));
+    assert_eq!(drilled(&mut scheduler), (1, 0, 0));
+    assert_eq!(verified(&mut scheduler), (2, 0), "one after the other");
+    let results = || {
+        let rows = machine.rows();
+        rows.iter()
+            .map(|row| row.drill_status.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(results(), [None, Some("passed".to_owned())]);
+    let state = state::read(&machine.config()).unwrap().unwrap().drill.unwrap();
+    assert_eq!(state.next, Some(machine.noon + TimeDelta::hours(41)));
+    drop(scheduler);
+    // By the clock of the rows that was days ago, so that it is due again unless it may be older.
+    machine.configure(&toml("max_age = '60d'\n"));
+    machine.set(machine.noon + TimeDelta::hours(42));
+    let mut scheduler = machine.start();
+    assert_eq!(
+        scheduler.state.drill.as_ref().unwrap().expected_interval_seconds,
+        60 * 86_400
+    );
+    scheduler.state.drill.as_mut().unwrap().last_finished = None;
+    assert_eq!(drilled(&mut scheduler), (0, 0, 0), "left out");
+}
+
+#[test]
+fn a_drill_makes_way_for_a_run() {
+    let machine = Machine::new(&format!("{MINUTELY}[drill]\nat = '12:05'\n"));
+    let noise: Vec<u8> = (0..24_u32 << 20)
+        .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8)
+        .collect();
+    fs::write(machine.dir.path().join("static/noise.txt"), noise).unwrap();
+    let mut scheduler = machine.start();
+    machine.set(machine.noon + TimeDelta::minutes(1));
+    settle(&mut scheduler);
+    machine.set(machine.noon + TimeDelta::minutes(5));
+    scheduler.tick();
+    assert!(scheduler.active.is_some() && !scheduler.stop_checks());
+    settle(&mut scheduler);
+    machine.set(machine.noon + TimeDelta::minutes(6));
+    settle(&mut scheduler);
+    assert_eq!(scheduler.rows.list().len(), 3);
+    assert_eq!(drilled(&mut scheduler), (1, 0, 0));
 }
 
 #[test]

@@ -1,9 +1,10 @@
-//! Which archives are verified this time: a pure function of the catalog and the time.
+//! Which archives are verified or drilled this time: pure functions of the catalog and the time.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use crate::drill::PASSED;
 use crate::engine::wit::types::Backup;
 use crate::schedule::{instant, is_believed};
 use crate::verify::has_archive;
@@ -34,6 +35,29 @@ pub(super) fn to_verify(
     let share = share(all.len(), interval, max_age);
     all.truncate(due.max(share));
     all.into_iter().map(|(_, row)| row.clone()).collect()
+}
+
+/// The newest archive, unless a drill has passed (of whichever archive) that would still be younger than `max_age` at
+/// the next time.
+pub(super) fn to_drill(
+    rows: &[Backup],
+    now: DateTime<Utc>,
+    interval: Duration,
+    max_age: Option<Duration>,
+) -> Vec<Backup> {
+    let passed = rows
+        .iter()
+        .filter(|row| row.drill_status.as_deref() == Some(PASSED))
+        .filter_map(|row| instant(row.drilled_at.as_deref()))
+        .filter(|at| is_believed(*at, now))
+        .max();
+    let limit = max_age.map(|age| age.saturating_sub(interval));
+    let is_recent = passed.zip(limit).is_some_and(|(at, limit)| {
+        // One that lies a little ahead is as recent as can be.
+        (now - at).to_std().map_or(true, |age| age < limit)
+    });
+    let newest = rows.iter().rev().find(|row| has_archive(row));
+    newest.filter(|_| !is_recent).cloned().into_iter().collect()
 }
 
 /// How many of `count` are verified each `interval` so that all are within `max_age`, rounded up.
@@ -134,6 +158,40 @@ mod tests {
                 assert!(now - checked <= TimeDelta::days(10), "round {round}: {row:?}");
             }
         }
+    }
+
+    #[test]
+    fn the_newest_archive_is_drilled_unless_one_passed_recently() {
+        let now = "2026-03-31T04:00:00Z".parse().unwrap();
+        let drilled = |rows: &[Backup], max_age| {
+            let chosen = to_drill(rows, now, DAY, max_age);
+            chosen.iter().map(|row| row.id).collect::<Vec<_>>()
+        };
+        let mut rows = rows(&[None, None, None]);
+        rows.push(row(
+            4,
+            "daily",
+            "failed",
+            "2026-03-01T02:00:00Z",
+            "2026-03-01T02:05:00Z",
+        ));
+        assert_eq!(drilled(&[], None), [0_u64; 0]);
+        assert_eq!(drilled(&rows, None), [3]);
+        rows[0].drilled_at = Some("2026-03-26T04:00:00Z".into());
+        rows[0].drill_status = Some("passed".into());
+        assert_eq!(drilled(&rows, None), [3], "each time");
+        assert_eq!(
+            drilled(&rows, Some(DAY * 7)),
+            [0_u64; 0],
+            "six days old next time"
+        );
+        assert_eq!(drilled(&rows, Some(DAY * 6)), [3]);
+        rows[1].drilled_at = Some("2026-03-30T04:00:00Z".into());
+        rows[1].drill_status = Some("rows_differ: table a".into());
+        assert_eq!(drilled(&rows, Some(DAY * 6)), [3], "a failure counts for nothing");
+        rows[1].drill_status = Some("passed".into());
+        rows[1].drilled_at = Some("2099-03-30T04:00:00Z".into());
+        assert_eq!(drilled(&rows, Some(DAY * 6)), [3], "nor does a wrong clock's");
     }
 
     #[test]

@@ -1,0 +1,188 @@
+//! Loading a dump into a database of MySQL or MariaDB, through the server's client program.
+//!
+//! Each file is looked through first: it has to hold the statements that a dump holds and no other. The program runs in
+//! its binary mode, in which it knows no commands but `DELIMITER`, and may not send files of this machine; what the
+//! server runs, it runs as a role that has rights in scratch databases only ([`scratch`]).
+
+mod client;
+mod scratch;
+mod target;
+
+use std::collections::BTreeMap;
+use std::io::{BufReader, Read as _, Write};
+
+use super::{DumpFolder, Loaded, Problem, Reason, Shown, Stop, compare};
+use crate::dump::mysql::look::{Fault, Part, look};
+use crate::error::{Error, Result};
+use client::{Client, Stopped};
+
+pub(crate) use scratch::drill;
+pub(crate) use target::Target;
+
+/// The files of a dump that are no table's.
+const BEFORE: &str = "pre-data.sql";
+const AFTER: &str = "post-data.sql";
+const RESTORE: &str = "restore.sql";
+
+/// Longest `restore.sql`, in bytes: three short lines for each table.
+const SCRIPT_LIMIT: u64 = 64 << 20;
+
+/// A dump, looked through.
+struct Dump<'a> {
+    folder: &'a DumpFolder<'a>,
+    /// The files with rows, in their order.
+    files: Vec<&'a str>,
+    /// Character set and collation of the database.
+    characters: Option<(String, String)>,
+}
+
+impl<'a> Dump<'a> {
+    /// Looks through every file.
+    fn read(folder: &'a DumpFolder<'a>) -> std::result::Result<Self, Problem> {
+        folder.check(&[BEFORE, AFTER, RESTORE], &[])?;
+        let mut dump = Self {
+            folder,
+            files: Vec::new(),
+            characters: None,
+        };
+        dump.script()?;
+        dump.look(BEFORE, Part::Before)?;
+        for table in folder.tables() {
+            if let Some(file) = folder.table_file(table)? {
+                dump.look(file, Part::Rows(&table.name))?;
+                dump.files.push(file);
+            }
+        }
+        dump.look(AFTER, Part::After)?;
+        Ok(dump)
+    }
+
+    fn look(&self, file: &str, part: Part<'_>) -> std::result::Result<(), Problem> {
+        let shown = Shown(file);
+        match look(&mut self.folder.file(file)?, part) {
+            Ok(_) => Ok(()),
+            Err(Fault::Io(e)) => Err(Error::io(format_args!("read {shown}"), &e).into()),
+            Err(Fault::Truncated) => Err(self.folder.problem(
+                Reason::FileTruncated,
+                format_args!("{shown} ends in the middle of a statement"),
+            )),
+            Err(Fault::Foreign(head)) => Err(self.folder.problem(
+                Reason::HostileSql,
+                format_args!("{shown} has what no dump of cofre's has: {}", Shown(&head)),
+            )),
+        }
+    }
+
+    /// `restore.sql` is for people with the client program, and is never run here. It is compared with what cofre
+    /// writes all the same: anything else in it could harm whoever does run it.
+    fn script(&mut self) -> std::result::Result<(), Problem> {
+        let mut text = String::new();
+        let read = self
+            .folder
+            .file(RESTORE)?
+            .take(SCRIPT_LIMIT)
+            .read_to_string(&mut text);
+        read.map_err(|e| Error::io(format_args!("read {RESTORE}"), &e))?;
+        let is_word =
+            |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        for line in text.lines() {
+            let characters = line
+                .strip_prefix("ALTER DATABASE CHARACTER SET ")
+                .and_then(|rest| rest.strip_suffix(';'))
+                .and_then(|rest| rest.split_once(" COLLATE "))
+                .filter(|(set, collation)| is_word(set) && is_word(collation));
+            if let Some((set, collation)) = characters {
+                self.characters = Some((set.to_owned(), collation.to_owned()));
+                continue;
+            }
+            let is_file = |file: &str| !file.contains(['/', '\\', ' ', '|', ';']) && self.folder.has(file);
+            let known = line.is_empty()
+                || line.starts_with("-- ")
+                || matches!(line, "START TRANSACTION;" | "COMMIT;")
+                || line.strip_prefix("source ").is_some_and(is_file);
+            if !known {
+                return Err(self.folder.problem(
+                    Reason::HostileSql,
+                    format_args!(
+                        "{RESTORE} has the line `{}`, which cofre did not write",
+                        Shown(line)
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what the client program is fed.
+    fn write(&self, out: &mut dyn Write) -> Result<()> {
+        let fail = |e: std::io::Error| Error::io("feed the client program", &e);
+        let copy = |file: &str, out: &mut dyn Write| -> Result<()> {
+            std::io::copy(&mut BufReader::new(self.folder.file(file)?), out).map_err(fail)?;
+            out.write_all(b"\n").map_err(fail)
+        };
+        copy(BEFORE, out)?;
+        for file in &self.files {
+            out.write_all(b"START TRANSACTION;\n").map_err(fail)?;
+            copy(file, out)?;
+            out.write_all(b"COMMIT;\n").map_err(fail)?;
+        }
+        copy(AFTER, out)
+    }
+
+    /// Loads it into a database, and compares what is there then with the manifest.
+    fn load(&self, client: &Client, database: &str, stop: &Stop) -> std::result::Result<Loaded, Problem> {
+        let fed = client.feed(database, stop, |out| self.write(out));
+        fed.map_err(|stopped| match stopped {
+            Stopped::Other(error) => error.into(),
+            Stopped::TooLong => self
+                .folder
+                .problem(Reason::LoadFailed, "loading it took too long"),
+            Stopped::Command(said) => self.folder.problem(
+                Reason::HostileSql,
+                format_args!(
+                    "there is a command of the client program in it, which no dump of cofre's has: {said}"
+                ),
+            ),
+            Stopped::Refused(said) => self
+                .folder
+                .problem(Reason::LoadFailed, format_args!("the server refused it: {said}")),
+        })?;
+        let rows: BTreeMap<String, u64> = client.count(database, stop)?.into_iter().collect();
+        let known = self.folder.tables();
+        let extra: Vec<String> = rows
+            .keys()
+            .filter(|name| !known.iter().any(|table| table.name == **name))
+            .cloned()
+            .collect();
+        compare(self.folder, &extra, |name| Ok(rows.get(name).copied()))
+    }
+}
+
+/// An error of the server that cofre asked, when a drill can't be held.
+fn not_possible(error: Error) -> Problem {
+    super::not_held(error, "mysql")
+}
+
+/// A name in backticks.
+fn quote(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
+/// Errors of the server or the way to it, and none of the SQL: login, connection, a lock that nobody gives up.
+fn is_servers(code: u32) -> bool {
+    matches!(
+        code,
+        1040 | 1044 | 1045 | 1053 | 1203 | 1226 | 1418 | 1419 | 1698 | 2000..=2099
+    )
+}
+
+fn refused_or_lost(client: &Client, said: &str) -> Stopped {
+    match crate::dump::mysql::error_code(said) {
+        Some(code) if is_servers(code) => Stopped::Other(client.failed(said)),
+        Some(_) => Stopped::Refused(said.to_owned()),
+        None if said.contains("Unknown command") => Stopped::Command(said.to_owned()),
+        // Of the program's own about what it reads.
+        None if said.contains("at line ") => Stopped::Refused(said.to_owned()),
+        None => Stopped::Other(client.failed(said)),
+    }
+}
