@@ -51,7 +51,7 @@ pub(super) fn dump(server: &Server, request: &Request<'_>) -> Result<DatabaseInf
                 .remedy("check that it is the right one"),
         );
     }
-    check_space(&moment, request)?;
+    check_space(moment.bytes(request) + facts.blob_bytes, request)?;
     let structure = Structure {
         login: &login,
         pg_restore: &pg_restore,
@@ -139,8 +139,7 @@ fn data(
 
 /// A dump needs about as much room as its tables, less for their free space and more for what they compress. Less than
 /// half is too little for any.
-fn check_space(moment: &Moment, request: &Request<'_>) -> Result<()> {
-    let needed = moment.bytes(request);
+fn check_space(needed: u64, request: &Request<'_>) -> Result<()> {
     let free = fsutil::free_bytes(request.out)?;
     if free < needed / 2 {
         return Err(Error::new(
