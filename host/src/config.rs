@@ -173,16 +173,7 @@ impl Config {
             .drill
             .as_ref()
             .map(|_| "[drill] is accepted, but this version does not practise restores".to_owned());
-        let servers = self
-            .active_databases()
-            .filter(|database| matches!(database.engine, DatabaseEngine::Mysql(_)))
-            .map(|database| {
-                format!(
-                    "databases.{} is accepted, but this version does not dump MySQL: a run with it fails",
-                    database.name
-                )
-            });
-        drill.into_iter().chain(servers).collect()
+        drill.into_iter().collect()
     }
 
     /// What is wrong outside the file: sources and databases that are not there or of the wrong kind.
@@ -192,10 +183,7 @@ impl Config {
     }
 
     fn has_inline_secret(&self) -> bool {
-        self.databases.iter().any(|d| match &d.engine {
-            DatabaseEngine::Sqlite(_) => false,
-            DatabaseEngine::Postgres(url) | DatabaseEngine::Mysql(url) => value::has_password(url.expose()),
-        })
+        self.databases.iter().any(|database| database.has_inline_password)
     }
 }
 

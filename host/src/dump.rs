@@ -22,8 +22,11 @@ use cofre_exporter::component::types::DatabaseInfo;
 
 use crate::config::DatabaseEngine;
 use crate::error::{Code, Error, Result};
+use crate::fsutil::{self, show};
+use crate::text;
 use server::Server;
 use tables::TableFilter;
+use tool::Tool;
 
 /// What to dump and where to.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +63,18 @@ pub fn database(engine: &DatabaseEngine, request: &Request<'_>) -> Result<Databa
     }
 }
 
+/// The program that dumps databases of an engine, whatever the server's version; `None` for SQLite, which is built in.
+///
+/// # Errors
+/// `DumpFailed` when it is missing, with the package to install.
+pub(crate) fn program(engine: &DatabaseEngine, tools: Option<&Path>) -> Result<Option<Tool>> {
+    match engine {
+        DatabaseEngine::Sqlite(_) => Ok(None),
+        DatabaseEngine::Postgres(_) => Tool::postgres("pg_dump", None, tools).map(Some),
+        DatabaseEngine::Mysql(_) => mysql::program(tools).map(Some),
+    }
+}
+
 /// Logs in to a server and looks whether a dump has the programs that it needs; what was found, in words. `None` for
 /// an engine that is not asked.
 ///
@@ -68,7 +83,8 @@ pub fn database(engine: &DatabaseEngine, request: &Request<'_>) -> Result<Databa
 pub(crate) fn examine(engine: &DatabaseEngine, request: &Request<'_>) -> Result<Option<String>> {
     match engine {
         DatabaseEngine::Postgres(url) => postgres::examine(&Server::parse(url)?, request).map(Some),
-        DatabaseEngine::Sqlite(_) | DatabaseEngine::Mysql(_) => Ok(None),
+        DatabaseEngine::Mysql(url) => mysql::examine(&Server::parse(url)?, request).map(Some),
+        DatabaseEngine::Sqlite(_) => Ok(None),
     }
 }
 
@@ -84,6 +100,37 @@ impl Request<'_> {
                     crate::fsutil::show(self.name)
                 ),
             ));
+        }
+        Ok(())
+    }
+
+    /// Checks the room for tables of so many bytes. A dump needs about as much, less for their free space and more
+    /// for what they compress; less than half is too little for any.
+    ///
+    /// # Errors
+    /// `NoSpace`.
+    fn check_space(&self, needed: u64) -> Result<()> {
+        let free = fsutil::free_bytes(self.out)?;
+        if free < needed / 2 {
+            return Err(Error::new(
+                Code::NoSpace,
+                format!(
+                    "database {}: its tables have {}, and the staging folder {} has only {} left",
+                    show(self.name),
+                    text::size(needed),
+                    show(self.out),
+                    text::size(free)
+                ),
+            )
+            .remedy("make room there, set another state_dir, or leave rows out with `exclude_tables`"));
+        }
+        if free < needed {
+            tracing::warn!(
+                "database {}: its tables have {}, the staging folder has {} left: the dump may not fit",
+                show(self.name),
+                text::size(needed),
+                text::size(free)
+            );
         }
         Ok(())
     }

@@ -124,12 +124,18 @@ pub(crate) fn spawn(command: &mut Command) -> Child {
 /// Runs a program to its end. Whatever it is asked, cofre neither hangs nor shows a panic or a trap.
 #[track_caller]
 pub(crate) fn run(command: &mut Command) -> Run {
+    run_from(command, Stdio::null())
+}
+
+/// The same with a standard input.
+#[track_caller]
+pub(crate) fn run_from(command: &mut Command, stdin: Stdio) -> Run {
     // Files instead of pipes: a full pipe would stop the child while nobody reads.
     let mut out = tempfile::tempfile().expect("a temporary file");
     let mut err = tempfile::tempfile().expect("a temporary file");
     let what = format!("{command:?}");
     let mut child = command
-        .stdin(Stdio::null())
+        .stdin(stdin)
         .stdout(out.try_clone().expect("a second handle"))
         .stderr(err.try_clone().expect("a second handle"))
         .spawn()

@@ -13,6 +13,7 @@
 mod app;
 mod command;
 mod fixture;
+pub(crate) mod mariadb;
 pub(crate) mod postgres;
 mod readers;
 mod rng;

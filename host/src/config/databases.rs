@@ -41,12 +41,14 @@ pub(super) fn databases(root: &Section<'_>, dir: &Path, warnings: &mut Vec<Strin
             exclude: globs(&section, "exclude_tables"),
         };
         let tools = path(&section, "tools", dir);
+        let has_inline_password = key == "url" && url.as_deref().is_some_and(value::has_password);
         if let Some(engine) = url.and_then(|url| database_engine(&section, key, &url, dir)) {
             databases.push(Database {
                 name,
                 engine,
                 tables,
                 tools,
+                has_inline_password,
             });
         }
         section.finish();

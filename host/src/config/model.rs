@@ -134,6 +134,8 @@ pub struct Database {
     pub tables: Tables,
     /// The folder of the client programs; none looks in the usual places.
     pub tools: Option<PathBuf>,
+    /// The configuration itself has a URL with a password, not a file of its own.
+    pub has_inline_password: bool,
 }
 
 /// Globs of tables, `schema.table`; see [`TableFilter`](crate::dump::tables::TableFilter).

@@ -1,14 +1,13 @@
 //! Programs that a run needs, and who may call the API.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Findings;
-use crate::config::{Config, Database, DatabaseEngine, Role, Secret};
+use crate::config::{Config, Database, DatabaseEngine, Role};
 use crate::dump::server::Server;
 use crate::dump::tables::TableFilter;
-use crate::dump::tool::{Tool, in_path};
+use crate::dump::tool::in_path;
 use crate::error::{Code, Result};
 use crate::serve::http;
 use crate::staging::Staging;
@@ -21,30 +20,11 @@ const PATIENCE: Duration = Duration::from_secs(40);
 pub(super) fn programs(found: &mut Findings, config: &Config) {
     let area = "tools";
     for database in config.active_databases() {
-        let (tools, package): (&[&str], _) = match &database.engine {
+        match ask(config, database) {
+            Ok(Some(said)) => found.ok("databases", said),
             // Built in.
-            DatabaseEngine::Sqlite(_) => continue,
-            DatabaseEngine::Postgres(_) => {
-                match ask(config, database) {
-                    Ok(said) => found.ok("databases", said),
-                    Err(error) => found.error("databases", error),
-                }
-                continue;
-            }
-            DatabaseEngine::Mysql(_) => (&["mariadb-dump", "mysqldump"], "mariadb-client"),
-        };
-        if !tools.iter().any(|tool| in_path(Path::new(tool)).is_some()) {
-            let message = format!(
-                "{} of database {} is not installed",
-                tools.join(" or "),
-                escape(&database.name)
-            );
-            found.problem(
-                area,
-                Code::DumpFailed,
-                message,
-                &format!("install it: `apt install {package}`"),
-            );
+            Ok(None) => {}
+            Err(error) => found.error("databases", error),
         }
     }
     for argv in [&config.hooks.before, &config.hooks.after] {
@@ -62,28 +42,30 @@ pub(super) fn programs(found: &mut Findings, config: &Config) {
     }
 }
 
-/// What a database's server says of itself.
-fn ask(config: &Config, database: &Database) -> Result<String> {
+/// What a database's server says of itself; `None` where there is no server.
+fn ask(config: &Config, database: &Database) -> Result<Option<String>> {
     let tools = database.tools.as_deref();
-    let with_password = |url: &Secret| Server::parse(url).map(|server| server.password.is_some());
-    let has_password = match &database.engine {
-        DatabaseEngine::Postgres(url) | DatabaseEngine::Mysql(url) => with_password(url)?,
-        DatabaseEngine::Sqlite(_) => false,
+    let needs_file = match &database.engine {
+        DatabaseEngine::Sqlite(_) => return Ok(None),
+        DatabaseEngine::Postgres(url) => Server::parse(url)?.password.is_some(),
+        DatabaseEngine::Mysql(_) => true,
     };
-    // The password has to be in a file for a moment, and nothing is made that is not there yet.
-    let staging = if has_password && config.state_dir.exists() {
+    // The login has to be in a file for a moment, and nothing is made that is not there yet.
+    let staging = if needs_file && config.state_dir.exists() {
         Some(Staging::new(&config.state_dir)?)
     } else {
         None
     };
-    if has_password && staging.is_none() {
-        let pg_dump = Tool::postgres("pg_dump", None, tools)?;
-        return Ok(format!(
-            "{} is {}; the server of database {} is asked once there is a state folder",
-            shown(&pg_dump.path),
-            pg_dump.version.text,
-            escape(&database.name)
-        ));
+    if needs_file && staging.is_none() {
+        let program = dump::program(&database.engine, tools)?;
+        return Ok(program.map(|program| {
+            format!(
+                "{} is {}; the server of database {} is asked once there is a state folder",
+                shown(&program.path),
+                program.version.text,
+                escape(&database.name)
+            )
+        }));
     }
     let folder = staging.as_ref().map_or(config.dir.as_path(), Staging::path);
     let request = dump::Request {
@@ -96,7 +78,7 @@ fn ask(config: &Config, database: &Database) -> Result<String> {
         stall: config.limits.stall.min(PATIENCE),
         cancel: &Arc::default(),
     };
-    Ok(dump::examine(&database.engine, &request)?.unwrap_or_default())
+    dump::examine(&database.engine, &request)
 }
 
 pub(super) fn api(found: &mut Findings, config: &Config) {

@@ -26,8 +26,7 @@ use super::Request;
 use super::server::Server;
 use super::tool::{Login, Tool};
 use crate::error::{Code, Error, Result};
-use crate::fsutil::{self, show};
-use crate::text;
+use crate::fsutil::show;
 
 /// Longest list of tables that `pg_dump` is told to leave out, in bytes: the kernel bounds arguments. What is not in
 /// it is read and thrown away.
@@ -51,7 +50,7 @@ pub(super) fn dump(server: &Server, request: &Request<'_>) -> Result<DatabaseInf
                 .remedy("check that it is the right one"),
         );
     }
-    check_space(moment.bytes(request) + facts.blob_bytes, request)?;
+    request.check_space(moment.bytes(request) + facts.blob_bytes)?;
     let structure = Structure {
         login: &login,
         pg_restore: &pg_restore,
@@ -135,34 +134,6 @@ fn data(
         .finish()
         .map_err(|e| login.error(e.message))
         .and_then(|()| files.finish())
-}
-
-/// A dump needs about as much room as its tables, less for their free space and more for what they compress. Less than
-/// half is too little for any.
-fn check_space(needed: u64, request: &Request<'_>) -> Result<()> {
-    let free = fsutil::free_bytes(request.out)?;
-    if free < needed / 2 {
-        return Err(Error::new(
-            Code::NoSpace,
-            format!(
-                "database {}: its tables have {}, and the staging folder {} has only {} left",
-                show(request.name),
-                text::size(needed),
-                show(request.out),
-                text::size(free)
-            ),
-        )
-        .remedy("make room there, set another state_dir, or leave rows out with `exclude_tables`"));
-    }
-    if free < needed {
-        tracing::warn!(
-            "database {}: its tables have {}, the staging folder has {} left: the dump may not fit",
-            show(request.name),
-            text::size(needed),
-            text::size(free)
-        );
-    }
-    Ok(())
 }
 
 /// Says what may help when the server can't be reached.

@@ -145,8 +145,6 @@ impl Tool {
     ///
     /// # Errors
     /// `DumpFailed` when none is there, with the package to install.
-    // Until the first caller: MySQL's programs have two names each.
-    #[allow(dead_code, reason = "used by the dumps of MySQL")]
     pub(crate) fn named(names: &[&str], dir: Option<&Path>, package: &str) -> Result<Self> {
         for name in names {
             let path = match dir {
@@ -275,7 +273,11 @@ impl Login {
     pub(crate) fn new(server: &Server, private: &Path) -> Result<Self> {
         let (variables, content) = match server.kind {
             Kind::Postgres => (libpq(server)?, server.password.as_ref().map(passfile)),
-            Kind::Mysql => (Vec::new(), Some(option_file(server))),
+            Kind::Mysql => (
+                // A file of logins is read even so, unless it is another one.
+                vec![("MYSQL_TEST_LOGIN_FILE", private.join("no-logins").into())],
+                Some(super::mysql::options::file(server)?),
+            ),
         };
         let mut login = Self {
             kind: server.kind,
@@ -300,7 +302,7 @@ impl Login {
         command.envs(self.variables.iter().map(|(key, value)| (key, value)));
         if let (Kind::Mysql, Some(file)) = (self.kind, &self.file) {
             // Has to be the first one.
-            let mut option = OsString::from("--defaults-extra-file=");
+            let mut option = OsString::from("--defaults-file=");
             option.push(file);
             command.arg(option);
         }
@@ -542,30 +544,6 @@ fn libpq(server: &Server) -> Result<Vec<(&'static str, OsString)>> {
 fn passfile(password: &Secret) -> String {
     let escaped = password.expose().replace('\\', "\\\\").replace(':', "\\:");
     format!("*:*:*:*:{escaped}\n")
-}
-
-/// An option file of MySQL's and MariaDB's programs.
-fn option_file(server: &Server) -> String {
-    let mut text = String::from("[client]\n");
-    let mut line = |key: &str, value: &str| {
-        let quoted = value.replace('\\', "\\\\").replace('"', "\\\"");
-        text.push_str(&format!("{key}=\"{quoted}\"\n"));
-    };
-    if let Some(user) = &server.user {
-        line("user", user);
-    }
-    if let Some(password) = &server.password {
-        line("password", password.expose());
-    }
-    match &server.host {
-        Host::Default => {}
-        Host::Tcp(host) => line("host", host),
-        Host::Socket(path) => line("socket", &path.to_string_lossy()),
-    }
-    if let Some(port) = server.port {
-        line("port", &port.to_string());
-    }
-    text
 }
 
 /// Makes a file of a new name, mode 0600.

@@ -206,12 +206,3 @@ fn an_unknown_option_is_named_with_the_known_ones() {
     assert!(error.message.contains("`sslmod`"), "{error}");
     assert!(error.remedy.unwrap().contains("sslmode"));
 }
-
-#[test]
-fn an_option_file_quotes_what_has_a_meaning_in_it() {
-    let text = option_file(&server("mysql://u:p%22q%5C%23%20@h:3307/x"));
-    assert_eq!(
-        text,
-        "[client]\nuser=\"u\"\npassword=\"p\\\"q\\\\# \"\nhost=\"h\"\nport=\"3307\"\n"
-    );
-}
