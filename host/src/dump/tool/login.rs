@@ -161,7 +161,13 @@ impl Login {
         watch: Watch<'_>,
     ) -> Result<()> {
         let cause = match end {
-            Ok(End::Succeeded) => return Ok(()),
+            Ok(End::Succeeded) => {
+                let said = tail.message();
+                if !said.is_empty() {
+                    tracing::debug!("{} said in the end: {}", tool.name, self.scrub(&said));
+                }
+                return Ok(());
+            }
             Err(e) => return Err(self.not_started(tool, &e)),
             Ok(End::Cancelled) => {
                 return Err(Error::new(
@@ -230,7 +236,7 @@ pub(crate) struct Watch<'a> {
     pub(crate) stall: Duration,
 }
 
-/// The end of what a program wrote to standard error. Each line is logged as a detail.
+/// The end of what a program wrote to standard error.
 #[derive(Debug, Default)]
 pub(crate) struct Tail {
     kept: Vec<u8>,
@@ -285,6 +291,17 @@ impl Sink for Capture<'_> {
             None => ControlFlow::Continue(()),
             Some(_) => ControlFlow::Break(()),
         }
+    }
+}
+
+/// Whether the client programs know every option of an address.
+///
+/// # Errors
+/// `Config`, with the option and the known ones.
+pub(crate) fn check_options(server: &Server) -> Result<()> {
+    match server.kind {
+        Kind::Postgres => libpq(server).map(|_| ()),
+        Kind::Mysql => mysql::options::file(server).map(|_| ()),
     }
 }
 
