@@ -546,3 +546,41 @@ fn a_superuser_restores_only_what_it_trusts() {
         .exits(10)
         .says("\"nenhuma\" does not exist");
 }
+
+#[test]
+fn a_drill_that_hangs_ends_at_its_timeout_and_one_that_is_stopped_leaves_nothing() {
+    let site = Site::new("CREATE TABLE a(x int); INSERT INTO a VALUES (1);");
+    tamper(
+        &site.app,
+        &site.record,
+        "append('database/post-data.sql', 'CREATE TABLE public.b AS SELECT pg_sleep(3600)::text AS x;\\n')",
+    );
+    let config = std::fs::read_to_string(site.app.path("cofre.toml")).unwrap();
+    site.app
+        .config(&config.replace("[drill]\n", "[drill]\ntimeout = \"3s\"\n"));
+    let report = site.app.cofre(&["--json", "drill"]).exits(5).json();
+    assert_eq!(report["problems"][0]["reason"], "load_failed", "{report}");
+    let message = report["problems"][0]["message"].as_str().unwrap();
+    // Whoever of the two looks at the clock first.
+    assert!(
+        message.contains("too long") || message.contains("statement timeout"),
+        "{report}"
+    );
+    site.is_clean();
+    site.app.config(&config);
+    let before = site.app.history();
+    let mut child = site.app.command(&["drill"]).spawn().unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
+    let sleeping =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname LIKE 'cofre%' AND wait_event = 'PgSleep'";
+    while site.cluster.sql("postgres", sleeping) != "1\n" {
+        assert!(std::time::Instant::now() < deadline, "it does not begin");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(9));
+    site.is_clean();
+    assert_eq!(site.app.history(), before, "nothing is recorded");
+    site.app.assert_no_leftovers();
+}
