@@ -39,7 +39,7 @@ impl Cluster {
         }
         let mut cluster = Self {
             dir,
-            port: free_port(),
+            port: 0,
             server: None,
         };
         let mut initdb = as_server(&program("initdb"));
@@ -54,9 +54,15 @@ impl Cluster {
             ])
             .args(["--no-sync", "--no-instructions"]);
         run(&mut initdb).exits(0);
-        cluster.write_configuration();
-        cluster.run_server();
-        cluster
+        // A port that was free a moment ago may be another's by now.
+        for _ in 0..5 {
+            cluster.port = free_port();
+            cluster.write_configuration();
+            if cluster.try_server() {
+                return cluster;
+            }
+        }
+        panic!("the server did not begin:\n{}", cluster.log());
     }
 
     /// The folder of the socket.
@@ -179,12 +185,17 @@ impl Cluster {
     }
 
     fn run_server(&mut self) {
+        assert!(self.try_server(), "the server did not begin:\n{}", self.log());
+    }
+
+    /// Starts the server and waits until it answers; whether it does.
+    fn try_server(&mut self) -> bool {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(self.dir.path().join("log"))
             .expect("the server's log");
-        let child = as_server(&program("postgres"))
+        let mut child = as_server(&program("postgres"))
             .arg("-D")
             .arg(self.data())
             .stdin(Stdio::null())
@@ -192,20 +203,24 @@ impl Cluster {
             .stderr(log)
             .spawn()
             .expect("start postgres");
-        self.server = Some(child);
         let end = Instant::now() + SERVER_TIME;
         while !self.answers() {
-            let ended = self
-                .server
-                .as_mut()
-                .is_some_and(|child| !matches!(child.try_wait(), Ok(None)));
-            assert!(
-                !ended && Instant::now() < end,
-                "the server did not begin:\n{}",
-                std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
-            );
+            if !matches!(child.try_wait(), Ok(None)) {
+                return false;
+            }
+            if Instant::now() > end {
+                let _ = child.kill();
+                let _ = child.wait();
+                return false;
+            }
             std::thread::sleep(Duration::from_millis(20));
         }
+        self.server = Some(child);
+        true
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
     fn answers(&self) -> bool {

@@ -8,6 +8,7 @@ use super::parts::{one_of, path, resolved, secret_file};
 use super::{Database, DatabaseEngine, Secret, Tables, value};
 use crate::dump::server::Server;
 use crate::dump::tables::TableFilter;
+use crate::dump::tool::check_options;
 
 pub(super) fn databases(root: &Section<'_>, dir: &Path, warnings: &mut Vec<String>) -> Vec<Database> {
     let mut databases = Vec::new();
@@ -108,7 +109,7 @@ fn database_engine(
         }
     };
     let secret = Secret::new(url);
-    if let Err(error) = Server::parse(&secret) {
+    if let Err(error) = Server::parse(&secret).and_then(|server| check_options(&server)) {
         section.problem(key, error.message, error.remedy);
         return None;
     }

@@ -50,7 +50,7 @@ pub(super) fn dump(server: &Server, request: &Request<'_>) -> Result<DatabaseInf
                 .remedy("check that it is the right one"),
         );
     }
-    request.check_space(moment.bytes(request))?;
+    request.check_space(moment.bytes(request) + facts.blob_bytes)?;
     let structure = Structure {
         login: &login,
         pg_restore: &pg_restore,

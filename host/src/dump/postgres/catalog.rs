@@ -37,13 +37,16 @@ pub(super) struct Facts {
     pub(super) encoding: String,
     pub(super) collate: String,
     pub(super) ctype: String,
+    /// Bytes of large objects on the server's disk.
+    pub(super) blob_bytes: u64,
 }
 
 impl Facts {
     pub(super) fn read(session: &mut Session<'_>) -> Result<Self> {
         let sql = "SELECT json_build_object('version_num', current_setting('server_version_num')::int, \
                    'version', current_setting('server_version'), 'encoding', pg_encoding_to_char(encoding), \
-                   'collate', datcollate, 'ctype', datctype) FROM pg_database WHERE datname = current_database()";
+                   'collate', datcollate, 'ctype', datctype, 'blob_bytes', \
+                   pg_table_size('pg_catalog.pg_largeobject')) FROM pg_database WHERE datname = current_database()";
         session.row(sql).map_err(|refused| refused.error)
     }
 

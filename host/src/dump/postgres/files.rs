@@ -23,6 +23,9 @@ pub(super) const GRANTS: &str = "grants.sql";
 pub(super) const EVENT_TRIGGERS: &str = "event-triggers.sql";
 pub(super) const RESTORE: &str = "restore.sql";
 
+/// Tables without rows that the log names.
+const EMPTY_NAMED: usize = 50;
+
 /// What `pg_dump` empties the search path with; in a script of its own each would print a line.
 const NO_SEARCH_PATH: &[u8] = b"SELECT pg_catalog.set_config('search_path', '', false);\n";
 
@@ -135,7 +138,15 @@ impl<'r> Files<'r> {
         let name = show(self.request.name);
         tracing::info!("database {name}: {} tables", infos.len());
         if !empty.is_empty() {
-            tracing::info!("database {name}: no rows in {}", empty.join(", "));
+            let named = empty
+                .get(..empty.len().min(EMPTY_NAMED))
+                .unwrap_or_default()
+                .join(", ");
+            let more = match empty.len() - empty.len().min(EMPTY_NAMED) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            tracing::info!("database {name}: no rows in {named}{more}");
         }
         Ok((infos, self.grants))
     }

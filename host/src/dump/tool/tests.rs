@@ -1,7 +1,11 @@
 //! Finding programs, and what they are told.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+use std::sync::atomic::AtomicBool;
+
 use super::*;
+use crate::config::Secret;
+use crate::dump::server::Server;
 
 fn script(dir: &Path, name: &str, body: &str) {
     let path = dir.join(name);
