@@ -1,9 +1,12 @@
 //! Drills and guided restores of PostgreSQL databases, on a real cluster.
 
+mod hostile;
+mod restore;
+
 use serde_json::Value;
 
 use super::tamper::{flip, tamper};
-use super::{Scrape, fails, is_not_held, nowhere, passes};
+use super::{Scrape, fails, is_not_held, passes};
 use crate::support::App;
 use crate::support::postgres::Cluster;
 
@@ -167,156 +170,6 @@ fn each_kind_of_damage_has_its_own_message_and_metric() {
     assert_eq!(Scrape::of(&site.app).last_result(), "archive_damaged");
 }
 
-/// SQL that would write a file on the server, in each place that somebody might put it, and what it comes to.
-#[test]
-fn hostile_archives_reach_nothing() {
-    let site = Site::new("CREATE TABLE a(x int, y text); INSERT INTO a VALUES (1, 'um'), (2, 'dois');");
-    let archive = site.app.archive(&site.record);
-    let good = std::fs::read(&archive).unwrap();
-    // Everybody may write there, the server's user too.
-    let evil = site.app.path("evil");
-    std::fs::create_dir(&evil).unwrap();
-    for path in [site.app.root(), &evil] {
-        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
-    }
-    let place = nowhere(&site.app, "mark").display().to_string();
-    let function = |body: &str| {
-        format!(
-            "CREATE FUNCTION public.f() RETURNS int LANGUAGE plpgsql AS $f$ BEGIN {body}; RETURN 1; END $f$;"
-        )
-    };
-    let program = format!("COPY public.a FROM PROGRAM 'touch {place}; echo 1'");
-    let of_file = format!("COPY public.a TO '{place}'");
-    let import = format!("PERFORM lo_export(lo_from_bytea(0, 'x'), '{place}')");
-    let cases: Vec<(&str, &str, String)> = vec![
-        ("hostile_sql", "pre-data.sql", format!("\\! touch {place}")),
-        (
-            "hostile_sql",
-            "pre-data.sql",
-            format!("SELECT 1; \\! touch {place}"),
-        ),
-        (
-            "hostile_sql",
-            "post-data.sql",
-            format!("SELECT 'x' \\g |touch {place}"),
-        ),
-        (
-            "hostile_sql",
-            "post-data.sql",
-            format!("\\copy public.a to program 'touch {place}'"),
-        ),
-        (
-            "hostile_sql",
-            "post-data.sql",
-            format!("SELECT $a$ $b$ $a$ \\o {place}"),
-        ),
-        ("hostile_sql", "a.sql", format!("\\! touch {place}")),
-        ("hostile_sql", "a.sql", format!("{program};")),
-        ("hostile_sql", "a.sql", "DROP TABLE public.a;".to_owned()),
-        ("hostile_sql", "pre-data.sql", format!("{program};")),
-        ("hostile_sql", "post-data.sql", format!("{of_file};")),
-        ("hostile_sql", "restore.sql", format!("\\! touch {place}")),
-        ("hostile_sql", "restore.sql", "\\i /etc/passwd".to_owned()),
-        // What no look finds: the role may not, and the server says so.
-        (
-            "load_failed",
-            "post-data.sql",
-            format!("DO $d$ BEGIN EXECUTE 'CO' || 'PY public.a FROM PROGRAM ''touch {place}'''; END $d$;"),
-        ),
-        (
-            "load_failed",
-            "post-data.sql",
-            format!("DO $d$ BEGIN {import}; END $d$;"),
-        ),
-        // Functions that run while rows are loaded, an index is made, a view is filled.
-        (
-            "load_failed",
-            "pre-data.sql",
-            format!(
-                "{} ALTER TABLE public.a ADD CHECK (public.f() = 1);",
-                function(&import)
-            ),
-        ),
-        (
-            "load_failed",
-            "pre-data.sql",
-            format!(
-                "{} CREATE TABLE public.b AS SELECT public.f();",
-                function(&program)
-            ),
-        ),
-        (
-            "load_failed",
-            "post-data.sql",
-            format!(
-                "{} CREATE MATERIALIZED VIEW public.m AS SELECT public.f();",
-                function(&of_file)
-            ),
-        ),
-        (
-            "load_failed",
-            "post-data.sql",
-            "CREATE EXTENSION file_fdw;".to_owned(),
-        ),
-        (
-            "load_failed",
-            "post-data.sql",
-            "CREATE FUNCTION public.g() RETURNS int LANGUAGE c AS 'libc.so.6', 'getpid';".to_owned(),
-        ),
-        (
-            "load_failed",
-            "post-data.sql",
-            "CREATE DATABASE outra;".to_owned(),
-        ),
-        ("load_failed", "post-data.sql", "DROP DATABASE loja;".to_owned()),
-        (
-            "load_failed",
-            "post-data.sql",
-            "COMMIT; DROP TABLE public.a;".to_owned(),
-        ),
-        (
-            "load_failed",
-            "post-data.sql",
-            "ALTER SYSTEM SET archive_command = 'x';".to_owned(),
-        ),
-        ("load_failed", "post-data.sql", "SET ROLE postgres;".to_owned()),
-        (
-            "load_failed",
-            "post-data.sql",
-            "ALTER ROLE drill SUPERUSER;".to_owned(),
-        ),
-    ];
-    for (reason, file, sql) in cases {
-        std::fs::write(&archive, &good).unwrap();
-        tamper(
-            &site.app,
-            &site.record,
-            &format!("append('database/{file}', {} + '\\n')", python(&sql)),
-        );
-        let report = site.app.cofre(&["--json", "drill"]).exits(5).json();
-        assert_eq!(report["problems"][0]["reason"], reason, "{file}: {sql}: {report}");
-        assert_eq!(std::fs::read_dir(&evil).unwrap().count(), 0, "{sql}");
-        site.is_clean();
-        let databases = site.cluster.sql(
-            "postgres",
-            "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database",
-        );
-        assert_eq!(databases, "loja postgres template0 template1\n", "{sql}");
-    }
-    assert_eq!(
-        site.cluster.sql(
-            "postgres",
-            "SELECT rolsuper FROM pg_roles WHERE rolname = 'drill'"
-        ),
-        "f\n"
-    );
-}
-
-/// A text as a literal of Python.
-fn python(text: &str) -> String {
-    serde_json::to_string(text).unwrap()
-}
-
 #[test]
 fn without_a_server_for_it_a_database_is_not_drilled_and_that_is_no_success() {
     let site = Site::new("CREATE TABLE a(x int); INSERT INTO a VALUES (1);");
@@ -428,121 +281,40 @@ fn what_a_drill_that_died_left_behind_is_removed_and_nothing_else() {
     assert_eq!(left, format!("{fresh}\ncofre_drill_dados\n"));
 }
 
-/// A role that owns an empty database, and a file with its URL.
-fn target(site: &Site, name: &str) -> String {
-    site.cluster.sql(
-        "postgres",
-        &format!("CREATE ROLE {name} LOGIN PASSWORD 'dono'; CREATE DATABASE {name} OWNER {name}"),
-    );
-    site.app
-        .write("into.url", site.cluster.url(name, "dono", name).as_bytes());
-    site.app.path("into.url").display().to_string()
-}
-
 #[test]
-fn a_database_is_restored_into_an_empty_one_and_replaces_another_only_by_force() {
-    let site = Site::new(PAGILA);
-    let file = target(&site, "nova");
-    let restore = |more: &[&str]| {
-        let mut args = vec![
-            "--json",
-            "restore",
-            "latest",
-            "--database",
-            "loja",
-            "--into-file",
-            &file,
-        ];
-        args.extend_from_slice(more);
-        site.app.cofre(&args)
-    };
-    let restored = restore(&[]).exits(0).json();
-    assert_eq!(restored["rows"], 17185, "{restored}");
-    assert!(
-        restored["into"].as_str().unwrap().ends_with("/nova"),
-        "{restored}"
-    );
-    assert!(!restored.to_string().contains("dono"), "{restored}");
-    let same = "SELECT (SELECT count(*) FROM rental), (SELECT sum(amount) FROM payment), (SELECT md5(string_agg(last_name, ',' ORDER \
-                BY actor_id)) FROM actor), (SELECT count(*) FROM rental_by_category), (SELECT md5(lo_get(424242))), nextval('actor_actor_id_seq')";
-    assert_eq!(site.cluster.sql("nova", same), site.cluster.sql("loja", same));
-    assert_eq!(
-        site.cluster.sql(
-            "nova",
-            "SELECT tableowner FROM pg_tables WHERE tablename = 'film'"
-        ),
-        "nova\n"
-    );
-    // Not empty now: what is there is named and stays.
-    site.cluster.sql(
-        "nova",
-        "SET ROLE nova; CREATE TABLE extra(x int); INSERT INTO extra VALUES (1); ANALYZE extra;",
-    );
-    restore(&[])
-        .exits(10)
-        .says("extra (1 rows)")
-        .says("film (1000 rows)")
-        .says("--force");
-    assert_eq!(site.cluster.sql("nova", "SELECT count(*) FROM extra"), "1\n");
-    // A failure leaves the old content, also with force.
-    let archive = site.app.archive(&site.record);
-    let good = std::fs::read(&archive).unwrap();
-    for (change, words) in [
-        (
-            "replace('database/country.sql', '5\\tk5\\n', '')",
-            "table country",
-        ),
-        (
-            "append('database/post-data.sql', 'SELECT 1/0;\\n')",
-            "division by zero",
-        ),
-    ] {
-        std::fs::write(&archive, &good).unwrap();
-        tamper(&site.app, &site.record, change);
-        restore(&["--force"])
-            .exits(5)
-            .says(words)
-            .says("nothing was changed");
-        assert_eq!(
-            site.cluster.sql("nova", "SELECT count(*) FROM extra"),
-            "1\n",
-            "{change}"
-        );
-    }
-    std::fs::write(&archive, &good).unwrap();
-    tamper(&site.app, &site.record, "pass");
-    let restored = restore(&["--force"]).exits(0).json();
-    let replaced = restored["replaced"].as_array().unwrap();
-    assert!(replaced.iter().any(|old| old["name"] == "extra"), "{restored}");
-    assert_eq!(
-        site.cluster.sql("nova", "SELECT to_regclass('extra') IS NULL"),
-        "t\n"
-    );
-    assert_eq!(
-        site.cluster.sql("nova", same.rsplit_once(", nextval").unwrap().0),
-        site.cluster.sql("loja", same.rsplit_once(", nextval").unwrap().0)
-    );
-}
-
-#[test]
-fn a_superuser_restores_only_what_it_trusts() {
+fn a_drill_that_hangs_ends_at_its_timeout_and_one_that_is_stopped_leaves_nothing() {
     let site = Site::new("CREATE TABLE a(x int); INSERT INTO a VALUES (1);");
-    site.cluster.create_database("nova");
-    let into = site.cluster.superuser_url("nova");
-    let args = ["restore", "latest", "--database", "loja", "--into", &into];
+    tamper(
+        &site.app,
+        &site.record,
+        "append('database/post-data.sql', 'CREATE TABLE public.b AS SELECT pg_sleep(3600)::text AS x;\\n')",
+    );
+    let config = std::fs::read_to_string(site.app.path("cofre.toml")).unwrap();
     site.app
-        .cofre(&args)
-        .exits(10)
-        .says("is a superuser")
-        .says("--trust-archive");
-    assert_eq!(site.cluster.sql("nova", "SELECT to_regclass('a') IS NULL"), "t\n");
-    site.app
-        .cofre(&[&args[..], &["--trust-archive"]].concat())
-        .exits(0)
-        .says("1 rows");
-    let into = site.cluster.superuser_url("nenhuma");
-    site.app
-        .cofre(&["restore", "latest", "--database", "loja", "--into", &into])
-        .exits(10)
-        .says("\"nenhuma\" does not exist");
+        .config(&config.replace("[drill]\n", "[drill]\ntimeout = \"3s\"\n"));
+    let report = site.app.cofre(&["--json", "drill"]).exits(5).json();
+    assert_eq!(report["problems"][0]["reason"], "load_failed", "{report}");
+    let message = report["problems"][0]["message"].as_str().unwrap();
+    // Whoever of the two looks at the clock first.
+    assert!(
+        message.contains("too long") || message.contains("statement timeout"),
+        "{report}"
+    );
+    site.is_clean();
+    site.app.config(&config);
+    let before = site.app.history();
+    let mut child = site.app.command(&["drill"]).spawn().unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
+    let sleeping =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname LIKE 'cofre%' AND wait_event = 'PgSleep'";
+    while site.cluster.sql("postgres", sleeping) != "1\n" {
+        assert!(std::time::Instant::now() < deadline, "it does not begin");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(9));
+    site.is_clean();
+    assert_eq!(site.app.history(), before, "nothing is recorded");
+    site.app.assert_no_leftovers();
 }
