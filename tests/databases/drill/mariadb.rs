@@ -331,6 +331,23 @@ fn a_database_is_restored_into_an_empty_one_and_replaces_another_only_by_force()
         "replace('database/setores.sql', \"(1,'obras',2)\", \"(1,'obras')\")",
     );
     restore(&["--force"]).exits(5).says("half loaded");
+    // More statements than one, where the client program is told of another delimiter.
+    std::fs::write(&archive, &good).unwrap();
+    let evil = "DELIMITER ;;\\nSET @a = 1; DROP TABLE loja.setores;;\\nDELIMITER ;\\n";
+    tamper(
+        &site.app,
+        &site.record,
+        &format!("append('database/post-data.sql', '{evil}')"),
+    );
+    restore(&["--force"]).exits(5).says("no dump of cofre's has");
+    // Nor may the role have rights in other databases.
+    site.server.sql("mysql", "GRANT SELECT ON loja.* TO dono");
+    restore(&["--force"])
+        .exits(10)
+        .says("beyond this database")
+        .says("`loja`.*")
+        .says("--trust-archive");
+    site.server.sql("mysql", "REVOKE ALL ON loja.* FROM dono");
     // Root has rights on the whole server.
     let socket = site.server.socket();
     let into = format!("mysql://root@/nova?socket={}", socket.display());

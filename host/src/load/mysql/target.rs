@@ -37,17 +37,14 @@ impl Target {
         })
     }
 
-    /// What the role has on the whole server, which the archive's SQL should not have; none if nothing.
+    /// What the role has beyond the database, which the archive's SQL should not have; none if nothing.
     ///
     /// # Errors
     /// What the server says.
     pub(crate) fn strong_rights(&self, stop: &Stop) -> Result<Option<String>> {
         let grants = self.client.ask("SHOW GRANTS", stop)?;
-        let strong = grants
-            .iter()
-            .map(|line| shown_grant(line))
-            .find(|grant| grant.ends_with(" ON *.*") && *grant != "GRANT USAGE ON *.*");
-        Ok(strong.map(|grant| format!("has rights on the whole server ({})", escape(grant))))
+        let strong = grants.iter().find(|line| !is_within(line, &self.database));
+        Ok(strong.map(|line| format!("has rights beyond this database ({})", escape(shown_grant(line)))))
     }
 
     /// What is in it.
@@ -119,5 +116,46 @@ impl Target {
             self.client.ask(&sql, stop)?;
         }
         dump.load(&self.client, &self.database, stop)
+    }
+}
+
+/// `GRANT USAGE ON *.*`, and any right on this database or what is in it. A wildcard in its name reaches others.
+fn is_within(line: &str, database: &str) -> bool {
+    let grant = shown_grant(line);
+    let on = grant.rsplit_once(" ON ").map_or("", |(_, on)| on);
+    let plain = format!("{}.", quote(database));
+    let escaped = plain.replace('_', "\\_").replace('%', "\\%");
+    grant == "GRANT USAGE ON *.*"
+        || on == format!("{escaped}*")
+        || on
+            .strip_prefix(&plain)
+            .is_some_and(|thing| thing.starts_with('`'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_rights_in_the_database_are_within_it() {
+        for good in [
+            "GRANT USAGE ON *.* TO `dono`@`%` IDENTIFIED BY PASSWORD '*94'",
+            r"GRANT ALL PRIVILEGES ON `my\_app`.* TO `dono`@`%` WITH GRANT OPTION",
+            "GRANT SELECT ON `my_app`.`t` TO `dono`@`%`",
+        ] {
+            assert!(is_within(good, "my_app"), "{good}");
+        }
+        for bad in [
+            "GRANT SELECT, DROP ON *.* TO `dono`@`%`",
+            "GRANT ALL PRIVILEGES ON `other`.* TO `dono`@`%`",
+            "GRANT ALL PRIVILEGES ON `my_app`.* TO `dono`@`%`",
+            "GRANT ALL PRIVILEGES ON `my%`.* TO `dono`@`%`",
+            "GRANT SELECT ON `other`.`my_app` TO `dono`@`%`",
+            "GRANT EXECUTE ON PROCEDURE `other`.`p` TO `dono`@`%`",
+            "GRANT `admin` TO `dono`@`%`",
+            "GRANT PROXY ON ''@'%' TO 'dono'@'%'",
+        ] {
+            assert!(!is_within(bad, "my_app"), "{bad}");
+        }
     }
 }
