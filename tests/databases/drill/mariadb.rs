@@ -253,6 +253,12 @@ fn a_role_with_other_rights_and_a_server_that_is_down_say_nothing_about_the_back
         site.server.sql("mysql", undo);
     }
     passes(&site.app);
+    // A right that the role lacks in its scratch database.
+    site.server
+        .sql("mysql", r"REVOKE TRIGGER ON `cofre\_drill\_%`.* FROM drill");
+    is_not_held(&site.app, 10, "not_possible", &["TRIGGER command denied"]);
+    site.server
+        .sql("mysql", r"GRANT ALL ON `cofre\_drill\_%`.* TO drill");
     site.configure("drill", "errada");
     is_not_held(
         &site.app,
@@ -265,6 +271,21 @@ fn a_role_with_other_rights_and_a_server_that_is_down_say_nothing_about_the_back
     site.server.database(&old);
     passes(&site.app);
     site.is_clean();
+    // A load that takes longer than it may.
+    tamper(
+        &site.app,
+        &site.record,
+        "append('database/pre-data.sql', 'CREATE TABLE `z` AS SELECT SLEEP(1000);\\n')",
+    );
+    site.app.config(&format!("{config}timeout = \"3s\"\n"));
+    is_not_held(
+        &site.app,
+        10,
+        "not_possible",
+        &["drill.timeout", "says nothing about the backup"],
+    );
+    site.is_clean();
+    site.app.config(&config);
     site.server.kill();
     is_not_held(&site.app, 10, "not_possible", &["says nothing about the backup"]);
 }
