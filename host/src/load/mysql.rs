@@ -113,26 +113,43 @@ impl<'a> Dump<'a> {
         Ok(())
     }
 
-    /// Writes what the client program is fed.
-    fn write(&self, out: &mut dyn Write) -> Result<()> {
-        let fail = |e: std::io::Error| Error::io("feed the client program", &e);
-        let copy = |file: &str, out: &mut dyn Write| -> Result<()> {
-            std::io::copy(&mut BufReader::new(self.folder.file(file)?), out).map_err(fail)?;
-            out.write_all(b"\n").map_err(fail)
-        };
-        copy(BEFORE, out)?;
-        for file in &self.files {
-            out.write_all(b"START TRANSACTION;\n").map_err(fail)?;
-            copy(file, out)?;
-            out.write_all(b"COMMIT;\n").map_err(fail)?;
-        }
-        copy(AFTER, out)
+    /// Writes a file into the client program.
+    fn copy(&self, file: &str, out: &mut dyn Write) -> Result<()> {
+        std::io::copy(&mut BufReader::new(self.folder.file(file)?), out).map_err(|e| unfed(&e))?;
+        out.write_all(b"\n").map_err(|e| unfed(&e))
     }
 
-    /// Loads it into a database, and compares what is there then with the manifest.
+    /// Writes the tables and their rows.
+    fn write_rows(&self, out: &mut dyn Write) -> Result<()> {
+        self.copy(BEFORE, out)?;
+        for file in &self.files {
+            out.write_all(b"START TRANSACTION;\n").map_err(|e| unfed(&e))?;
+            self.copy(file, out)?;
+            out.write_all(b"COMMIT;\n").map_err(|e| unfed(&e))?;
+        }
+        Ok(())
+    }
+
+    /// Loads it into a database, and compares what is there then with the manifest. The rows are counted before the
+    /// events are there, which may change them at once.
     fn load(&self, client: &Client, database: &str, stop: &Stop) -> std::result::Result<Loaded, Problem> {
-        let fed = client.feed(database, stop, |out| self.write(out));
-        fed.map_err(|stopped| match stopped {
+        let fed = client.feed(database, stop, |out| self.write_rows(out));
+        fed.map_err(|stopped| self.stopped(stopped))?;
+        let rows: BTreeMap<String, u64> = client.count(database, stop)?.into_iter().collect();
+        let fed = client.feed(database, stop, |out| self.copy(AFTER, out));
+        fed.map_err(|stopped| self.stopped(stopped))?;
+        let known = self.folder.tables();
+        let extra: Vec<String> = rows
+            .keys()
+            .filter(|name| !known.iter().any(|table| table.name == **name))
+            .cloned()
+            .collect();
+        compare(self.folder, &extra, |name| Ok(rows.get(name).copied()))
+    }
+
+    /// What it means that the client program ended early.
+    fn stopped(&self, stopped: Stopped) -> Problem {
+        match stopped {
             Stopped::Other(error) => error.into(),
             Stopped::TooLong => self.folder.problem(
                 Reason::NotPossible,
@@ -147,16 +164,12 @@ impl<'a> Dump<'a> {
             Stopped::Refused(said) => self
                 .folder
                 .problem(Reason::LoadFailed, format_args!("the server refused it: {said}")),
-        })?;
-        let rows: BTreeMap<String, u64> = client.count(database, stop)?.into_iter().collect();
-        let known = self.folder.tables();
-        let extra: Vec<String> = rows
-            .keys()
-            .filter(|name| !known.iter().any(|table| table.name == **name))
-            .cloned()
-            .collect();
-        compare(self.folder, &extra, |name| Ok(rows.get(name).copied()))
+        }
     }
+}
+
+fn unfed(error: &std::io::Error) -> Error {
+    Error::io("feed the client program", error)
 }
 
 /// An error of the server that cofre asked, when a drill can't be held.
