@@ -287,6 +287,15 @@ fn a_role_with_other_rights_and_a_server_that_is_down_say_nothing_about_the_back
     site.configure("drill", "segredo");
     let old = format!("cofre_drill_1000000000_{}", "0a".repeat(16));
     site.server.database(&old);
+    // Another that can't be removed, since a file of nobody's lies in its folder.
+    let stuck = format!("cofre_drill_1000000000_{}", "00".repeat(16));
+    site.server.database(&stuck);
+    let file = site.server.folder().join("data").join(&stuck).join("strange");
+    std::fs::write(&file, "").unwrap();
+    passes(&site.app);
+    let left = site.server.sql("mysql", "SHOW DATABASES LIKE 'cofre%'");
+    assert_eq!(left, format!("{stuck}\n"));
+    std::fs::remove_file(file).unwrap();
     passes(&site.app);
     site.is_clean();
     // A load that takes longer than it may.
@@ -350,8 +359,22 @@ fn a_database_is_restored_into_an_empty_one_and_replaces_another_only_by_force()
         .says("function dobro")
         .says("--force");
     assert_eq!(site.server.sql("nova", "SELECT COUNT(*) FROM extra"), "1\n");
+    // More than the arguments of a program may hold.
+    let many: Vec<String> = (0..1500)
+        .map(|i| format!("CREATE VIEW v{i:059} AS SELECT 1;"))
+        .collect();
+    site.server.sql("nova", &many.concat());
+    site.server.sql(
+        "nova",
+        "ALTER DATABASE nova CHARACTER SET latin1 COLLATE latin1_swedish_ci",
+    );
     restore(&["--force"]).exits(0);
     assert_eq!(site.server.sql("nova", "SHOW TABLES LIKE 'extra'"), "");
+    let characters = "SELECT @@character_set_database, @@collation_database";
+    assert_eq!(
+        site.server.sql("nova", characters),
+        site.server.sql("loja", characters)
+    );
     assert_eq!(site.server.sql("nova", same), site.server.sql("loja", same));
     // What can be seen before is seen before anything is removed; the rest is said.
     let archive = site.app.archive(&site.record);

@@ -1,12 +1,13 @@
 //! A database that a dump is restored into: what is in it, and how it gives way.
 
+use std::io::Write;
 use std::path::Path;
 
 use super::client::{Client, literal};
 use super::scratch::shown_grant;
 use super::{Dump, quote};
 use crate::dump::server::Server;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::load::{DumpFolder, Existing, Loaded, Problem, Stop};
 use crate::text::escape;
 
@@ -99,24 +100,31 @@ impl Target {
         // Everything that can be seen before is seen before anything is removed.
         let dump = Dump::read(folder)?;
         if replace {
-            let drops: Vec<String> = self
-                .things(stop)?
-                .iter()
-                .filter(|thing| thing.kind.bytes().all(|b| b.is_ascii_uppercase() || b == b' '))
-                .map(|thing| {
-                    format!(
-                        "DROP {} IF EXISTS {}.{}",
-                        thing.kind,
-                        quote(&self.database),
-                        quote(&thing.name)
-                    )
-                })
-                .collect();
-            let sql = format!("SET FOREIGN_KEY_CHECKS = 0; {}", drops.join("; "));
+            let things = self.things(stop)?;
+            // Fed, since a list of arguments may not be as long.
+            let fed = self
+                .client
+                .feed(&self.database, stop, |out| drop_all(&things, out));
+            fed.map_err(|stopped| dump.stopped(stopped))?;
+        }
+        if let Some((set, collation)) = &dump.characters {
+            let database = quote(&self.database);
+            let sql = format!("ALTER DATABASE {database} CHARACTER SET {set} COLLATE {collation}");
             self.client.ask(&sql, stop)?;
         }
         dump.load(&self.client, &self.database, stop)
     }
+}
+
+/// Writes the statements that remove what is in the database at hand.
+fn drop_all(things: &[Thing], out: &mut dyn Write) -> Result<()> {
+    let fail = |e: std::io::Error| Error::io("feed the client program", &e);
+    writeln!(out, "SET FOREIGN_KEY_CHECKS = 0;").map_err(fail)?;
+    let is_kind = |thing: &&Thing| thing.kind.bytes().all(|b| b.is_ascii_uppercase() || b == b' ');
+    for thing in things.iter().filter(is_kind) {
+        writeln!(out, "DROP {} IF EXISTS {};", thing.kind, quote(&thing.name)).map_err(fail)?;
+    }
+    Ok(())
 }
 
 /// `GRANT USAGE ON *.*`, and any right on this database or what is in it. A wildcard in its name reaches others.
