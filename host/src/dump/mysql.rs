@@ -64,6 +64,7 @@ pub(super) fn dump(server: &Server, request: &Request<'_>) -> Result<DatabaseInf
             ))
             .remedy("alter the event: write `; ;`"));
     }
+    client.check_references(&catalog)?;
     request.check_space(catalog.bytes(request.tables))?;
     let tool = client.dump_tool(&catalog)?;
     let dump = Dump {

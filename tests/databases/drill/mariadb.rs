@@ -285,10 +285,12 @@ fn a_role_with_other_rights_and_a_server_that_is_down_say_nothing_about_the_back
         &["Access denied", "says nothing about the backup"],
     );
     site.configure("drill", "segredo");
-    let old = format!("cofre_drill_1000000000_{}", "0a".repeat(16));
-    site.server.database(&old);
+    let old = |digits: &str| format!("cofre_drill_1000000000_{}", digits.repeat(16));
+    for digits in ["00", "05", "0f", "1a"] {
+        site.server.database(&old(digits));
+    }
     // Another that can't be removed, since a file of nobody's lies in its folder.
-    let stuck = format!("cofre_drill_1000000000_{}", "00".repeat(16));
+    let stuck = old("0a");
     site.server.database(&stuck);
     let file = site.server.folder().join("data").join(&stuck).join("strange");
     std::fs::write(&file, "").unwrap();

@@ -37,6 +37,9 @@ SELECT DISTINCT 'float', HEX(TABLE_NAME) FROM information_schema.COLUMNS \
     WHERE TABLE_SCHEMA = DATABASE() AND DATA_TYPE = 'float' ORDER BY TABLE_NAME;
 SELECT DISTINCT 'precise', HEX(TABLE_NAME) FROM information_schema.COLUMNS \
     WHERE TABLE_SCHEMA = DATABASE() AND DATA_TYPE = 'bigint' AND GENERATION_EXPRESSION = 'ROW START';
+SELECT 'reference', HEX(CONSTRAINT_NAME), HEX(TABLE_NAME), HEX(REFERENCED_TABLE_NAME) \
+    FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE CONSTRAINT_SCHEMA = DATABASE() \
+    AND UNIQUE_CONSTRAINT_SCHEMA = DATABASE() ORDER BY TABLE_NAME, CONSTRAINT_NAME;
 SELECT 'endless', HEX(EVENT_NAME) FROM information_schema.EVENTS \
     WHERE EVENT_SCHEMA = DATABASE() AND CONCAT(EVENT_DEFINITION, EVENT_COMMENT) LIKE '%;;%';";
 
@@ -70,6 +73,8 @@ pub(super) struct Catalog {
     precise: Vec<String>,
     /// Events with `;;` in them, for which the dump program would look for another delimiter for ever.
     pub(super) endless: Vec<String>,
+    /// Foreign keys within the database: the name, its table, and the one to which it refers.
+    references: Vec<[String; 3]>,
 }
 
 impl Catalog {
@@ -127,6 +132,7 @@ impl Catalog {
             "float" => self.floats.push(text()?),
             "precise" => self.precise.push(text()?),
             "endless" => self.endless.push(text()?),
+            "reference" => self.references.push([text()?, text()?, text()?]),
             _ => return None,
         }
         Some(())
@@ -152,6 +158,14 @@ impl Catalog {
         let came = after.tables.iter().filter(|t| !is_in(self, &t.name));
         let changed = self.tables.iter().filter(differs).chain(came);
         changed.map(|t| t.name.as_str()).collect()
+    }
+
+    /// Foreign keys of tables whose rows are wanted, to tables whose rows are not.
+    pub(super) fn broken_references(&self, wanted: &TableFilter) -> Vec<String> {
+        let has_rows = |table: &str| wanted.has_rows_of(None, table);
+        let broken = |[_, from, to]: &&[String; 3]| has_rows(from) && !has_rows(to);
+        let text = |[name, from, to]: &[String; 3]| format!("{name} ({from} refers to {to})");
+        self.references.iter().filter(broken).map(text).collect()
     }
 
     /// Bytes of the rows that are wanted, as the server estimates them.
