@@ -372,6 +372,29 @@ fn rows_of_excluded_tables_stay_behind_and_their_tables_come() {
 }
 
 #[test]
+fn rows_to_which_others_refer_can_not_be_left_out() {
+    let server = server();
+    database(server, "keys");
+    server.sql(
+        "keys",
+        "CREATE TABLE parent (id INT PRIMARY KEY); INSERT INTO parent VALUES (1);
+         CREATE TABLE child (id INT, CONSTRAINT of_parent FOREIGN KEY (id) REFERENCES parent (id)); INSERT INTO child VALUES (1)",
+    );
+    let run = app_with(&url(server, "keys"), "exclude_tables = [\"parent\"]", "").cofre(&["create"]);
+    run.exits(2)
+        .says("of_parent (child refers to parent)")
+        .says("rows of both");
+    let both = app_with(
+        &url(server, "keys"),
+        "exclude_tables = [\"parent\", \"child\"]",
+        "",
+    );
+    assert_eq!(files(&dumped(&both)).len(), 3);
+    let one = app_with(&url(server, "keys"), "exclude_tables = [\"child\"]", "");
+    assert_eq!(files(&dumped(&one)).len(), 4);
+}
+
+#[test]
 fn the_socket_serves_as_well_as_the_port() {
     let server = server();
     database(server, "by_socket");

@@ -124,6 +124,11 @@ impl MariaDb {
         std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
 
+    /// Its folder, with the folders of the databases in `data`.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Its socket.
     pub(crate) fn socket(&self) -> PathBuf {
         self.folder.join("socket")

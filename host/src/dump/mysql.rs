@@ -64,6 +64,7 @@ pub(super) fn dump(server: &Server, request: &Request<'_>) -> Result<DatabaseInf
             ))
             .remedy("alter the event: write `; ;`"));
     }
+    client.check_references(&catalog)?;
     request.check_space(catalog.bytes(request.tables))?;
     let tool = client.dump_tool(&catalog)?;
     let dump = Dump {
@@ -144,21 +145,19 @@ impl Dump<'_> {
         };
         let after = self.client.catalog()?;
         // Some changes are so cheap for the server that it gives the old rows in their new form.
-        let altered = before.altered(&after);
-        if !altered.is_empty() {
+        let changed = before.changed(&after);
+        if !changed.is_empty() {
             let message = format!(
-                "these tables were altered while they were dumped: {}",
-                list(&altered)
+                "these tables were made, altered or renamed while the dump was made: {}",
+                list(&changed)
             );
             return Ok(Attempt::Changed(
                 self.client.error(message).remedy(client::STAND_STILL),
             ));
         }
-        // Every table that was there before and is there after it has to be in it.
         let is_written = |name: &str| written.tables.iter().any(|t| t.name == name);
-        let is_there = |name: &str| after.tables.iter().any(|t| t.name == name);
         let names = before.tables.iter().map(|t| t.name.as_str());
-        let lost: Vec<&str> = names.filter(|name| is_there(name) && !is_written(name)).collect();
+        let lost: Vec<&str> = names.filter(|name| !is_written(name)).collect();
         if !lost.is_empty() {
             return Err(self
                 .client

@@ -113,30 +113,48 @@ impl<'a> Dump<'a> {
         Ok(())
     }
 
-    /// Writes what the client program is fed.
-    fn write(&self, out: &mut dyn Write) -> Result<()> {
-        let fail = |e: std::io::Error| Error::io("feed the client program", &e);
-        let copy = |file: &str, out: &mut dyn Write| -> Result<()> {
-            std::io::copy(&mut BufReader::new(self.folder.file(file)?), out).map_err(fail)?;
-            out.write_all(b"\n").map_err(fail)
-        };
-        copy(BEFORE, out)?;
-        for file in &self.files {
-            out.write_all(b"START TRANSACTION;\n").map_err(fail)?;
-            copy(file, out)?;
-            out.write_all(b"COMMIT;\n").map_err(fail)?;
-        }
-        copy(AFTER, out)
+    /// Writes a file into the client program.
+    fn copy(&self, file: &str, out: &mut dyn Write) -> Result<()> {
+        std::io::copy(&mut BufReader::new(self.folder.file(file)?), out).map_err(|e| unfed(&e))?;
+        out.write_all(b"\n").map_err(|e| unfed(&e))
     }
 
-    /// Loads it into a database, and compares what is there then with the manifest.
+    /// Writes the tables and their rows.
+    fn write_rows(&self, out: &mut dyn Write) -> Result<()> {
+        self.copy(BEFORE, out)?;
+        for file in &self.files {
+            out.write_all(b"START TRANSACTION;\n").map_err(|e| unfed(&e))?;
+            self.copy(file, out)?;
+            out.write_all(b"COMMIT;\n").map_err(|e| unfed(&e))?;
+        }
+        Ok(())
+    }
+
+    /// Loads it into a database, and compares what is there then with the manifest. The rows are counted before the
+    /// events are there, which may change them at once.
     fn load(&self, client: &Client, database: &str, stop: &Stop) -> std::result::Result<Loaded, Problem> {
-        let fed = client.feed(database, stop, |out| self.write(out));
-        fed.map_err(|stopped| match stopped {
+        let fed = client.feed(database, stop, |out| self.write_rows(out));
+        fed.map_err(|stopped| self.stopped(stopped))?;
+        let rows: BTreeMap<String, u64> = client.count(database, stop)?.into_iter().collect();
+        let fed = client.feed(database, stop, |out| self.copy(AFTER, out));
+        fed.map_err(|stopped| self.stopped(stopped))?;
+        let known = self.folder.tables();
+        let extra: Vec<String> = rows
+            .keys()
+            .filter(|name| !known.iter().any(|table| table.name == **name))
+            .cloned()
+            .collect();
+        compare(self.folder, &extra, |name| Ok(rows.get(name).copied()))
+    }
+
+    /// What it means that the client program ended early.
+    fn stopped(&self, stopped: Stopped) -> Problem {
+        match stopped {
             Stopped::Other(error) => error.into(),
-            Stopped::TooLong => self
-                .folder
-                .problem(Reason::LoadFailed, "loading it took too long"),
+            Stopped::TooLong => self.folder.problem(
+                Reason::NotPossible,
+                "loading it took longer than drill.timeout allows",
+            ),
             Stopped::Command(said) => self.folder.problem(
                 Reason::HostileSql,
                 format_args!(
@@ -146,16 +164,12 @@ impl<'a> Dump<'a> {
             Stopped::Refused(said) => self
                 .folder
                 .problem(Reason::LoadFailed, format_args!("the server refused it: {said}")),
-        })?;
-        let rows: BTreeMap<String, u64> = client.count(database, stop)?.into_iter().collect();
-        let known = self.folder.tables();
-        let extra: Vec<String> = rows
-            .keys()
-            .filter(|name| !known.iter().any(|table| table.name == **name))
-            .cloned()
-            .collect();
-        compare(self.folder, &extra, |name| Ok(rows.get(name).copied()))
+        }
     }
+}
+
+fn unfed(error: &std::io::Error) -> Error {
+    Error::io("feed the client program", error)
 }
 
 /// An error of the server that cofre asked, when a drill can't be held.
@@ -168,21 +182,95 @@ fn quote(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
 
-/// Errors of the server or the way to it, and none of the SQL: login, connection, a lock that nobody gives up.
+/// Errors of the server or the way to it, and none of the SQL: login, connection, disk, memory, a limit, a lock that
+/// nobody gives up, a statement that someone stopped, a right that the role lacks.
 fn is_servers(code: u32) -> bool {
     matches!(
         code,
-        1040 | 1044 | 1045 | 1053 | 1203 | 1226 | 1418 | 1419 | 1698 | 2000..=2099
+        1021 | 1040
+            | 1041
+            | 1044
+            | 1045
+            | 1053
+            | 1114
+            | 1153
+            | 1203
+            | 1205
+            | 1226
+            | 1227
+            | 1317
+            | 1418
+            | 1419
+            | 1698
+            | 1969
+            | 2000..=2099
     )
 }
 
-fn refused_or_lost(client: &Client, said: &str) -> Stopped {
+/// A right that the role lacks in the database itself. In another one it should have none, and a dump that reaches
+/// there is at fault.
+fn is_denied_within(code: u32, said: &str, database: &str) -> bool {
+    code == 1142 && said.contains(&format!(" {}.", quote(database)))
+}
+
+fn refused_or_lost(client: &Client, said: &str, database: &str) -> Stopped {
     match crate::dump::mysql::error_code(said) {
-        Some(code) if is_servers(code) => Stopped::Other(client.failed(said)),
+        Some(code) if is_servers(code) || is_denied_within(code, said, database) => {
+            Stopped::Other(client.failed(said))
+        }
         Some(_) => Stopped::Refused(said.to_owned()),
         None if said.contains("Unknown command") => Stopped::Command(said.to_owned()),
         // Of the program's own about what it reads.
         None if said.contains("at line ") => Stopped::Refused(said.to_owned()),
         None => Stopped::Other(client.failed(said)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_denied_within, is_servers};
+    use crate::dump::mysql::error_code;
+
+    #[test]
+    fn errors_of_the_server_are_not_the_dumps() {
+        for (said, of_server) in [
+            ("ERROR 1114 (HY000) at line 7: The table 'a' is full", true),
+            (
+                "ERROR 1021 (HY000) at line 7: Disk full (/tmp/x); waiting for someone to free some space",
+                true,
+            ),
+            (
+                "ERROR 1205 (HY000) at line 7: Lock wait timeout exceeded; try restarting transaction",
+                true,
+            ),
+            (
+                "ERROR 1153 (08S01) at line 7: Got a packet bigger than 'max_allowed_packet' bytes",
+                true,
+            ),
+            (
+                "ERROR 1969 (70100) at line 7: Query execution was interrupted (max_statement_time exceeded)",
+                true,
+            ),
+            (
+                "ERROR 1142 (42000) at line 7: TRIGGER command denied to user 'd'@'h' for table `s_1`.`a`",
+                true,
+            ),
+            (
+                "ERROR 1142 (42000) at line 7: DROP command denied to user 'd'@'h' for table `s_2`.`a`",
+                false,
+            ),
+            (
+                "ERROR 1064 (42000) at line 7: You have an error in your SQL syntax",
+                false,
+            ),
+            (
+                "ERROR 1136 (21S01) at line 7: Column count doesn't match value count at row 1",
+                false,
+            ),
+        ] {
+            let is =
+                error_code(said).is_some_and(|code| is_servers(code) || is_denied_within(code, said, "s_1"));
+            assert_eq!(is, of_server, "{said}");
+        }
     }
 }

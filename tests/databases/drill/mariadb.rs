@@ -134,6 +134,24 @@ fn a_database_with_keys_in_a_circle_passes_and_each_damage_has_its_reason() {
 }
 
 #[test]
+fn events_that_change_rows_at_once_make_no_difference() {
+    let site = Site::new();
+    // In the database itself they do nothing; counting so many tables takes longer than the event waits.
+    let tables: Vec<String> = (0..60)
+        .map(|i| format!("CREATE TABLE z{i:02}(x INT); INSERT INTO z{i:02} VALUES (1);"))
+        .collect();
+    site.server.sql("loja", &tables.concat());
+    site.server.sql(
+        "loja",
+        "CREATE EVENT limpa ON SCHEDULE EVERY 1 SECOND DO DELETE FROM z59 WHERE DATABASE() <> 'loja';
+         SET GLOBAL event_scheduler = ON;",
+    );
+    site.app.create();
+    passes(&site.app);
+    site.is_clean();
+}
+
+#[test]
 fn hostile_archives_reach_nothing() {
     let site = Site::new();
     let archive = site.app.archive(&site.record);
@@ -253,6 +271,12 @@ fn a_role_with_other_rights_and_a_server_that_is_down_say_nothing_about_the_back
         site.server.sql("mysql", undo);
     }
     passes(&site.app);
+    // A right that the role lacks in its scratch database.
+    site.server
+        .sql("mysql", r"REVOKE TRIGGER ON `cofre\_drill\_%`.* FROM drill");
+    is_not_held(&site.app, 10, "not_possible", &["TRIGGER command denied"]);
+    site.server
+        .sql("mysql", r"GRANT ALL ON `cofre\_drill\_%`.* TO drill");
     site.configure("drill", "errada");
     is_not_held(
         &site.app,
@@ -261,10 +285,36 @@ fn a_role_with_other_rights_and_a_server_that_is_down_say_nothing_about_the_back
         &["Access denied", "says nothing about the backup"],
     );
     site.configure("drill", "segredo");
-    let old = format!("cofre_drill_1000000000_{}", "0a".repeat(16));
-    site.server.database(&old);
+    let old = |digits: &str| format!("cofre_drill_1000000000_{}", digits.repeat(16));
+    for digits in ["00", "05", "0f", "1a"] {
+        site.server.database(&old(digits));
+    }
+    // Another that can't be removed, since a file of nobody's lies in its folder.
+    let stuck = old("0a");
+    site.server.database(&stuck);
+    let file = site.server.folder().join("data").join(&stuck).join("strange");
+    std::fs::write(&file, "").unwrap();
+    passes(&site.app);
+    let left = site.server.sql("mysql", "SHOW DATABASES LIKE 'cofre%'");
+    assert_eq!(left, format!("{stuck}\n"));
+    std::fs::remove_file(file).unwrap();
     passes(&site.app);
     site.is_clean();
+    // A load that takes longer than it may.
+    tamper(
+        &site.app,
+        &site.record,
+        "append('database/pre-data.sql', 'CREATE TABLE `z` AS SELECT SLEEP(1000);\\n')",
+    );
+    site.app.config(&format!("{config}timeout = \"3s\"\n"));
+    is_not_held(
+        &site.app,
+        10,
+        "not_possible",
+        &["drill.timeout", "says nothing about the backup"],
+    );
+    site.is_clean();
+    site.app.config(&config);
     site.server.kill();
     is_not_held(&site.app, 10, "not_possible", &["says nothing about the backup"]);
 }
@@ -311,8 +361,22 @@ fn a_database_is_restored_into_an_empty_one_and_replaces_another_only_by_force()
         .says("function dobro")
         .says("--force");
     assert_eq!(site.server.sql("nova", "SELECT COUNT(*) FROM extra"), "1\n");
+    // More than the arguments of a program may hold.
+    let many: Vec<String> = (0..1500)
+        .map(|i| format!("CREATE VIEW v{i:059} AS SELECT 1;"))
+        .collect();
+    site.server.sql("nova", &many.concat());
+    site.server.sql(
+        "nova",
+        "ALTER DATABASE nova CHARACTER SET latin1 COLLATE latin1_swedish_ci",
+    );
     restore(&["--force"]).exits(0);
     assert_eq!(site.server.sql("nova", "SHOW TABLES LIKE 'extra'"), "");
+    let characters = "SELECT @@character_set_database, @@collation_database";
+    assert_eq!(
+        site.server.sql("nova", characters),
+        site.server.sql("loja", characters)
+    );
     assert_eq!(site.server.sql("nova", same), site.server.sql("loja", same));
     // What can be seen before is seen before anything is removed; the rest is said.
     let archive = site.app.archive(&site.record);
@@ -331,6 +395,23 @@ fn a_database_is_restored_into_an_empty_one_and_replaces_another_only_by_force()
         "replace('database/setores.sql', \"(1,'obras',2)\", \"(1,'obras')\")",
     );
     restore(&["--force"]).exits(5).says("half loaded");
+    // More statements than one, where the client program is told of another delimiter.
+    std::fs::write(&archive, &good).unwrap();
+    let evil = "DELIMITER ;;\\nSET @a = 1; DROP TABLE loja.setores;;\\nDELIMITER ;\\n";
+    tamper(
+        &site.app,
+        &site.record,
+        &format!("append('database/post-data.sql', '{evil}')"),
+    );
+    restore(&["--force"]).exits(5).says("no dump of cofre's has");
+    // Nor may the role have rights in other databases.
+    site.server.sql("mysql", "GRANT SELECT ON loja.* TO dono");
+    restore(&["--force"])
+        .exits(10)
+        .says("beyond this database")
+        .says("`loja`.*")
+        .says("--trust-archive");
+    site.server.sql("mysql", "REVOKE ALL ON loja.* FROM dono");
     // Root has rights on the whole server.
     let socket = site.server.socket();
     let into = format!("mysql://root@/nova?socket={}", socket.display());

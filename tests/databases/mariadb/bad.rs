@@ -120,6 +120,22 @@ fn rights_that_would_leave_something_out() {
 }
 
 #[test]
+fn rights_that_a_more_specific_grant_hides() {
+    let server = server();
+    server.database("hidden1");
+    server.sql(
+        "hidden1",
+        "CREATE TABLE t (id INT); CREATE TRIGGER g BEFORE INSERT ON t FOR EACH ROW SET @x = 1;
+         CREATE USER twice@'%' IDENTIFIED BY 'p'; GRANT SELECT, EVENT ON hidden1.* TO twice@'%';
+         GRANT SELECT, SHOW VIEW, TRIGGER, EVENT, EXECUTE ON `hidden%`.* TO twice@'%'; GRANT SELECT ON mysql.proc TO twice@'%'",
+    );
+    let app = app(&format!("mysql://twice:p@127.0.0.1:{}/hidden1", server.port));
+    fails(&app, 10).says("may not see its triggers").says("GRANT");
+    server.sql("mysql", "REVOKE ALL ON hidden1.* FROM twice@'%'");
+    assert!(dumped(&app).join("t.sql").is_file());
+}
+
+#[test]
 fn a_disk_that_is_full() {
     let server = server();
     large(server, "filling", 10);

@@ -124,6 +124,30 @@ fn a_table_that_is_altered_in_the_middle() {
     }
 }
 
+/// As tools for schema changes without downtime do it: the table is filled under another name, then takes the place of
+/// the old one, which the dump has not read yet.
+#[test]
+fn a_table_that_is_swapped_for_another_in_the_middle() {
+    let server = server();
+    large(server, "swapping", 1);
+    server.sql(
+        "swapping",
+        "CREATE TABLE zz (id INT); INSERT INTO zz VALUES (1), (2); CREATE TABLE _zz_new (id INT); INSERT INTO _zz_new VALUES (1)",
+    );
+    let app = app(&url(server, "swapping"));
+    let run = meddled(&app, server, "swapping", |lock| {
+        server.sql(
+            "swapping",
+            "INSERT INTO _zz_new VALUES (2); RENAME TABLE zz TO _zz_old, _zz_new TO zz",
+        );
+        lock.release("SELECT 1");
+    });
+    run.exits(0).says("the dump is made once more").says("_zz_new");
+    let dump = app.restore("latest", "back").join("database");
+    assert!(files(&dump)["zz.sql"].contains("(2)"));
+    assert!(dump.join("_zz_old.sql").is_file() && !dump.join("_zz_new.sql").exists());
+}
+
 #[test]
 fn a_table_that_is_altered_again_and_again() {
     let server = server();

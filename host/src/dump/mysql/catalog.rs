@@ -3,6 +3,7 @@
 //! MySQL shows a user only the tables and triggers on which it has some right. A dump of what is visible could lack
 //! half of the database without a word, so the rights are looked at first.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::dump::tables::TableFilter;
@@ -36,6 +37,9 @@ SELECT DISTINCT 'float', HEX(TABLE_NAME) FROM information_schema.COLUMNS \
     WHERE TABLE_SCHEMA = DATABASE() AND DATA_TYPE = 'float' ORDER BY TABLE_NAME;
 SELECT DISTINCT 'precise', HEX(TABLE_NAME) FROM information_schema.COLUMNS \
     WHERE TABLE_SCHEMA = DATABASE() AND DATA_TYPE = 'bigint' AND GENERATION_EXPRESSION = 'ROW START';
+SELECT 'reference', HEX(CONSTRAINT_NAME), HEX(TABLE_NAME), HEX(REFERENCED_TABLE_NAME) \
+    FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE CONSTRAINT_SCHEMA = DATABASE() \
+    AND UNIQUE_CONSTRAINT_SCHEMA = DATABASE() ORDER BY TABLE_NAME, CONSTRAINT_NAME;
 SELECT 'endless', HEX(EVENT_NAME) FROM information_schema.EVENTS \
     WHERE EVENT_SCHEMA = DATABASE() AND CONCAT(EVENT_DEFINITION, EVENT_COMMENT) LIKE '%;;%';";
 
@@ -69,6 +73,8 @@ pub(super) struct Catalog {
     precise: Vec<String>,
     /// Events with `;;` in them, for which the dump program would look for another delimiter for ever.
     pub(super) endless: Vec<String>,
+    /// Foreign keys within the database: the name, its table, and the one to which it refers.
+    references: Vec<[String; 3]>,
 }
 
 impl Catalog {
@@ -126,6 +132,7 @@ impl Catalog {
             "float" => self.floats.push(text()?),
             "precise" => self.precise.push(text()?),
             "endless" => self.endless.push(text()?),
+            "reference" => self.references.push([text()?, text()?, text()?]),
             _ => return None,
         }
         Some(())
@@ -142,19 +149,23 @@ impl Catalog {
         Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
     }
 
-    /// The tables that have other columns here than there.
-    pub(super) fn altered<'a>(&'a self, other: &Self) -> Vec<&'a str> {
-        let differs = |t: &&Table| {
-            other
-                .shapes
-                .get(&t.name)
-                .is_some_and(|shape| self.shapes.get(&t.name) != Some(shape))
-        };
-        self.tables
-            .iter()
-            .filter(differs)
-            .map(|t| t.name.as_str())
-            .collect()
+    /// The tables that have other columns after the dump than here, and those that went or came: a table that was
+    /// filled under another name and then renamed has only a part of its rows in the dump.
+    pub(super) fn changed<'a>(&'a self, after: &'a Self) -> Vec<&'a str> {
+        let is_in = |catalog: &Self, name: &str| catalog.tables.iter().any(|t| t.name == name);
+        let differs =
+            |t: &&Table| !is_in(after, &t.name) || self.shapes.get(&t.name) != after.shapes.get(&t.name);
+        let came = after.tables.iter().filter(|t| !is_in(self, &t.name));
+        let changed = self.tables.iter().filter(differs).chain(came);
+        changed.map(|t| t.name.as_str()).collect()
+    }
+
+    /// Foreign keys of tables whose rows are wanted, to tables whose rows are not.
+    pub(super) fn broken_references(&self, wanted: &TableFilter) -> Vec<String> {
+        let has_rows = |table: &str| wanted.has_rows_of(None, table);
+        let broken = |[_, from, to]: &&[String; 3]| has_rows(from) && !has_rows(to);
+        let text = |[name, from, to]: &[String; 3]| format!("{name} ({from} refers to {to})");
+        self.references.iter().filter(broken).map(text).collect()
     }
 
     /// Bytes of the rows that are wanted, as the server estimates them.
@@ -232,6 +243,7 @@ impl Sight {
             routines: false,
             unsure: false,
         };
+        let mut databases: BTreeMap<&str, (usize, bool, bool)> = BTreeMap::new();
         for line in grants.lines() {
             let Some((rights, rest)) = line
                 .strip_prefix("GRANT ")
@@ -240,40 +252,61 @@ impl Sight {
                 sight.unsure |= line.starts_with("GRANT ");
                 continue;
             };
-            let scope = rest.split(" TO ").next().unwrap_or_default();
+            let (scope, to) = rest.split_once(" TO ").unwrap_or((rest, ""));
             let global = scope == "*.*";
             let rights: Vec<&str> = rights.split(',').map(str::trim).collect();
             let has = |wanted: &[&str]| rights.iter().any(|right| wanted.contains(right));
-            if global || covers(scope, database) {
-                sight.triggers |= has(&["TRIGGER", "ALL PRIVILEGES"]);
-                sight.routines |= has(&[
-                    "ALL PRIVILEGES",
-                    "EXECUTE",
-                    "ALTER ROUTINE",
-                    "CREATE ROUTINE",
-                    "SHOW CREATE ROUTINE",
-                    "SHOW_ROUTINE",
-                ]);
+            let triggers = has(&["TRIGGER", "ALL PRIVILEGES"]);
+            let routines = has(&[
+                "ALL PRIVILEGES",
+                "EXECUTE",
+                "ALTER ROUTINE",
+                "CREATE ROUTINE",
+                "SHOW CREATE ROUTINE",
+                "SHOW_ROUTINE",
+            ]);
+            if global {
+                sight.triggers |= triggers;
+                sight.routines |= routines;
+            } else if let Some(rank) = rank(scope, database) {
+                // The user's own rights, and those of each of its roles.
+                let to = to.split(' ').next().unwrap_or_default();
+                let best = databases.entry(to).or_insert((rank, triggers, routines));
+                match rank.cmp(&best.0) {
+                    Ordering::Greater => *best = (rank, triggers, routines),
+                    Ordering::Equal => *best = (rank, best.1 && triggers, best.2 && routines),
+                    Ordering::Less => {}
+                }
             }
             // MariaDB keeps routines in a table; MySQL 8 takes a right on all tables for one on it.
             let catalog = global || scope.starts_with("`mysql`.*") || scope.starts_with("`mysql`.`proc`");
             sight.routines |= catalog && has(&["SELECT", "ALL PRIVILEGES"]);
         }
+        for (_, triggers, routines) in databases.into_values() {
+            sight.triggers |= triggers;
+            sight.routines |= routines;
+        }
         sight
     }
 }
 
-/// Whether the scope of a grant, `` `name`.* `` with `_` and `%` as wildcards, covers the whole of a database.
-fn covers(scope: &str, database: &str) -> bool {
-    let Some(pattern) = scope
-        .strip_suffix(".*")
-        .and_then(|name| name.strip_prefix('`')?.strip_suffix('`'))
-    else {
-        return false;
-    };
+/// How specific the scope of a grant, `` `name`.* `` with `_` and `%` as wildcards, is, if it covers the whole of a
+/// database: by how far in the name the first wildcard is, as the server sorts them. Of those that cover the database,
+/// the server takes only the most specific one.
+fn rank(scope: &str, database: &str) -> Option<usize> {
+    let pattern = scope.strip_suffix(".*")?.strip_prefix('`')?.strip_suffix('`')?;
     let pattern: Vec<char> = pattern.replace("``", "`").chars().collect();
     let name: Vec<char> = database.chars().collect();
-    like(&pattern, &name)
+    if !like(&pattern, &name) {
+        return None;
+    }
+    let mut escaped = false;
+    let is_wildcard = |c: &char| {
+        let wildcard = !escaped && matches!(c, '%' | '_');
+        escaped = !escaped && *c == '\\';
+        wildcard
+    };
+    Some(pattern.iter().position(is_wildcard).unwrap_or(usize::MAX))
 }
 
 fn like(pattern: &[char], name: &[char]) -> bool {

@@ -4,7 +4,7 @@ use super::super::Request;
 use super::super::server::Server;
 use super::super::tool::{Login, Tool};
 use super::PACKAGE;
-use super::catalog::{Catalog, QUERY, Sight};
+use super::catalog::{Catalog, QUERY, Sight, list};
 use super::options;
 use crate::error::{Code, Error, Result};
 use crate::text::escape;
@@ -107,6 +107,24 @@ impl<'a> Client<'a> {
             );
         }
         Ok(())
+    }
+
+    /// Refuses to leave out rows to which others refer: their keys would lead nowhere once it is loaded.
+    ///
+    /// # Errors
+    /// `Config` with the foreign keys.
+    pub(super) fn check_references(&self, catalog: &Catalog) -> Result<()> {
+        let broken = catalog.broken_references(self.request.tables);
+        if broken.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<&str> = broken.iter().map(String::as_str).collect();
+        let mut error = self.error(format!(
+            "a dump without the rows of some tables would not be sound, because of the foreign keys {}",
+            list(&names)
+        ));
+        error.code = Code::Config;
+        Err(error.remedy("in `tables` and `exclude_tables`, keep or leave out the rows of both"))
     }
 
     /// An error about this database.

@@ -83,6 +83,23 @@ fn create(mut tokens: Tokens<'_>) -> Option<Place> {
     None
 }
 
+/// Whether a statement makes a trigger, a routine, a package or an event, in whose body other statements stand.
+pub(super) fn is_program(statement: &[u8]) -> bool {
+    let mut tokens = Tokens::new(statement);
+    if !tokens.next().is_some_and(|t| t.token.is_word(b"CREATE")) {
+        return false;
+    }
+    while let Some(Token::Word(word)) = tokens.next().map(|t| t.token) {
+        match word.to_ascii_uppercase().as_slice() {
+            b"TRIGGER" | b"FUNCTION" | b"PROCEDURE" | b"PACKAGE" | b"EVENT" => return true,
+            b"OR" | b"REPLACE" | b"AGGREGATE" => {}
+            b"DEFINER" if tokens.user().is_some() => {}
+            _ => return false,
+        }
+    }
+    false
+}
+
 /// The names in backticks.
 pub(super) fn names(statement: &[u8]) -> impl Iterator<Item = String> {
     quoted_names(Tokens::new(statement))

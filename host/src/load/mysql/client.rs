@@ -79,7 +79,7 @@ impl Client {
         ];
         let fed = client::feed((&self.login, &self.tool), &arguments, stop, write);
         fed.map(drop).map_err(|ended| match ended {
-            Ended::Failed(_, said, _) => refused_or_lost(self, &said),
+            Ended::Failed(_, said, _) => refused_or_lost(self, &said, database),
             Ended::TooLong => Stopped::TooLong,
             Ended::Other(error) => Stopped::Other(error),
         })

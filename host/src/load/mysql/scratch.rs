@@ -79,28 +79,23 @@ fn is_weak(line: &str) -> bool {
     grant == "GRANT USAGE ON *.*" || (database.starts_with(&escaped) && database.ends_with("`.*"))
 }
 
-/// Removes what drills that died left behind. That it can't be removed is only said.
+/// Removes what drills that died left behind. That one can't be removed is only said.
 fn sweep(client: &Client, stop: &Stop) {
-    let swept = client
-        .ask(
-            "SELECT UNIX_TIMESTAMP(), schema_name FROM information_schema.schemata WHERE schema_name NOT IN (SELECT db FROM \
-             information_schema.processlist WHERE db IS NOT NULL)",
-            stop,
-        )
-        .and_then(|lines| {
-            lines.iter().try_for_each(|line| {
-                let Some((now, name)) = line.split_once('\t') else {
-                    return Ok(());
-                };
-                if !left_over(name, now) {
-                    return Ok(());
-                }
-                tracing::info!("removes {}, which a drill that died left behind", escape(name));
-                client.ask(&format!("DROP DATABASE IF EXISTS {}", quote(name)), stop).map(drop)
-            })
-        });
-    if let Err(error) = swept {
-        tracing::warn!("scratch databases of earlier drills stay: {error}");
+    let stays = |error| tracing::warn!("a scratch database of an earlier drill stays: {error}");
+    let sql = "SELECT UNIX_TIMESTAMP(), schema_name FROM information_schema.schemata WHERE schema_name NOT IN (SELECT db \
+               FROM information_schema.processlist WHERE db IS NOT NULL) ORDER BY schema_name";
+    let lines = client.ask(sql, stop).unwrap_or_else(|error| {
+        stays(error);
+        Vec::new()
+    });
+    let old = lines
+        .iter()
+        .filter_map(|line| line.split_once('\t'))
+        .filter(|(now, name)| left_over(name, now));
+    for (_, name) in old {
+        tracing::info!("removes {}, which a drill that died left behind", escape(name));
+        let dropped = client.ask(&format!("DROP DATABASE IF EXISTS {}", quote(name)), stop);
+        dropped.map(drop).unwrap_or_else(stays);
     }
 }
 

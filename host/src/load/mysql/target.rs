@@ -1,12 +1,13 @@
 //! A database that a dump is restored into: what is in it, and how it gives way.
 
+use std::io::Write;
 use std::path::Path;
 
 use super::client::{Client, literal};
 use super::scratch::shown_grant;
 use super::{Dump, quote};
 use crate::dump::server::Server;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::load::{DumpFolder, Existing, Loaded, Problem, Stop};
 use crate::text::escape;
 
@@ -37,17 +38,14 @@ impl Target {
         })
     }
 
-    /// What the role has on the whole server, which the archive's SQL should not have; none if nothing.
+    /// What the role has beyond the database, which the archive's SQL should not have; none if nothing.
     ///
     /// # Errors
     /// What the server says.
     pub(crate) fn strong_rights(&self, stop: &Stop) -> Result<Option<String>> {
         let grants = self.client.ask("SHOW GRANTS", stop)?;
-        let strong = grants
-            .iter()
-            .map(|line| shown_grant(line))
-            .find(|grant| grant.ends_with(" ON *.*") && *grant != "GRANT USAGE ON *.*");
-        Ok(strong.map(|grant| format!("has rights on the whole server ({})", escape(grant))))
+        let strong = grants.iter().find(|line| !is_within(line, &self.database));
+        Ok(strong.map(|line| format!("has rights beyond this database ({})", escape(shown_grant(line)))))
     }
 
     /// What is in it.
@@ -102,22 +100,70 @@ impl Target {
         // Everything that can be seen before is seen before anything is removed.
         let dump = Dump::read(folder)?;
         if replace {
-            let drops: Vec<String> = self
-                .things(stop)?
-                .iter()
-                .filter(|thing| thing.kind.bytes().all(|b| b.is_ascii_uppercase() || b == b' '))
-                .map(|thing| {
-                    format!(
-                        "DROP {} IF EXISTS {}.{}",
-                        thing.kind,
-                        quote(&self.database),
-                        quote(&thing.name)
-                    )
-                })
-                .collect();
-            let sql = format!("SET FOREIGN_KEY_CHECKS = 0; {}", drops.join("; "));
+            let things = self.things(stop)?;
+            // Fed, since a list of arguments may not be as long.
+            let fed = self
+                .client
+                .feed(&self.database, stop, |out| drop_all(&things, out));
+            fed.map_err(|stopped| dump.stopped(stopped))?;
+        }
+        if let Some((set, collation)) = &dump.characters {
+            let database = quote(&self.database);
+            let sql = format!("ALTER DATABASE {database} CHARACTER SET {set} COLLATE {collation}");
             self.client.ask(&sql, stop)?;
         }
         dump.load(&self.client, &self.database, stop)
+    }
+}
+
+/// Writes the statements that remove what is in the database at hand.
+fn drop_all(things: &[Thing], out: &mut dyn Write) -> Result<()> {
+    let fail = |e: std::io::Error| Error::io("feed the client program", &e);
+    writeln!(out, "SET FOREIGN_KEY_CHECKS = 0;").map_err(fail)?;
+    let is_kind = |thing: &&Thing| thing.kind.bytes().all(|b| b.is_ascii_uppercase() || b == b' ');
+    for thing in things.iter().filter(is_kind) {
+        writeln!(out, "DROP {} IF EXISTS {};", thing.kind, quote(&thing.name)).map_err(fail)?;
+    }
+    Ok(())
+}
+
+/// `GRANT USAGE ON *.*`, and any right on this database or what is in it. A wildcard in its name reaches others.
+fn is_within(line: &str, database: &str) -> bool {
+    let grant = shown_grant(line);
+    let on = grant.rsplit_once(" ON ").map_or("", |(_, on)| on);
+    let plain = format!("{}.", quote(database));
+    let escaped = plain.replace('_', "\\_").replace('%', "\\%");
+    grant == "GRANT USAGE ON *.*"
+        || on == format!("{escaped}*")
+        || on
+            .strip_prefix(&plain)
+            .is_some_and(|thing| thing.starts_with('`'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_rights_in_the_database_are_within_it() {
+        for good in [
+            "GRANT USAGE ON *.* TO `dono`@`%` IDENTIFIED BY PASSWORD '*94'",
+            r"GRANT ALL PRIVILEGES ON `my\_app`.* TO `dono`@`%` WITH GRANT OPTION",
+            "GRANT SELECT ON `my_app`.`t` TO `dono`@`%`",
+        ] {
+            assert!(is_within(good, "my_app"), "{good}");
+        }
+        for bad in [
+            "GRANT SELECT, DROP ON *.* TO `dono`@`%`",
+            "GRANT ALL PRIVILEGES ON `other`.* TO `dono`@`%`",
+            "GRANT ALL PRIVILEGES ON `my_app`.* TO `dono`@`%`",
+            "GRANT ALL PRIVILEGES ON `my%`.* TO `dono`@`%`",
+            "GRANT SELECT ON `other`.`my_app` TO `dono`@`%`",
+            "GRANT EXECUTE ON PROCEDURE `other`.`p` TO `dono`@`%`",
+            "GRANT `admin` TO `dono`@`%`",
+            "GRANT PROXY ON ''@'%' TO 'dono'@'%'",
+        ] {
+            assert!(!is_within(bad, "my_app"), "{bad}");
+        }
     }
 }

@@ -96,4 +96,20 @@ fn grants_say_what_can_be_seen() {
         (false, true, false)
     );
     assert_eq!(sight("GRANT SELECT ON *.* TO `a`@`%`"), (false, true, false));
+    // The server takes only the most specific of the grants on databases, in whatever order they come.
+    let all = "GRANT SELECT, TRIGGER, EXECUTE ON";
+    for (exact, wide) in [("my\\_app", "my%"), ("my\\_app", "my_app"), ("my\\_%", "my%")] {
+        let poor = format!("GRANT SELECT, EVENT ON `{exact}`.* TO `a`@`%`");
+        let rich = format!("{all} `{wide}`.* TO `a`@`%`");
+        for grants in [format!("{poor}\n{rich}"), format!("{rich}\n{poor}")] {
+            assert_eq!(sight(&grants), (false, false, false), "{grants}");
+        }
+        // A role's rights come on top of the user's.
+        let role = format!("{poor}\n{all} `{wide}`.* TO `role`");
+        assert_eq!(sight(&role), (true, true, false), "{role}");
+    }
+    assert_eq!(
+        sight("GRANT SELECT ON `my%`.* TO `a`@`%`\nGRANT TRIGGER ON `my\\_app`.* TO `a`@`%`"),
+        (true, false, false)
+    );
 }
