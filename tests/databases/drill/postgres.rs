@@ -23,7 +23,10 @@ struct Site {
 
 impl Site {
     fn new(sql: &str) -> Self {
-        let cluster = Cluster::start();
+        Self::on(Cluster::start(), sql)
+    }
+
+    fn on(cluster: Cluster, sql: &str) -> Self {
         cluster.create_database("loja");
         cluster.sql("loja", sql);
         cluster.sql(
@@ -95,6 +98,62 @@ fn a_cluster_with_keys_in_a_circle_partitions_and_views_passes() {
         .never_says("se%3Agre")
         .never_says(ENCODED);
     site.is_clean();
+}
+
+#[test]
+fn every_name_and_every_feature_is_drilled_and_restored() {
+    let cluster = Cluster::start();
+    cluster.sql("postgres", "CREATE ROLE reader");
+    let site = Site::on(cluster, include_str!("../postgres/features.sql"));
+    passes(&site.app);
+    site.is_clean();
+    let file = target(&site, "nova");
+    site.app
+        .cofre(&["restore", "latest", "--database", "loja", "--into-file", &file])
+        .exits(0);
+    let same = "SELECT (SELECT x FROM \"audit.log\"), (SELECT count(*) FROM audit.log), (SELECT x FROM \"Odd.Schema\".\"t.x\")";
+    assert_eq!(site.cluster.sql("nova", same), "9|2|12\n");
+}
+
+/// What a role may do to itself and to a database of its own.
+#[test]
+fn a_hostile_archive_leaves_nothing_behind_on_the_drills_server() {
+    let site = Site::new("CREATE TABLE a(x int); INSERT INTO a VALUES (1);");
+    let archive = site.app.archive(&site.record);
+    let good = std::fs::read(&archive).unwrap();
+    let roles = "SELECT rolpassword, (SELECT count(*) FROM pg_db_role_setting) FROM pg_authid WHERE rolname = 'drill'";
+    let before = site.cluster.sql("postgres", roles);
+    tamper(
+        &site.app,
+        &site.record,
+        &format!(
+            "append('database/post-data.sql', {} + '\\n')",
+            python(
+                "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I IS_TEMPLATE true', current_database()); END $$; ALTER ROLE \
+                 CURRENT_USER SET default_transaction_read_only = on; ALTER ROLE CURRENT_USER PASSWORD 'known';"
+            )
+        ),
+    );
+    site.app.cofre(&["drill"]);
+    site.is_clean();
+    assert_eq!(site.cluster.sql("postgres", roles), before);
+    // A leftover that can't be dropped is in nobody's way.
+    let stuck = format!("cofre_drill_1000000000_{}", "0a".repeat(16));
+    let old = format!("cofre_drill_1000000001_{}", "0a".repeat(16));
+    site.cluster.sql(
+        "postgres",
+        &format!("CREATE DATABASE \"{stuck}\" OWNER drill IS_TEMPLATE true"),
+    );
+    site.cluster
+        .sql("postgres", &format!("CREATE DATABASE \"{old}\" OWNER drill"));
+    std::fs::write(&archive, &good).unwrap();
+    tamper(&site.app, &site.record, "pass");
+    passes(&site.app);
+    let left = site.cluster.sql(
+        "postgres",
+        "SELECT datname FROM pg_database WHERE datname LIKE 'cofre%'",
+    );
+    assert_eq!(left, format!("{stuck}\n"));
 }
 
 #[test]
@@ -219,18 +278,18 @@ fn hostile_archives_reach_nothing() {
         ("hostile_sql", "restore.sql", "\\i /etc/passwd".to_owned()),
         // What no look finds: the role may not, and the server says so.
         (
-            "load_failed",
+            "not_possible",
             "post-data.sql",
             format!("DO $d$ BEGIN EXECUTE 'CO' || 'PY public.a FROM PROGRAM ''touch {place}'''; END $d$;"),
         ),
         (
-            "load_failed",
+            "not_possible",
             "post-data.sql",
             format!("DO $d$ BEGIN {import}; END $d$;"),
         ),
         // Functions that run while rows are loaded, an index is made, a view is filled.
         (
-            "load_failed",
+            "not_possible",
             "pre-data.sql",
             format!(
                 "{} ALTER TABLE public.a ADD CHECK (public.f() = 1);",
@@ -238,7 +297,7 @@ fn hostile_archives_reach_nothing() {
             ),
         ),
         (
-            "load_failed",
+            "not_possible",
             "pre-data.sql",
             format!(
                 "{} CREATE TABLE public.b AS SELECT public.f();",
@@ -246,7 +305,7 @@ fn hostile_archives_reach_nothing() {
             ),
         ),
         (
-            "load_failed",
+            "not_possible",
             "post-data.sql",
             format!(
                 "{} CREATE MATERIALIZED VIEW public.m AS SELECT public.f();",
@@ -254,12 +313,12 @@ fn hostile_archives_reach_nothing() {
             ),
         ),
         (
-            "load_failed",
+            "not_possible",
             "post-data.sql",
-            "CREATE EXTENSION file_fdw;".to_owned(),
+            "CREATE EXTENSION file_fdw SCHEMA public;".to_owned(),
         ),
         (
-            "load_failed",
+            "not_possible",
             "post-data.sql",
             "CREATE FUNCTION public.g() RETURNS int LANGUAGE c AS 'libc.so.6', 'getpid';".to_owned(),
         ),
@@ -279,9 +338,9 @@ fn hostile_archives_reach_nothing() {
             "post-data.sql",
             "ALTER SYSTEM SET archive_command = 'x';".to_owned(),
         ),
-        ("load_failed", "post-data.sql", "SET ROLE postgres;".to_owned()),
+        ("not_possible", "post-data.sql", "SET ROLE postgres;".to_owned()),
         (
-            "load_failed",
+            "not_possible",
             "post-data.sql",
             "ALTER ROLE drill SUPERUSER;".to_owned(),
         ),
@@ -293,7 +352,8 @@ fn hostile_archives_reach_nothing() {
             &site.record,
             &format!("append('database/{file}', {} + '\\n')", python(&sql)),
         );
-        let report = site.app.cofre(&["--json", "drill"]).exits(5).json();
+        let code = if reason == "not_possible" { 10 } else { 5 };
+        let report = site.app.cofre(&["--json", "drill"]).exits(code).json();
         assert_eq!(report["problems"][0]["reason"], reason, "{file}: {sql}: {report}");
         assert_eq!(std::fs::read_dir(&evil).unwrap().count(), 0, "{sql}");
         site.is_clean();
@@ -368,6 +428,11 @@ fn without_a_server_for_it_a_database_is_not_drilled_and_that_is_no_success() {
             "ALTER DATABASE loja OWNER TO drill",
             "ALTER DATABASE loja OWNER TO postgres",
             "owns the database loja",
+        ),
+        (
+            "GRANT pg_signal_backend TO drill",
+            "REVOKE pg_signal_backend FROM drill",
+            "pg_signal_backend",
         ),
     ] {
         site.configure(&site.drill_url());
@@ -522,6 +587,47 @@ fn a_database_is_restored_into_an_empty_one_and_replaces_another_only_by_force()
         site.cluster.sql("nova", same.rsplit_once(", nextval").unwrap().0),
         site.cluster.sql("loja", same.rsplit_once(", nextval").unwrap().0)
     );
+}
+
+#[test]
+fn a_restore_changes_nothing_but_its_own_database() {
+    let site = Site::new("CREATE TABLE a(x int); INSERT INTO a VALUES (1);");
+    let file = target(&site, "nova");
+    let restore = ["restore", "latest", "--database", "loja", "--into-file", &file];
+    site.cluster.sql(
+        "postgres",
+        "ALTER ROLE nova CREATEDB; CREATE DATABASE outra OWNER nova",
+    );
+    site.app
+        .cofre(&restore)
+        .exits(10)
+        .says("owns the database outra")
+        .says("--trust-archive");
+    let archive = site.app.archive(&site.record);
+    let good = std::fs::read(&archive).unwrap();
+    let state = "SELECT rolpassword, (SELECT string_agg(datname, ',' ORDER BY 1) FROM pg_database), (SELECT count(*) FROM \
+                 pg_db_role_setting) FROM pg_authid WHERE rolname = 'nova'";
+    let before = site.cluster.sql("postgres", state);
+    for sql in [
+        "ALTER ROLE CURRENT_USER PASSWORD 'known';",
+        "ALTER ROLE CURRENT_USER SET work_mem = '1MB';",
+        "DO $d$ BEGIN EXECUTE 'ALTER DATABASE outra RENAME TO fim'; END $d$;",
+        "DO $d$ BEGIN EXECUTE 'ALTER DATABASE nova IS_TEMPLATE true'; END $d$;",
+    ] {
+        std::fs::write(&archive, &good).unwrap();
+        tamper(
+            &site.app,
+            &site.record,
+            &format!("append('database/post-data.sql', {} + '\\n')", python(sql)),
+        );
+        // Trusted, so that nothing but the look at the end is in its way.
+        site.app
+            .cofre(&[&restore[..], &["--trust-archive"]].concat())
+            .exits(5)
+            .says("changes roles or databases of the server");
+        assert_eq!(site.cluster.sql("postgres", state), before, "{sql}");
+        assert_eq!(site.cluster.sql("nova", "SELECT to_regclass('a') IS NULL"), "t\n");
+    }
 }
 
 #[test]
