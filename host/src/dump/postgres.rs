@@ -55,9 +55,10 @@ pub(super) fn dump(server: &Server, request: &Request<'_>) -> Result<DatabaseInf
         login: &login,
         pg_restore: &pg_restore,
         request,
+        is_before_17: facts.major() < 17,
     };
     structure.dump(&pg_dump, &moment.snapshot)?;
-    let (tables, grants) = data(&login, &pg_dump, &moment, request)?;
+    let (tables, grants) = data(&login, &pg_dump, (&facts, &moment), request)?;
     // The moment is over, and so are its locks.
     drop(session);
     let scripts = structure.write(&grants)?;
@@ -97,10 +98,11 @@ pub(super) fn examine(server: &Server, request: &Request<'_>) -> Result<String> 
 fn data(
     login: &Login,
     pg_dump: &Tool,
-    moment: &Moment,
+    (facts, moment): (&Facts, &Moment),
     request: &Request<'_>,
 ) -> Result<(Vec<cofre_exporter::component::types::TableInfo>, Vec<u8>)> {
     let mut files = Files::new(request, &moment.tables);
+    files.is_before_17 = facts.major() < 17;
     let mut splitter = Splitter::new();
     let mut arguments = vec![
         "--format=plain".to_owned(),

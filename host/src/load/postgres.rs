@@ -358,6 +358,15 @@ fn check_script(folder: &DumpFolder<'_>) -> std::result::Result<(), Problem> {
             )
             || line.strip_prefix("\\ir ").is_some_and(is_file)
     };
+    let missing = [BLOBS, SEQUENCES, GRANTS, EVENTS]
+        .into_iter()
+        .find(|name| !folder.has(name) && text.lines().any(|line| line == format!("\\ir {name}")));
+    if let Some(name) = missing {
+        return Err(folder.problem(
+            Reason::FileMissing,
+            format_args!("the file {name} is not in the archive"),
+        ));
+    }
     match text.lines().find(|line| !is_known(line)) {
         None => Ok(()),
         Some(line) => Err(folder.problem(

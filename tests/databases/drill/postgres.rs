@@ -170,6 +170,7 @@ fn each_kind_of_damage_has_its_own_message_and_metric() {
             &["film.sql", "table film"][..],
             "del files['database/film.sql']",
         ),
+        ("file_missing", &["blobs.sql"], "del files['database/blobs.sql']"),
         (
             "file_truncated",
             &["film.sql", "ends before its rows do"],
