@@ -54,9 +54,15 @@ impl Cluster {
             ])
             .args(["--no-sync", "--no-instructions"]);
         run(&mut initdb).exits(0);
-        cluster.write_configuration();
-        cluster.run_server();
-        cluster
+        for _ in 0..3 {
+            cluster.write_configuration();
+            if cluster.try_server() {
+                return cluster;
+            }
+            // Another took the port.
+            cluster.port = free_port();
+        }
+        panic!("no port is free for a PostgreSQL server");
     }
 
     /// The folder of the socket.
@@ -136,7 +142,7 @@ impl Cluster {
     /// Ends all server processes at once, as a crash does, and starts the cluster again.
     pub(crate) fn crash_and_restart(&mut self) {
         self.stop();
-        self.run_server();
+        assert!(self.try_server(), "another took the server's port");
     }
 
     /// Ends all server processes at once.
@@ -178,10 +184,12 @@ impl Cluster {
         }
     }
 
-    fn run_server(&mut self) {
+    /// False when another took the port.
+    fn try_server(&mut self) -> bool {
         let log = std::fs::OpenOptions::new()
             .create(true)
-            .append(true)
+            .write(true)
+            .truncate(true)
             .open(self.dir.path().join("log"))
             .expect("the server's log");
         let child = as_server(&program("postgres"))
@@ -199,13 +207,15 @@ impl Cluster {
                 .server
                 .as_mut()
                 .is_some_and(|child| !matches!(child.try_wait(), Ok(None)));
-            assert!(
-                !ended && Instant::now() < end,
-                "the server did not begin:\n{}",
-                std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
-            );
+            let log = std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
+            if ended && log.contains("Address already in use") {
+                self.server = None;
+                return false;
+            }
+            assert!(!ended && Instant::now() < end, "the server did not begin:\n{log}");
             std::thread::sleep(Duration::from_millis(20));
         }
+        true
     }
 
     fn answers(&self) -> bool {

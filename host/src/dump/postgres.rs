@@ -41,6 +41,12 @@ pub(super) fn dump(server: &Server, request: &Request<'_>) -> Result<DatabaseInf
     let psql = Tool::postgres("psql", None, request.tools)?;
     let mut session = Session::open(&login, &psql, request.watch()).map_err(|e| connection(server, e))?;
     let facts = Facts::read(&mut session)?;
+    if facts.settings > 0 {
+        tracing::warn!(
+            "the settings of the database {server} itself (ALTER DATABASE … SET, ALTER ROLE … IN DATABASE … SET) are in no \
+             dump: keep `pg_dump --create --schema-only`"
+        );
+    }
     let pg_dump = Tool::postgres("pg_dump", Some(facts.major()), request.tools)?;
     let pg_restore = Tool::postgres("pg_restore", Some(facts.major()), request.tools)?;
     let moment = Moment::hold(&mut session, &login, request)?;

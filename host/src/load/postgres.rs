@@ -360,7 +360,7 @@ fn check_script(folder: &DumpFolder<'_>) -> std::result::Result<(), Problem> {
     };
     let missing = [BLOBS, SEQUENCES, GRANTS, EVENTS]
         .into_iter()
-        .find(|name| !folder.has(name) && text.lines().any(|line| line == format!("\\ir {name}")));
+        .find(|name| !folder.has(name) && text.lines().any(|line| line == format!("\\ir '{name}'")));
     if let Some(name) = missing {
         return Err(folder.problem(
             Reason::FileMissing,
