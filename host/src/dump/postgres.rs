@@ -41,6 +41,12 @@ pub(super) fn dump(server: &Server, request: &Request<'_>) -> Result<DatabaseInf
     let psql = Tool::postgres("psql", None, request.tools)?;
     let mut session = Session::open(&login, &psql, request.watch()).map_err(|e| connection(server, e))?;
     let facts = Facts::read(&mut session)?;
+    if facts.settings > 0 {
+        tracing::warn!(
+            "the settings of the database {server} itself (ALTER DATABASE … SET, ALTER ROLE … IN DATABASE … SET) are in no \
+             dump: keep `pg_dump --create --schema-only`"
+        );
+    }
     let pg_dump = Tool::postgres("pg_dump", Some(facts.major()), request.tools)?;
     let pg_restore = Tool::postgres("pg_restore", Some(facts.major()), request.tools)?;
     let moment = Moment::hold(&mut session, &login, request)?;
@@ -55,9 +61,10 @@ pub(super) fn dump(server: &Server, request: &Request<'_>) -> Result<DatabaseInf
         login: &login,
         pg_restore: &pg_restore,
         request,
+        is_before_17: facts.major() < 17,
     };
     structure.dump(&pg_dump, &moment.snapshot)?;
-    let (tables, grants) = data(&login, &pg_dump, &moment, request)?;
+    let (tables, grants) = data(&login, &pg_dump, (&facts, &moment), request)?;
     // The moment is over, and so are its locks.
     drop(session);
     let scripts = structure.write(&grants)?;
@@ -97,10 +104,11 @@ pub(super) fn examine(server: &Server, request: &Request<'_>) -> Result<String> 
 fn data(
     login: &Login,
     pg_dump: &Tool,
-    moment: &Moment,
+    (facts, moment): (&Facts, &Moment),
     request: &Request<'_>,
 ) -> Result<(Vec<cofre_exporter::component::types::TableInfo>, Vec<u8>)> {
     let mut files = Files::new(request, &moment.tables);
+    files.is_before_17 = facts.major() < 17;
     let mut splitter = Splitter::new();
     let mut arguments = vec![
         "--format=plain".to_owned(),

@@ -11,6 +11,9 @@ use crate::process::{End, Limit, Sink, Stream};
 /// Most that a script may print, in bytes: one short line for each table.
 const OUTPUT: usize = 16 << 20;
 
+/// What psql begins its messages about a script with; a line number follows.
+pub(super) const PSQL_PLACE: &str = "psql:<stdin>:";
+
 /// How a script ended that did not end well.
 pub(super) enum Ended {
     /// The program failed: its exit code, what it said, and what it had printed.
@@ -63,7 +66,7 @@ pub(super) fn feed(
         (End::TimedOut, _) => Err(Ended::TooLong),
         (End::Failed(status), _) => Err(Ended::Failed(
             status.code(),
-            login.scrub(&sink.tail.message()),
+            login.scrub(&sink.message()),
             String::from_utf8_lossy(&sink.out).into_owned(),
         )),
         (End::Succeeded, Ok(())) => String::from_utf8(sink.out)
@@ -86,12 +89,11 @@ pub(super) fn failed(login: &Login, tool: &Tool, said: &str) -> Error {
 /// # Errors
 /// What the program says, without secrets.
 pub(super) fn ask((login, tool): (&Login, &Tool), arguments: &[&str], stop: &Stop) -> Result<String> {
-    /// How long a question may take.
-    const QUESTION: std::time::Duration = std::time::Duration::from_secs(120);
     let mut out = Vec::new();
     let watch = Watch {
         cancel: stop.flag(),
-        stall: QUESTION,
+        // Counting a large table takes its time.
+        stall: stop.left(),
     };
     login.run(tool, arguments, watch, &mut |bytes| {
         out.extend_from_slice(bytes);
@@ -105,13 +107,39 @@ pub(super) fn ask((login, tool): (&Login, &Tool), arguments: &[&str], stop: &Sto
 struct Printed {
     out: Vec<u8>,
     tail: Tail,
+    line: Vec<u8>,
+    /// The last line on standard error in which psql names the place of a message: the archive's own text may follow,
+    /// of any length.
+    placed: Option<String>,
+}
+
+impl Printed {
+    fn errors(&mut self, bytes: &[u8]) {
+        /// Longest line that is kept, in bytes.
+        const LONGEST: usize = 2048;
+        self.tail.push(bytes);
+        for part in bytes.split_inclusive(|b| *b == b'\n') {
+            let room = LONGEST.saturating_sub(self.line.len());
+            self.line.extend_from_slice(part.get(..room).unwrap_or(part));
+            if part.ends_with(b"\n") {
+                if self.line.starts_with(PSQL_PLACE.as_bytes()) {
+                    self.placed = Some(String::from_utf8_lossy(&self.line).trim_end().to_owned());
+                }
+                self.line.clear();
+            }
+        }
+    }
+
+    fn message(&self) -> String {
+        self.placed.clone().unwrap_or_else(|| self.tail.message())
+    }
 }
 
 impl Sink for Printed {
     fn take(&mut self, stream: Stream, bytes: &[u8]) -> ControlFlow<()> {
         match stream {
             Stream::Out => self.out.extend_from_slice(bytes),
-            Stream::Err => self.tail.push(bytes),
+            Stream::Err => self.errors(bytes),
         }
         if self.out.len() > OUTPUT {
             return ControlFlow::Break(());

@@ -165,6 +165,12 @@ impl<'a> DumpFolder<'a> {
             .map_err(|e| fsutil::error(format_args!("open {} of the restored dump", Shown(name)), e))
     }
 
+    /// Loading it was given up, which says nothing of the dump: it may be large, or the machine slow.
+    pub(crate) fn too_long(&self) -> Problem {
+        self.problem(Reason::NotPossible, "loading it took too long")
+            .remedy("allow it more time: [drill] timeout")
+    }
+
     /// A problem of this database.
     #[must_use]
     pub fn problem(&self, reason: Reason, what: impl fmt::Display) -> Problem {

@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, Read as _};
 
 use super::{DumpFolder, Loaded, Problem, Reason, Shown, Stop, compare, unhex};
+use crate::dump::tables::label;
 use crate::error::{Error, Result};
 use crate::text;
 use psql::{Psql, Stopped};
@@ -39,6 +40,16 @@ const COMPLETE: &str = "-- PostgreSQL database dump complete";
 
 /// Longest section, in bytes: it is held in memory.
 const SECTION_LIMIT: u64 = 64 << 20;
+
+/// Statements of cofre's own in the transaction that loads a dump.
+struct Around {
+    /// Before everything.
+    first: Vec<String>,
+    /// When all rows are there.
+    checks: Option<String>,
+    /// How it ends.
+    last: Vec<&'static str>,
+}
 
 /// What a dump comes to, looked through.
 struct Dump<'a> {
@@ -115,12 +126,10 @@ impl<'a> Dump<'a> {
         Ok(())
     }
 
-    /// The script that loads it all; `first` comes before everything and `checks` when all rows are there, within the
-    /// transaction.
+    /// The script that loads it all within a transaction.
     fn steps(
         &'a self,
-        first: Vec<String>,
-        checks: Option<String>,
+        Around { first, checks, last }: Around,
     ) -> impl Iterator<Item = Result<Step>> + Send + use<'a> {
         let own = |sql: String| Ok(Step::Own(sql));
         let sections = |sql: &'a str| Ok(Step::Section(sql.to_owned()));
@@ -139,21 +148,17 @@ impl<'a> Dump<'a> {
             .chain([Ok(Step::Each(script::count()))])
             .chain(checks.map(own))
             .chain([sections(&self.after)])
-            .chain([own("COMMIT".to_owned())])
+            // What waits for the end fails here at the latest.
+            .chain([own("SET CONSTRAINTS ALL IMMEDIATE".to_owned())])
+            .chain(last.into_iter().map(move |sql| own(sql.to_owned())))
     }
 
     /// Loads it, and compares what was there with the manifest.
-    fn load(
-        &self,
-        psql: &Psql,
-        first: Vec<String>,
-        checks: Option<String>,
-        stop: &Stop,
-    ) -> std::result::Result<Loaded, Problem> {
-        let mut loaded = match psql.feed(self.steps(first, checks), stop) {
+    fn load(&self, psql: &Psql, around: Around, stop: &Stop) -> std::result::Result<Loaded, Problem> {
+        let mut loaded = match psql.feed(self.steps(around), stop) {
             Ok(printed) => self.compare(&printed)?,
-            Err(Stopped::Refused(said, printed)) => {
-                let refused = self.refused(&said);
+            Err(Stopped::Refused(state, said, printed)) => {
+                let refused = self.refused(&state, &said);
                 // What is wrong with the rows says more than the key that they break, where they were counted already.
                 let mut loaded = if printed.contains("rows|") {
                     self.compare(&printed)?
@@ -166,11 +171,7 @@ impl<'a> Dump<'a> {
                 loaded.problems.push(refused);
                 return Ok(loaded);
             }
-            Err(Stopped::TooLong) => {
-                return Err(self
-                    .folder
-                    .problem(Reason::LoadFailed, "loading it took too long"));
-            }
+            Err(Stopped::TooLong) => return Err(self.folder.too_long()),
             Err(Stopped::Other(error)) => return Err(error.into()),
         };
         let name = Shown(&self.folder.info().name);
@@ -183,7 +184,7 @@ impl<'a> Dump<'a> {
     }
 
     /// What the server refused. A count of cofre's own is no error of the dump's SQL.
-    fn refused(&self, said: &str) -> Problem {
+    fn refused(&self, state: &str, said: &str) -> Problem {
         match said.split_once("cofre: table ") {
             Some((_, rest)) if rest.contains(" rows, and had ") => self
                 .folder
@@ -191,9 +192,19 @@ impl<'a> Dump<'a> {
             Some((_, rest)) => self
                 .folder
                 .problem(Reason::TablesDiffer, format_args!("table {rest}")),
-            None => self
-                .folder
-                .problem(Reason::LoadFailed, format_args!("the server refused it: {said}")),
+            None if said.contains("cofre: the SQL changes") => self.folder.problem(
+                Reason::HostileSql,
+                "its SQL changes roles or databases of the server",
+            ),
+            None => {
+                let reason = if is_about_server(state, said) {
+                    Reason::NotPossible
+                } else {
+                    Reason::LoadFailed
+                };
+                self.folder
+                    .problem(reason, format_args!("the server refused it: {said}"))
+            }
         }
     }
 
@@ -201,6 +212,7 @@ impl<'a> Dump<'a> {
     fn compare(&self, printed: &str) -> std::result::Result<Loaded, Problem> {
         let mut rows: BTreeMap<String, u64> = BTreeMap::new();
         let mut own: Vec<String> = Vec::new();
+        let mut extensions: BTreeSet<String> = BTreeSet::new();
         for line in printed.lines() {
             let fields: Vec<&str> = line.split('|').collect();
             if let ["rows", schema, table, extension, count] = fields.as_slice()
@@ -210,6 +222,8 @@ impl<'a> Dump<'a> {
                 rows.insert(name.clone(), count);
                 if *extension == "f" {
                     own.push(name);
+                } else {
+                    extensions.insert(name);
                 }
             }
         }
@@ -220,16 +234,32 @@ impl<'a> Dump<'a> {
             .map(|table| table.name.as_str())
             .collect();
         own.retain(|name| !known.contains(name.as_str()));
-        compare(self.folder, &own, |name| Ok(rows.get(name).copied()))
+        // An extension fills its tables itself, and a dump has what was added to some of them.
+        let dumped = |name: &str| self.folder.tables().iter().find(|table| table.name == name);
+        compare(self.folder, &own, |name| {
+            let as_dumped = dumped(name).filter(|_| extensions.contains(name));
+            Ok(as_dumped
+                .map(|table| table.rows)
+                .or_else(|| rows.get(name).copied()))
+        })
+    }
+}
+
+/// Whether an error says something of the server or of the role, and nothing of the dump
+/// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>): no resources, an operator's intervention, the
+/// system, a lock, a right that the role lacks, an extension or a role that is not there.
+fn is_about_server(state: &str, said: &str) -> bool {
+    match state {
+        "55P03" | "42501" => true,
+        "0A000" => said.contains("extension \""),
+        "42704" => said.contains("role \""),
+        _ => ["53", "57", "58"].iter().any(|class| state.starts_with(class)),
     }
 }
 
 /// A table's name as a manifest has it.
 fn name_of(schema: &str, table: &str) -> String {
-    match schema {
-        "public" => table.to_owned(),
-        _ => format!("{schema}.{table}"),
-    }
+    label((schema != "public").then_some(schema), table)
 }
 
 /// A section with its end.
@@ -328,6 +358,15 @@ fn check_script(folder: &DumpFolder<'_>) -> std::result::Result<(), Problem> {
             )
             || line.strip_prefix("\\ir ").is_some_and(is_file)
     };
+    let missing = [BLOBS, SEQUENCES, GRANTS, EVENTS]
+        .into_iter()
+        .find(|name| !folder.has(name) && text.lines().any(|line| line == format!("\\ir '{name}'")));
+    if let Some(name) = missing {
+        return Err(folder.problem(
+            Reason::FileMissing,
+            format_args!("the file {name} is not in the archive"),
+        ));
+    }
     match text.lines().find(|line| !is_known(line)) {
         None => Ok(()),
         Some(line) => Err(folder.problem(

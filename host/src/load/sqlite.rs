@@ -11,7 +11,7 @@ mod statements;
 
 use std::collections::BTreeSet;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
@@ -87,8 +87,8 @@ struct Loading<'a> {
     stop: &'a Stop,
     /// Bytes that the database may have.
     limit: u64,
-    /// The folder that it lies in.
-    beside: PathBuf,
+    /// Whether that is the disk's free space, and not what the dump explains.
+    is_disk: bool,
     /// Virtual tables that can't be made here.
     left_out: BTreeSet<String>,
 }
@@ -109,7 +109,8 @@ impl<'a> Loading<'a> {
         let beside = to.parent().unwrap_or(Path::new(".")).to_owned();
         let free = super::free_space(&beside)?;
         let limit = dump.bytes().saturating_mul(GROWTH).saturating_add(ROOM);
-        let limit = limit.min(free.saturating_sub(ROOM));
+        let room = free.saturating_sub(ROOM);
+        let (limit, is_disk) = (limit.min(room), room < limit);
         if limit < dump.bytes() {
             return Err(Error::new(
                 Code::NoSpace,
@@ -124,7 +125,7 @@ impl<'a> Loading<'a> {
             .remedy("free space, or set state_dir to a larger disk")
             .into());
         }
-        prepare(&db, settings, limit).map_err(fail)?;
+        prepare(&db, settings, dump.bytes(), limit).map_err(fail)?;
         let watched = stop.clone();
         db.progress_handler(OPS_PER_LOOK, Some(move || watched.is_due()))
             .map_err(fail)?;
@@ -140,7 +141,7 @@ impl<'a> Loading<'a> {
             guard,
             stop,
             limit,
-            beside,
+            is_disk,
             left_out: BTreeSet::new(),
         })
     }
@@ -205,14 +206,15 @@ impl<'a> Loading<'a> {
             Some(ErrorCode::OperationInterrupted) if self.stop.is_cancelled() => {
                 Error::new(Code::Cancelled, "stopped on request").into()
             }
-            Some(ErrorCode::OperationInterrupted) => self.failed(file, "took too long to load"),
-            Some(ErrorCode::DiskFull) if self.is_full() => self.failed(
+            Some(ErrorCode::OperationInterrupted) => self.dump.too_long(),
+            Some(ErrorCode::DiskFull) if !self.is_disk => self.failed(
                 file,
                 &format!(
                     "makes the database larger than {}, which its dump does not explain",
                     text::size(self.limit)
                 ),
             ),
+            Some(ErrorCode::TooBig) => self.failed(file, "makes a value much larger than its whole dump"),
             Some(ErrorCode::DiskFull) => dumped::sql_error("load the dump", error).into(),
             // What SQLite itself refuses to a schema that is not trusted.
             _ if error.to_string().contains("unsafe use of") => self.dump.problem(
@@ -224,11 +226,6 @@ impl<'a> Loading<'a> {
             }
             _ => self.failed(file, &format!("does not load: {}", Shown(&error.to_string()))),
         }
-    }
-
-    /// Whether it is the database's own limit that was reached, and not the disk's: there is room beside it.
-    fn is_full(&self) -> bool {
-        super::free_space(&self.beside).is_ok_and(|free| free > ROOM / 2)
     }
 
     fn truncated(&self, file: &str, how: &str) -> Problem {
@@ -264,6 +261,8 @@ impl<'a> Loading<'a> {
         let fail = |e: &rusqlite::Error| self.explain(e, "what was loaded");
         let names = dumped::check_loaded(&self.db).map_err(|error| match error.code {
             Code::Cancelled if self.stop.is_cancelled() => error.into(),
+            _ if self.stop.is_due() => self.dump.too_long(),
+            Code::NoSpace => error.into(),
             _ => self.dump.problem(Reason::Unsound, error.message),
         })?;
         let known: BTreeSet<&str> = self.dump.tables().iter().map(|t| t.name.as_str()).collect();
@@ -321,11 +320,20 @@ impl<'a> Loading<'a> {
 }
 
 /// What is set before anything of the archive is read.
-fn prepare(db: &Connection, settings: &Settings, limit: u64) -> rusqlite::Result<()> {
+fn prepare(db: &Connection, settings: &Settings, dumped: u64, limit: u64) -> rusqlite::Result<()> {
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FTS3_TOKENIZER, false)?;
     db.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
+    // A function on a huge value can be stopped by nobody. Text in UTF-16 is twice as long as in its dump.
+    let longest = dumped
+        .saturating_mul(4)
+        .saturating_add(1 << 20)
+        .min(1_000_000_000);
+    db.set_limit(
+        Limit::SQLITE_LIMIT_LENGTH,
+        i32::try_from(longest).unwrap_or(i32::MAX),
+    )?;
     for (name, value) in &settings.before {
         db.pragma_update(None, name, value)?;
     }

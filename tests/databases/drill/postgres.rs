@@ -26,7 +26,10 @@ struct Site {
 
 impl Site {
     fn new(sql: &str) -> Self {
-        let cluster = Cluster::start();
+        Self::on(Cluster::start(), sql)
+    }
+
+    fn on(cluster: Cluster, sql: &str) -> Self {
         cluster.create_database("loja");
         cluster.sql("loja", sql);
         cluster.sql(
@@ -114,6 +117,7 @@ fn each_kind_of_damage_has_its_own_message_and_metric() {
             &["film.sql", "table film"][..],
             "del files['database/film.sql']",
         ),
+        ("file_missing", &["blobs.sql"], "del files['database/blobs.sql']"),
         (
             "file_truncated",
             &["film.sql", "ends before its rows do"],
@@ -221,6 +225,11 @@ fn without_a_server_for_it_a_database_is_not_drilled_and_that_is_no_success() {
             "ALTER DATABASE loja OWNER TO drill",
             "ALTER DATABASE loja OWNER TO postgres",
             "owns the database loja",
+        ),
+        (
+            "GRANT pg_signal_backend TO drill",
+            "REVOKE pg_signal_backend FROM drill",
+            "pg_signal_backend",
         ),
     ] {
         site.configure(&site.drill_url());

@@ -39,6 +39,8 @@ pub(super) struct Facts {
     pub(super) ctype: String,
     /// Bytes of large objects on the server's disk.
     pub(super) blob_bytes: u64,
+    /// Settings of the database as a whole, which no dump has.
+    pub(super) settings: u64,
 }
 
 impl Facts {
@@ -46,7 +48,8 @@ impl Facts {
         let sql = "SELECT json_build_object('version_num', current_setting('server_version_num')::int, \
                    'version', current_setting('server_version'), 'encoding', pg_encoding_to_char(encoding), \
                    'collate', datcollate, 'ctype', datctype, 'blob_bytes', \
-                   pg_table_size('pg_catalog.pg_largeobject')) FROM pg_database WHERE datname = current_database()";
+                   pg_table_size('pg_catalog.pg_largeobject'), 'settings', (SELECT count(*) FROM pg_db_role_setting s \
+                   WHERE s.setdatabase = pg_database.oid)) FROM pg_database WHERE datname = current_database()";
         session.row(sql).map_err(|refused| refused.error)
     }
 

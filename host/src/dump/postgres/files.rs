@@ -29,6 +29,9 @@ const EMPTY_NAMED: usize = 50;
 /// What `pg_dump` empties the search path with; in a script of its own each would print a line.
 const NO_SEARCH_PATH: &[u8] = b"SELECT pg_catalog.set_config('search_path', '', false);\n";
 
+/// What `pg_dump` from version 17 on writes whatever the server is; an older one refuses it.
+pub(super) const NEW_SETTING: &[u8] = b"SET transaction_timeout = 0;\n";
+
 /// One table of the dump.
 struct Entry<'t> {
     table: &'t Table,
@@ -47,6 +50,8 @@ pub(super) struct Files<'r> {
     /// By the comment that `pg_dump` writes before the rows, for those that are loaded through their partitioned table.
     by_comment: HashMap<Vec<u8>, usize>,
     settings: Vec<u8>,
+    /// The server is older than [`NEW_SETTING`].
+    pub(super) is_before_17: bool,
     /// The table whose rows are coming, and its file; none for rows that nobody wants.
     open: Option<(usize, Out)>,
     others: [Option<Out>; 2],
@@ -72,6 +77,7 @@ impl<'r> Files<'r> {
             by_name: HashMap::new(),
             by_comment: HashMap::new(),
             settings: Vec::new(),
+            is_before_17: false,
             open: None,
             others: [None, None],
             grants: Vec::new(),
@@ -207,6 +213,7 @@ impl<'r> Files<'r> {
 impl Parts for Files<'_> {
     fn statement(&mut self, kind: Kind, sql: &[u8]) -> Result<()> {
         let (slot, name) = match kind {
+            Kind::Setting if self.is_before_17 && sql == NEW_SETTING => return Ok(()),
             Kind::Setting => {
                 let sql = if sql == NO_SEARCH_PATH {
                     b"SET search_path = '';\n"

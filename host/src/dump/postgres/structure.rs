@@ -19,6 +19,8 @@ pub(super) struct Structure<'a> {
     pub(super) login: &'a Login,
     pub(super) pg_restore: &'a Tool,
     pub(super) request: &'a Request<'a>,
+    /// The server is older than [`files::NEW_SETTING`].
+    pub(super) is_before_17: bool,
 }
 
 /// Which optional scripts there are.
@@ -116,7 +118,10 @@ impl Structure<'_> {
         }
         arguments.push(archive.into());
         let mut file = files::create(self.request.out, name)?;
-        let mut guard = Guard::default();
+        let mut guard = Guard {
+            is_before_17: self.is_before_17,
+            ..Guard::default()
+        };
         self.login
             .run(self.pg_restore, arguments, self.request.watch(), &mut |bytes| {
                 let bytes = guard.strip(bytes);
@@ -176,6 +181,8 @@ impl Lists {
 struct Guard {
     head: Vec<u8>,
     done: bool,
+    /// Takes out [`files::NEW_SETTING`] too.
+    is_before_17: bool,
 }
 
 impl Guard {
@@ -195,10 +202,16 @@ impl Guard {
         self.done = true;
         let head = std::mem::take(&mut self.head);
         let mut clean = Vec::with_capacity(head.len());
-        let mut statements = false;
+        let (mut statements, mut settings) = (false, true);
         for line in head.split_inclusive(|b| *b == b'\n') {
-            statements |= !line.starts_with(b"--") && !line.starts_with(b"\\") && line != b"\n";
-            if statements || !line.starts_with(b"\\restrict ") {
+            let is_statement = !line.starts_with(b"--") && !line.starts_with(b"\\") && line != b"\n";
+            statements |= is_statement;
+            settings &= !is_statement
+                || line.starts_with(b"SET ")
+                || line.starts_with(b"SELECT pg_catalog.set_config(");
+            let is_guard = !statements && line.starts_with(b"\\restrict ");
+            let is_new = self.is_before_17 && settings && line == files::NEW_SETTING;
+            if !is_guard && !is_new {
                 clean.extend_from_slice(line);
             }
         }
@@ -254,6 +267,24 @@ mod tests {
             out.extend_from_slice(&guard.strip(two));
             out.extend_from_slice(&guard.rest());
             assert_eq!(String::from_utf8(out).unwrap(), wanted, "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn a_setting_of_version_17_is_left_out_for_older_servers() {
+        let script = "-- x\n\nSET lock_timeout = 0;\nSET transaction_timeout = 0;\nSET x = 1;\n\nCREATE FUNCTION f AS '\n\
+                      SET transaction_timeout = 0;\n'";
+        for (is_before_17, wanted) in [
+            (false, script.to_owned()),
+            (true, script.replacen("SET transaction_timeout = 0;\n", "", 1)),
+        ] {
+            let mut guard = Guard {
+                is_before_17,
+                ..Guard::default()
+            };
+            let mut out = guard.strip(script.as_bytes()).into_owned();
+            out.extend_from_slice(&guard.rest());
+            assert_eq!(String::from_utf8(out).unwrap(), wanted);
         }
     }
 

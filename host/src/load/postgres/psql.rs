@@ -22,8 +22,8 @@ pub(super) struct Psql {
 
 /// How a script ended that did not end well.
 pub(super) enum Stopped {
-    /// The server refused a statement: what it said, and what was printed before.
-    Refused(String, String),
+    /// The server refused a statement: its SQLSTATE (empty if unknown), what it said, and what was printed before.
+    Refused(String, String, String),
     /// It took too long.
     TooLong,
     /// Something else.
@@ -95,7 +95,9 @@ impl Psql {
             "-v",
             "ON_ERROR_STOP=1",
             "-v",
-            "VERBOSITY=terse",
+            "VERBOSITY=verbose",
+            "-v",
+            "SHOW_CONTEXT=never",
             "-f",
             "-",
         ];
@@ -109,7 +111,10 @@ impl Psql {
             Ok(())
         });
         fed.map_err(|ended| match ended {
-            Ended::Failed(Some(REFUSED), said, printed) => Stopped::Refused(without_place(&said), printed),
+            Ended::Failed(Some(REFUSED), said, printed) => {
+                let (state, said) = refusal(&said);
+                Stopped::Refused(state, said, printed)
+            }
             Ended::Failed(_, said, _) => Stopped::Other(client::failed(&self.login, &self.tool, &said)),
             Ended::TooLong => Stopped::TooLong,
             Ended::Other(error) => Stopped::Other(error),
@@ -117,13 +122,26 @@ impl Psql {
     }
 }
 
-/// `psql:<stdin>:17: ERROR:  x` without the place, which is one of the script that nobody sees.
-fn without_place(message: &str) -> String {
+/// The SQLSTATE and the text of `psql:<stdin>:17: ERROR:  42P01: x`, without the place, which is one of the script that
+/// nobody sees.
+fn refusal(message: &str) -> (String, String) {
     let place = message
-        .strip_prefix("psql:<stdin>:")
+        .strip_prefix(client::PSQL_PLACE)
         .and_then(|rest| rest.split_once(": "))
         .filter(|(line, _)| line.bytes().all(|b| b.is_ascii_digit()));
-    place.map_or(message, |(_, rest)| rest).to_owned()
+    let message = place.map_or(message, |(_, rest)| rest);
+    let parts = message.split_once(":  ").and_then(|(severity, rest)| {
+        let (state, text) = rest.split_once(": ")?;
+        let is_state = state.len() == 5
+            && state
+                .bytes()
+                .all(|b| b.is_ascii_digit() || b.is_ascii_uppercase());
+        is_state.then_some((severity, state, text))
+    });
+    match parts {
+        Some((severity, state, text)) => (state.to_owned(), format!("{severity}:  {text}")),
+        None => (String::new(), message.to_owned()),
+    }
 }
 
 /// A name for messages.
@@ -131,5 +149,26 @@ pub(super) fn shown(schema: &str, table: &str) -> String {
     match schema {
         "public" => text::escape(table).into_owned(),
         _ => text::escape(&format!("{schema}.{table}")).into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::refusal;
+
+    #[test]
+    fn a_refusal_has_a_state_and_a_text() {
+        for (message, state, text) in [
+            (
+                "psql:<stdin>:17: ERROR:  42P01: relation \"x: y\"",
+                "42P01",
+                "ERROR:  relation \"x: y\"",
+            ),
+            ("psql:<stdin>:17: FEHLER:  53100: voll", "53100", "FEHLER:  voll"),
+            ("psql:<stdin>:17: ERROR:  no state: x", "", "ERROR:  no state: x"),
+            ("psql: error: x", "", "psql: error: x"),
+        ] {
+            assert_eq!(refusal(message), (state.to_owned(), text.to_owned()));
+        }
     }
 }

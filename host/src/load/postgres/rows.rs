@@ -163,6 +163,9 @@ fn statement(text: &str) -> Parsed {
                 }
             }
             rest.word(") ")?;
+        } else if rest.0.starts_with(' ') {
+            // pg_dump writes an empty list of columns as nothing between two spaces.
+            rest.word(" ")?;
         }
         rest.word("FROM stdin;")?;
         Ok((schema, table))
@@ -307,7 +310,7 @@ mod tests {
     #[test]
     fn names_may_hold_anything_and_a_table_may_have_no_column_or_row() {
         let text =
-            "COPY \"a b\".\"x\ny;\\!\" (\"\"\"\", b) FROM stdin;\n\\.\nCOPY s.nothing FROM stdin;\n\\.\n";
+            "COPY \"a b\".\"x\ny;\\!\" (\"\"\"\", b) FROM stdin;\n\\.\nCOPY s.nothing  FROM stdin;\n\\.\n";
         let found = read(text.as_bytes()).unwrap();
         let names: Vec<_> = found
             .iter()

@@ -44,6 +44,9 @@ pub(super) fn section(text: &str) -> Result<String, Fault> {
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {
         let rest = bytes.get(at..).unwrap_or_default();
+        if state == State::Plain && is_line_start(bytes, at) && is_copy(line_at(text, at)) {
+            return Err(Fault::CopyProgram(line_at(text, at).to_owned()));
+        }
         if state == State::Plain && *byte == b'\\' {
             let line = line_at(text, at);
             if !is_restriction(line) || !is_line_start(bytes, at) {
@@ -62,9 +65,6 @@ pub(super) fn section(text: &str) -> Result<String, Fault> {
         return Err(Fault::Unfinished);
     }
     out.push_str(text.get(kept..).unwrap_or_default());
-    if let Some(line) = copy_of_a_program(&out) {
-        return Err(Fault::CopyProgram(line));
-    }
     Ok(out)
 }
 
@@ -145,21 +145,17 @@ pub(super) fn is_restriction(line: &str) -> bool {
 }
 
 /// A statement that begins with `COPY` has no place in a section: rows lie in files of their own. The role may not run
-/// programs anyway.
-fn copy_of_a_program(text: &str) -> Option<String> {
-    text.lines()
-        .find(|line| {
-            let mut words = line.split_whitespace();
-            words.next().is_some_and(|word| word.eq_ignore_ascii_case("copy"))
-                && words.any(|word| {
-                    let word = word.trim_end_matches(';');
-                    ["program", "stdin", "stdout"]
-                        .iter()
-                        .any(|known| word.eq_ignore_ascii_case(known))
-                        || word.starts_with('\'')
-                })
+/// programs anyway. In the body of a function it is the application's business.
+fn is_copy(line: &str) -> bool {
+    let mut words = line.split_whitespace();
+    words.next().is_some_and(|word| word.eq_ignore_ascii_case("copy"))
+        && words.any(|word| {
+            let word = word.trim_end_matches(';');
+            ["program", "stdin", "stdout"]
+                .iter()
+                .any(|known| word.eq_ignore_ascii_case(known))
+                || word.starts_with('\'')
         })
-        .map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -172,7 +168,7 @@ mod tests {
     fn what_pg_dump_writes_passes_unchanged_but_for_its_own_two_commands() {
         let text = "--\n-- it's a \\! comment\n--\nSET x = 'a\\b';\nCREATE TABLE \"a\\!b\" (c text DEFAULT E'it\\'s \\\\! ');\n\
                     /* \\! /* nested \\! */ \\! */ CREATE FUNCTION f() RETURNS text AS $_$ SELECT '\\!' $_$;\n\
-                    DO $a$ $b$ \\! $b$ $a$; COMMENT ON TABLE a$b IS 'x''\\! y'; SELECT U&'\\0041', $1;\n";
+                    DO $a$ $b$ \\! $b$\nCOPY x FROM stdin;\n$a$; COMMENT ON TABLE a$b IS 'x''\\! y'; SELECT U&'\\0041', $1;\n";
         assert_eq!(section(text).unwrap(), text);
         let wrapped = format!("-- x\n\\restrict AbC123\n{text}\\unrestrict AbC123\n");
         assert_eq!(section(&wrapped).unwrap(), format!("-- x\n\n{text}\n"));

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::psql::Psql;
 use super::script::{self, quote};
-use super::{Dump, not_possible};
+use super::{Around, Dump, not_possible};
 use crate::config::Secret;
 use crate::dump::server::Server;
 use crate::error::{Error, Result};
@@ -15,14 +15,8 @@ use crate::text::escape;
 /// How long removing a scratch database may take, in a drill that was stopped too.
 const REMOVAL: std::time::Duration = std::time::Duration::from_secs(60);
 
-/// Roles that reach beyond the database (<https://www.postgresql.org/docs/current/predefined-roles.html>).
-const STRONG: [&str; 5] = [
-    "pg_execute_server_program",
-    "pg_read_server_files",
-    "pg_write_server_files",
-    "pg_read_all_data",
-    "pg_write_all_data",
-];
+/// Functions that reach files of the server, which somebody may have granted.
+const FILES: [&str; 4] = ["lo_import", "lo_export", "pg_read_file", "pg_read_binary_file"];
 
 /// Loads a dump into a scratch database on the server of `url`. `private` is a folder that only this user can read,
 /// `tools` the folder of psql, if that is not in one of the usual places.
@@ -44,7 +38,13 @@ pub(crate) fn drill(
     sweep(&home, stop);
     let scratch = Scratch::make(&home, stop).map_err(not_possible)?;
     let psql = Psql::new(&server.with_database(&scratch.name), private, tools).map_err(not_possible)?;
-    let loaded = dump.load(&psql, Vec::new(), None, stop);
+    // Nothing of it is kept: what a role may do to itself and to its database would outlast the drill.
+    let around = Around {
+        first: Vec::new(),
+        checks: None,
+        last: vec!["ROLLBACK"],
+    };
+    let loaded = dump.load(&psql, around, stop);
     drop(psql);
     let removed = scratch.remove();
     let mut loaded = loaded.map_err(|problem| match problem.reason {
@@ -62,21 +62,7 @@ pub(crate) fn drill(
 /// Refuses a role whose rights the archive's SQL must not have.
 fn check_role(psql: &Psql, server: &Server, stop: &Stop) -> std::result::Result<(), Problem> {
     let found = strong_rights(psql, stop).map_err(not_possible)?;
-    let databases = psql
-        .ask(
-            &format!(
-                "SELECT datname FROM pg_catalog.pg_database WHERE pg_catalog.pg_has_role(current_user, datdba, 'MEMBER') \
-                 AND datname !~ '^{SCRATCH}' ORDER BY 1"
-            ),
-            1,
-            stop,
-        )
-        .map_err(not_possible)?;
-    let owned = databases
-        .into_iter()
-        .flatten()
-        .next()
-        .map(|name| format!("owns the database {}", escape(&name)));
+    let owned = owned_database(psql, "true", stop).map_err(not_possible)?;
     let Some(what) = found.or(owned) else {
         return Ok(());
     };
@@ -90,24 +76,51 @@ fn check_role(psql: &Psql, server: &Server, stop: &Stop) -> std::result::Result<
     .remedy("make one of its own: CREATE ROLE drill LOGIN CREATEDB PASSWORD '…'"))
 }
 
+/// That a role owns a database which is no scratch database and fulfils a condition; none if it does not.
+///
+/// # Errors
+/// What the server says.
+pub(super) fn owned_database(psql: &Psql, condition: &str, stop: &Stop) -> Result<Option<String>> {
+    let sql = format!(
+        "SELECT datname FROM pg_catalog.pg_database WHERE pg_catalog.pg_has_role(current_user, datdba, 'MEMBER') AND \
+         datname !~ '^{SCRATCH}' AND {condition} ORDER BY 1 LIMIT 1"
+    );
+    let found = psql.ask(&sql, 1, stop)?.into_iter().flatten().next();
+    Ok(found.map(|name| format!("owns the database {}", escape(&name))))
+}
+
 /// What a role has that reaches beyond a database, itself or through a role that it may become; none if nothing.
 ///
 /// # Errors
 /// What the server says.
 pub(super) fn strong_rights(psql: &Psql, stop: &Stop) -> Result<Option<String>> {
-    let strong = STRONG.map(script::literal).join(",");
+    // Roles of the system's own reach beyond the database, but for the one that is its owner
+    // (<https://www.postgresql.org/docs/current/predefined-roles.html>).
+    let strong = "rolname ~ '^pg_' AND rolname <> 'pg_database_owner'";
     let sql = format!(
-        "SELECT CASE WHEN rolsuper THEN 'is a superuser' WHEN rolname IN ({strong}) THEN 'has the rights of ' || rolname \
+        "SELECT CASE WHEN rolsuper THEN 'is a superuser' WHEN {strong} THEN 'has the rights of ' || rolname \
          WHEN rolcreaterole THEN 'may make roles' ELSE 'may replicate the server' END FROM pg_catalog.pg_roles WHERE \
-         pg_catalog.pg_has_role(current_user, oid, 'MEMBER') AND (rolsuper OR rolcreaterole OR rolreplication OR rolname IN \
-         ({strong})) ORDER BY rolname <> current_user, rolsuper DESC LIMIT 1"
+         pg_catalog.pg_has_role(current_user, oid, 'MEMBER') AND (rolsuper OR rolcreaterole OR rolreplication OR ({strong})) \
+         ORDER BY rolname <> current_user, rolsuper DESC LIMIT 1"
+    );
+    let files = FILES.map(script::literal).join(",");
+    let files = format!(
+        "SELECT 'may call ' || p.proname FROM pg_catalog.pg_proc p, pg_catalog.pg_roles r WHERE p.pronamespace = \
+         'pg_catalog'::regnamespace AND p.proname IN ({files}) AND pg_catalog.pg_has_role(current_user, r.oid, 'MEMBER') \
+         AND pg_catalog.has_function_privilege(r.oid, p.oid, 'EXECUTE') ORDER BY 1 LIMIT 1"
     );
     // Of a superuser, which is a member of all, only the first row counts; it is its own.
     let superuser = psql.ask("SELECT current_setting('is_superuser')", 1, stop)?;
     if superuser.iter().flatten().any(|on| on == "on") {
         return Ok(Some("is a superuser".to_owned()));
     }
-    Ok(psql.ask(&sql, 1, stop)?.into_iter().flatten().next())
+    for sql in [sql, files] {
+        let found = psql.ask(&sql, 1, stop)?.into_iter().flatten().next();
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
 }
 
 /// Removes what drills that died left behind. That it can't be removed is only said.
@@ -115,17 +128,19 @@ fn sweep(psql: &Psql, stop: &Stop) {
     let sql = "SELECT extract(epoch FROM now())::bigint, datname FROM pg_catalog.pg_database d WHERE \
                pg_catalog.pg_has_role(current_user, datdba, 'USAGE') AND NOT EXISTS (SELECT FROM \
                pg_catalog.pg_stat_activity a WHERE a.datname = d.datname)";
-    let swept = psql.ask(sql, 2, stop).and_then(|rows| {
-        rows.iter().try_for_each(|row| match row.as_slice() {
-            [now, name] if left_over(name, now) => {
-                tracing::info!("removes {}, which a drill that died left behind", escape(name));
-                psql.run(&format!("DROP DATABASE IF EXISTS {}", quote(name)), stop)
-            }
-            _ => Ok(()),
-        })
-    });
-    if let Err(error) = swept {
+    let rows = psql.ask(sql, 2, stop).unwrap_or_else(|error| {
         tracing::warn!("scratch databases of earlier drills stay: {error}");
+        Vec::new()
+    });
+    for row in &rows {
+        let [now, name] = row.as_slice() else { continue };
+        if !left_over(name, now) {
+            continue;
+        }
+        tracing::info!("removes {}, which a drill that died left behind", escape(name));
+        if let Err(error) = psql.run(&format!("DROP DATABASE IF EXISTS {}", quote(name)), stop) {
+            tracing::warn!("{} stays: {error}", escape(name));
+        }
     }
 }
 

@@ -115,16 +115,41 @@ pub(super) fn literal(text: &str) -> String {
 const TABLES: &str = "pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r' \
      AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'";
 
+/// Whether a table belongs to an extension.
+const OF_EXTENSION: &str = "EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = \
+     'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e')";
+
 /// A question whose answers are statements that count one table each and print `rows|SCHEMA|TABLE|EXTENSION|NUMBER`,
 /// the names in hexadecimal so that none breaks a line.
 pub(super) fn count() -> String {
     let hex = |name: &str| format!("pg_catalog.encode(pg_catalog.convert_to({name}, 'UTF8'), 'hex')");
     format!(
-        "SELECT pg_catalog.format('SELECT ''rows'', %L, %L, %L, pg_catalog.count(*) FROM ONLY %I.%I', {}, {}, EXISTS (SELECT \
-         FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND \
-         d.deptype = 'e'), n.nspname, c.relname) FROM {TABLES}",
+        "SELECT pg_catalog.format('SELECT ''rows'', %L, %L, %L, pg_catalog.count(*) FROM ONLY %I.%I', {}, {}, \
+         {OF_EXTENSION}, n.nspname, c.relname) FROM {TABLES}",
         hex("n.nspname"),
         hex("c.relname")
+    )
+}
+
+/// Fails when the transaction has changed roles, databases or their settings, which are the whole server's: whoever
+/// does so holds a lock until the end.
+pub(super) const INSIDE: &str = "DO $cofre$ BEGIN IF EXISTS (SELECT FROM pg_catalog.pg_locks WHERE pid = \
+     pg_catalog.pg_backend_pid() AND locktype = 'relation' AND mode LIKE '%Exclusive%' AND relation IN \
+     ('pg_catalog.pg_authid'::pg_catalog.regclass, 'pg_catalog.pg_auth_members'::pg_catalog.regclass, \
+     'pg_catalog.pg_database'::pg_catalog.regclass, 'pg_catalog.pg_db_role_setting'::pg_catalog.regclass)) THEN RAISE \
+     EXCEPTION 'cofre: the SQL changes roles or databases of the server'; END IF; END $cofre$";
+
+/// The expression for what [`super::name_of`] says of a table.
+fn label(schema: &str, table: &str) -> String {
+    let part = |name: &str| {
+        format!(
+            "CASE WHEN {name} ~ '[.\"]' THEN '\"' || pg_catalog.replace({name}, '\"', '\"\"') || '\"' ELSE {name}::text END"
+        )
+    };
+    format!(
+        "CASE {schema} WHEN 'public' THEN '' ELSE {} || '.' END || {}",
+        part(schema),
+        part(table)
     )
 }
 
@@ -142,14 +167,16 @@ pub(super) fn insist<'t>(tables: impl Iterator<Item = (&'t str, u64)>) -> Result
         return Ok("SELECT 1 WHERE false".to_owned());
     }
     Ok(format!(
-        "DO {tag} DECLARE w record; sql text; n pg_catalog.int8; BEGIN
+        "DO {tag} DECLARE w record; sql text; n pg_catalog.int8; of_extension pg_catalog.bool; BEGIN
          FOR w IN SELECT * FROM (VALUES {}) v(label, rows) LOOP
-           SELECT pg_catalog.format('SELECT count(*) FROM ONLY %I.%I', n.nspname, c.relname) INTO sql FROM {TABLES}
-             AND CASE n.nspname WHEN 'public' THEN c.relname ELSE n.nspname || '.' || c.relname END = w.label;
+           SELECT pg_catalog.format('SELECT count(*) FROM ONLY %I.%I', n.nspname, c.relname), {OF_EXTENSION} INTO sql,
+             of_extension FROM {TABLES}
+             AND {} = w.label;
            IF sql IS NULL THEN RAISE EXCEPTION 'cofre: table % is not there', w.label; END IF;
            EXECUTE sql INTO n;
-           IF n <> w.rows THEN RAISE EXCEPTION 'cofre: table % has % rows, and had %', w.label, n, w.rows; END IF;
+           IF n <> w.rows AND NOT of_extension THEN RAISE EXCEPTION 'cofre: table % has % rows, and had %', w.label, n, w.rows; END IF;
          END LOOP; END {tag}",
-        wanted.join(", ")
+        wanted.join(", "),
+        label("n.nspname", "c.relname")
     ))
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::psql::{Psql, shown};
 use super::script::{self, quote};
-use super::{Dump, scratch};
+use super::{Around, Dump, scratch};
 use crate::dump::server::Server;
 use crate::error::Result;
 use crate::load::{DumpFolder, Existing, Loaded, Problem, Stop};
@@ -43,7 +43,11 @@ impl Target {
     /// # Errors
     /// What the server says.
     pub(crate) fn strong_rights(&self, stop: &Stop) -> Result<Option<String>> {
-        scratch::strong_rights(&self.psql, stop)
+        let strong = scratch::strong_rights(&self.psql, stop)?;
+        match strong {
+            Some(what) => Ok(Some(what)),
+            None => scratch::owned_database(&self.psql, "datname <> pg_catalog.current_database()", stop),
+        }
     }
 
     /// What is in it: tables and views first, then everything else that somebody made.
@@ -101,7 +105,12 @@ impl Target {
             .tables()
             .iter()
             .map(|table| (table.name.as_str(), table.rows));
-        dump.load(&self.psql, first, Some(script::insist(wanted)?), stop)
+        let around = Around {
+            first,
+            checks: Some(script::insist(wanted)?),
+            last: vec!["CLOSE ALL", script::INSIDE, "COMMIT"],
+        };
+        dump.load(&self.psql, around, stop)
     }
 
     /// Statements that remove everything that somebody made: extensions, large objects, and every schema.

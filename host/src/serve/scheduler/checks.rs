@@ -64,9 +64,11 @@ impl Checks {
     }
 
     /// Stops what goes on; true while something does. It is checked again later.
-    pub(super) fn stop(&self) -> bool {
+    pub(super) fn stop(&mut self) -> bool {
+        let both = [&mut self.verification, &mut self.drill];
+        let both = both.into_iter().flatten();
         // Not `any`, which would stop at the first.
-        self.both().filter(|rounds| rounds.stop()).count() > 0
+        both.filter_map(|rounds| rounds.stop().then_some(())).count() > 0
     }
 
     /// Whether an archive is being looked at.
@@ -77,7 +79,7 @@ impl Checks {
 
 impl Scheduler {
     /// Stops what goes on of the checks, since a run is due; true while something does.
-    pub(super) fn stop_checks(&self) -> bool {
+    pub(super) fn stop_checks(&mut self) -> bool {
         self.checks.stop()
     }
 

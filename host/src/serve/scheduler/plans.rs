@@ -245,7 +245,7 @@ impl Scheduler {
             // What holds them in passing is no other run.
             return decision.on_time && self.holder() == Some(std::process::id());
         }
-        let (Action::Start(occurrence), Some(planned)) = (decision.action, self.plans.get(at)) else {
+        let Action::Start(occurrence) = decision.action else {
             return false;
         };
         if self.stop_checks() {
@@ -253,6 +253,9 @@ impl Scheduler {
             self.wanted = true;
             return true;
         }
+        let Some(planned) = self.plans.get(at) else {
+            return false;
+        };
         let schedule = &planned.schedule;
         let request = RunRequest {
             backup_type: schedule.backup_type.clone(),

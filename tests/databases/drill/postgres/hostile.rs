@@ -1,7 +1,7 @@
 //! Archives that somebody filled with SQL and commands of his own: each has no effect but a failed drill.
 
-use super::super::nowhere;
 use super::super::tamper::tamper;
+use super::super::{nowhere, passes};
 use super::Site;
 
 /// SQL that would write a file on the server, in each place that somebody might put it, and what it comes to.
@@ -56,18 +56,18 @@ fn hostile_archives_reach_nothing() {
         ("hostile_sql", "restore.sql", "\\i /etc/passwd".to_owned()),
         // What no look finds: the role may not, and the server says so.
         (
-            "load_failed",
+            "not_possible",
             "post-data.sql",
             format!("DO $d$ BEGIN EXECUTE 'CO' || 'PY public.a FROM PROGRAM ''touch {place}'''; END $d$;"),
         ),
         (
-            "load_failed",
+            "not_possible",
             "post-data.sql",
             format!("DO $d$ BEGIN {import}; END $d$;"),
         ),
         // Functions that run while rows are loaded, an index is made, a view is filled.
         (
-            "load_failed",
+            "not_possible",
             "pre-data.sql",
             format!(
                 "{} ALTER TABLE public.a ADD CHECK (public.f() = 1);",
@@ -75,7 +75,7 @@ fn hostile_archives_reach_nothing() {
             ),
         ),
         (
-            "load_failed",
+            "not_possible",
             "pre-data.sql",
             format!(
                 "{} CREATE TABLE public.b AS SELECT public.f();",
@@ -83,7 +83,7 @@ fn hostile_archives_reach_nothing() {
             ),
         ),
         (
-            "load_failed",
+            "not_possible",
             "post-data.sql",
             format!(
                 "{} CREATE MATERIALIZED VIEW public.m AS SELECT public.f();",
@@ -91,12 +91,12 @@ fn hostile_archives_reach_nothing() {
             ),
         ),
         (
-            "load_failed",
+            "not_possible",
             "post-data.sql",
-            "CREATE EXTENSION file_fdw;".to_owned(),
+            "CREATE EXTENSION file_fdw SCHEMA public;".to_owned(),
         ),
         (
-            "load_failed",
+            "not_possible",
             "post-data.sql",
             "CREATE FUNCTION public.g() RETURNS int LANGUAGE c AS 'libc.so.6', 'getpid';".to_owned(),
         ),
@@ -116,9 +116,9 @@ fn hostile_archives_reach_nothing() {
             "post-data.sql",
             "ALTER SYSTEM SET archive_command = 'x';".to_owned(),
         ),
-        ("load_failed", "post-data.sql", "SET ROLE postgres;".to_owned()),
+        ("not_possible", "post-data.sql", "SET ROLE postgres;".to_owned()),
         (
-            "load_failed",
+            "not_possible",
             "post-data.sql",
             "ALTER ROLE drill SUPERUSER;".to_owned(),
         ),
@@ -130,7 +130,8 @@ fn hostile_archives_reach_nothing() {
             &site.record,
             &format!("append('database/{file}', {} + '\\n')", python(&sql)),
         );
-        let report = site.app.cofre(&["--json", "drill"]).exits(5).json();
+        let code = if reason == "not_possible" { 10 } else { 5 };
+        let report = site.app.cofre(&["--json", "drill"]).exits(code).json();
         assert_eq!(report["problems"][0]["reason"], reason, "{file}: {sql}: {report}");
         assert_eq!(std::fs::read_dir(&evil).unwrap().count(), 0, "{sql}");
         site.is_clean();
@@ -149,7 +150,48 @@ fn hostile_archives_reach_nothing() {
     );
 }
 
+/// What a role may do to itself and to a database of its own.
+#[test]
+fn a_hostile_archive_leaves_nothing_behind_on_the_drills_server() {
+    let site = Site::new("CREATE TABLE a(x int); INSERT INTO a VALUES (1);");
+    let archive = site.app.archive(&site.record);
+    let good = std::fs::read(&archive).unwrap();
+    let roles = "SELECT rolpassword, (SELECT count(*) FROM pg_db_role_setting) FROM pg_authid WHERE rolname = 'drill'";
+    let before = site.cluster.sql("postgres", roles);
+    tamper(
+        &site.app,
+        &site.record,
+        &format!(
+            "append('database/post-data.sql', {} + '\\n')",
+            python(
+                "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I IS_TEMPLATE true', current_database()); END $$; ALTER ROLE \
+                 CURRENT_USER SET default_transaction_read_only = on; ALTER ROLE CURRENT_USER PASSWORD 'known';"
+            )
+        ),
+    );
+    site.app.cofre(&["drill"]);
+    site.is_clean();
+    assert_eq!(site.cluster.sql("postgres", roles), before);
+    // A leftover that can't be dropped is in nobody's way.
+    let stuck = format!("cofre_drill_1000000000_{}", "0a".repeat(16));
+    let old = format!("cofre_drill_1000000001_{}", "0a".repeat(16));
+    site.cluster.sql(
+        "postgres",
+        &format!("CREATE DATABASE \"{stuck}\" OWNER drill IS_TEMPLATE true"),
+    );
+    site.cluster
+        .sql("postgres", &format!("CREATE DATABASE \"{old}\" OWNER drill"));
+    std::fs::write(&archive, &good).unwrap();
+    tamper(&site.app, &site.record, "pass");
+    passes(&site.app);
+    let left = site.cluster.sql(
+        "postgres",
+        "SELECT datname FROM pg_database WHERE datname LIKE 'cofre%'",
+    );
+    assert_eq!(left, format!("{stuck}\n"));
+}
+
 /// A text as a literal of Python.
-fn python(text: &str) -> String {
+pub(super) fn python(text: &str) -> String {
     serde_json::to_string(text).unwrap()
 }

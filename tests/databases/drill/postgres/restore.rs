@@ -1,7 +1,10 @@
 //! Guided restores into databases of a server.
 
+use super::super::passes;
 use super::super::tamper::tamper;
+use super::hostile::python;
 use super::{PAGILA, Site};
+use crate::support::postgres::Cluster;
 
 /// A role that owns an empty database, and a file with its URL.
 fn target(site: &Site, name: &str) -> String {
@@ -97,6 +100,62 @@ fn a_database_is_restored_into_an_empty_one_and_replaces_another_only_by_force()
         site.cluster.sql("nova", same.rsplit_once(", nextval").unwrap().0),
         site.cluster.sql("loja", same.rsplit_once(", nextval").unwrap().0)
     );
+}
+
+#[test]
+fn a_restore_changes_nothing_but_its_own_database() {
+    let site = Site::new("CREATE TABLE a(x int); INSERT INTO a VALUES (1);");
+    let file = target(&site, "nova");
+    let restore = ["restore", "latest", "--database", "loja", "--into-file", &file];
+    site.cluster.sql(
+        "postgres",
+        "ALTER ROLE nova CREATEDB; CREATE DATABASE outra OWNER nova",
+    );
+    site.app
+        .cofre(&restore)
+        .exits(10)
+        .says("owns the database outra")
+        .says("--trust-archive");
+    let archive = site.app.archive(&site.record);
+    let good = std::fs::read(&archive).unwrap();
+    let state = "SELECT rolpassword, (SELECT string_agg(datname, ',' ORDER BY 1) FROM pg_database), (SELECT count(*) FROM \
+                 pg_db_role_setting) FROM pg_authid WHERE rolname = 'nova'";
+    let before = site.cluster.sql("postgres", state);
+    for sql in [
+        "ALTER ROLE CURRENT_USER PASSWORD 'known';",
+        "ALTER ROLE CURRENT_USER SET work_mem = '1MB';",
+        "DO $d$ BEGIN EXECUTE 'ALTER DATABASE outra RENAME TO fim'; END $d$;",
+        "DO $d$ BEGIN EXECUTE 'ALTER DATABASE nova IS_TEMPLATE true'; END $d$;",
+    ] {
+        std::fs::write(&archive, &good).unwrap();
+        tamper(
+            &site.app,
+            &site.record,
+            &format!("append('database/post-data.sql', {} + '\\n')", python(sql)),
+        );
+        // Trusted, so that nothing but the look at the end is in its way.
+        site.app
+            .cofre(&[&restore[..], &["--trust-archive"]].concat())
+            .exits(5)
+            .says("changes roles or databases of the server");
+        assert_eq!(site.cluster.sql("postgres", state), before, "{sql}");
+        assert_eq!(site.cluster.sql("nova", "SELECT to_regclass('a') IS NULL"), "t\n");
+    }
+}
+
+#[test]
+fn every_name_and_every_feature_is_drilled_and_restored() {
+    let cluster = Cluster::start();
+    cluster.sql("postgres", "CREATE ROLE reader");
+    let site = Site::on(cluster, include_str!("../../postgres/features.sql"));
+    passes(&site.app);
+    site.is_clean();
+    let file = target(&site, "nova");
+    site.app
+        .cofre(&["restore", "latest", "--database", "loja", "--into-file", &file])
+        .exits(0);
+    let same = "SELECT (SELECT x FROM \"audit.log\"), (SELECT count(*) FROM audit.log), (SELECT x FROM \"Odd.Schema\".\"t.x\")";
+    assert_eq!(site.cluster.sql("nova", same), "9|2|12\n");
 }
 
 #[test]

@@ -26,6 +26,9 @@ use crate::verify;
 /// An archive whose check a run stops so often is left for the next time.
 const INTERRUPTIONS: u32 = 3;
 
+/// How long a run waits for a drill to stop. A drill works on a copy, and needs the backups for its record alone.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// What is done with an archive.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
@@ -98,6 +101,10 @@ struct Step {
     backup: Backup,
     began: Instant,
     cancel: Arc<AtomicBool>,
+    /// When it was first told to stop.
+    stopped: Option<Instant>,
+    /// It did not, and nobody waits for it any more.
+    left_alone: bool,
     result: Receiver<Result<Checked>>,
 }
 
@@ -131,12 +138,22 @@ impl Rounds {
         }
     }
 
-    /// Stops what goes on; true while something does.
-    pub(super) fn stop(&self) -> bool {
-        if let Some(step) = &self.step {
-            step.cancel.store(true, Ordering::SeqCst);
+    /// Stops what goes on; true while something does that a run has to wait for.
+    pub(super) fn stop(&mut self) -> bool {
+        let Some(step) = &mut self.step else { return false };
+        step.cancel.store(true, Ordering::SeqCst);
+        let stopped = *step.stopped.get_or_insert_with(Instant::now);
+        if matches!(self.kind, Kind::Verification { .. }) || stopped.elapsed() < PATIENCE {
+            return true;
         }
-        self.step.is_some()
+        if !std::mem::replace(&mut step.left_alone, true) {
+            tracing::error!(
+                archive = step.backup.id,
+                "the {} does not stop; runs go on beside it",
+                self.kind.title()
+            );
+        }
+        false
     }
 
     /// Whether an archive is being looked at.
@@ -254,6 +271,8 @@ impl Rounds {
                     backup,
                     began: Instant::now(),
                     cancel,
+                    stopped: None,
+                    left_alone: false,
                     result,
                 });
             }
@@ -361,4 +380,46 @@ fn record(kind: Kind, step: &Step, result: &Result<Checked>) {
         },
         error: error.as_deref(),
     });
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::schedule::testing::row;
+
+    #[test]
+    fn no_run_waits_for_ever_for_a_drill_that_does_not_stop() {
+        let config = Config::parse("[sources.static]\npath = 'static'\n", Path::new("/srv")).unwrap();
+        let at = At {
+            days: Vec::new(),
+            time: chrono::NaiveTime::MIN,
+        };
+        let kind = Kind::Drill { max_age: None };
+        let mut rounds = Rounds::new(kind, &at, &config, &Arc::new(Notify::new()));
+        assert!(!rounds.stop());
+        // Its thread never answers.
+        let (_never, result) = channel();
+        let cancel = Arc::new(AtomicBool::new(false));
+        rounds.step = Some(Step {
+            backup: row(
+                1,
+                "daily",
+                "completed",
+                "2026-03-01T02:00:00Z",
+                "2026-03-01T02:05:00Z",
+            ),
+            began: Instant::now(),
+            cancel: Arc::clone(&cancel),
+            stopped: None,
+            left_alone: false,
+            result,
+        });
+        assert!(rounds.stop() && cancel.load(Ordering::SeqCst));
+        rounds.step.as_mut().unwrap().stopped = Instant::now().checked_sub(PATIENCE);
+        assert!(!rounds.stop());
+        assert!(rounds.is_busy(), "no other check begins beside it");
+    }
 }
