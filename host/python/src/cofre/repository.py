@@ -42,6 +42,7 @@ _PAGE = 8_192
 
 T = TypeVar("T")
 Rows = list[dict[str, Any]]
+Mounts = list[Mount]
 log = logging.getLogger("cofre")
 
 
@@ -167,7 +168,7 @@ class Repository:
             self._component = shared(self._component)
         return self._component
 
-    def _session(self, mounts: list[Mount]) -> Session:
+    def _session(self, mounts: Mounts) -> Session:
         return Session(self._shared(), mounts, self.config.limits)
 
     def _is_fresh(self) -> bool:
