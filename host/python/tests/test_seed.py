@@ -8,7 +8,6 @@ import http.server
 import inspect
 import json
 import re
-import textwrap
 import threading
 from pathlib import Path
 
@@ -29,10 +28,10 @@ INJECTED = {
     "Arquivo: `backup.py`": "a body behind the comments of __init__",
     "Configurações de Backup": "the name self",
     "Limpeza Manual": "the name backup_id",
-    "Agendamento": "the name schedule; a class around the function",
+    "Agendamento": "the name schedule; a class that gets the function",
     "Função de Restauração": "the name backup_id",
-    "Webhook para Backup": "requests.post goes to a receiver of the test; the name backup_info",
-    "Monitoramento Externo": "the name datetime (a missing import); time.sleep ends the endless loop",
+    "Webhook para Backup": "requests.post goes to a receiver of the test; the name backup_info; a call of the function",
+    "Monitoramento Externo": "the name datetime (a missing import); time.sleep ends the endless loop; a call of the function",
 }
 
 # Runs a block in a process of its own: the first argument is the block, the second what comes before, the third after.
@@ -177,8 +176,7 @@ jobs = schedule.get_jobs()
 assert [(str(job.at_time), job.start_day) for job in jobs] == [("02:00:00", None), ("03:00:00", "sunday")], jobs
 schedule.run_all()
 """
-    # The block stands inside a class, as its indentation says.
-    execute(sample, "Agendamento", before, after, text=textwrap.dedent(block("Agendamento")))
+    execute(sample, "Agendamento", before, after)
     assert [row["type"] for row in sample.cofre("list")] == ["automated", "weekly"]
 
 

@@ -249,7 +249,7 @@ def _read(document: dict[str, Any], folder: Path) -> Config:
 def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
-    except (OSError, ValueError) as error:
+    except (KeyError, OSError, ValueError) as error:
         raise ConfigInvalid(
             f"time_zone: there is no time zone `{clean(name)}`",
             "write a name of the IANA list, such as `America/Sao_Paulo` or `UTC`",

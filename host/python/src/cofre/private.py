@@ -27,6 +27,8 @@ def run(work: Callable[[], T], cancel: threading.Event | None = None) -> T:
     """
     done: list[T] = []
     failed: list[BaseException] = []
+    # Not `join`, which takes a thread for ended when a signal interrupts it.
+    ended = threading.Event()
 
     def body() -> None:
         own = _libc.unshare(_CLONE_FS) == 0
@@ -38,15 +40,15 @@ def run(work: Callable[[], T], cancel: threading.Event | None = None) -> T:
         finally:
             if not own:
                 os.umask(before)
+            ended.set()
 
-    thread = threading.Thread(target=body, name="cofre-run", daemon=True)
-    thread.start()
+    threading.Thread(target=body, name="cofre-run", daemon=True).start()
     try:
-        thread.join()
+        ended.wait()
     except BaseException:
         if cancel is not None:
             cancel.set()
-        thread.join()
+        ended.wait()
         raise
     if failed:
         raise failed[0]

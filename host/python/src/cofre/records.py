@@ -50,7 +50,7 @@ def entry(item: dict[str, Any]) -> dict[str, Any]:
     return {
         "path": item["path"],
         "kind": kind.tag,
-        "target": kind.payload if kind.tag == "symlink" else None,
+        **({"target": kind.payload} if kind.tag == "symlink" else {}),
         "size": item["size"],
         "compressed_size": item["compressed_size"],
         "mtime": None if item["mtime_ns"] is None else _utc(item["mtime_ns"]),

@@ -95,15 +95,17 @@ class Repository:
         Raises `NotFound` for a run without an archive.
         """
 
+        stop = cancel or threading.Event()
+
         def all_of_it() -> dict[str, Any]:
             backup = self._with_reader(lambda s: s.call("find", str(selector)))
-            report = self._verify(backup, quick, progress, cancel)
+            report = self._verify(backup, quick, progress, stop)
             # A quick look proves damage, but not that all is well.
             if not quick or report["problems"]:
                 report["backup"] = self._note(report["backup"], "verify", report["status"])
             return report
 
-        return private.run(all_of_it, cancel)
+        return private.run(all_of_it, stop)
 
     # Writing
 
@@ -122,7 +124,9 @@ class Repository:
         `due` is asked under the lock whether the run is still wanted; `None` is the answer when it is not.
         Raises `Busy` while another run, of whatever host, holds the backups folder.
         """
-        return private.run(lambda: self._create(type, plan, full, progress, cancel, due), cancel)
+        # There is always one, so that an interrupt ends the run cleanly.
+        stop = cancel or threading.Event()
+        return private.run(lambda: self._create(type, plan, full, progress, stop, due), stop)
 
     def delete(self, selector: str | int, force: bool = False) -> Record:
         """Removes a backup. Raises `Refused` for the last good one, unless `force`, and for a pinned one."""
@@ -159,7 +163,8 @@ class Repository:
 
         `only` are globs of paths in the archive. Gives `success`, `backup`, `restore_path`, `metadata`, `links_left_out`.
         """
-        return private.run(lambda: self._restore(selector, to, only, absolute_links, progress, cancel), cancel)
+        stop = cancel or threading.Event()
+        return private.run(lambda: self._restore(selector, to, only, absolute_links, progress, stop), stop)
 
     # The parts
 
