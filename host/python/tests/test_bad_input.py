@@ -182,7 +182,9 @@ def test_progress_is_told(app: App) -> None:
 
 
 CREATE = """
-import sys, cofre
+import signal, sys, cofre
+# A shell's background jobs ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 repository = cofre.Repository(cofre.load("cofre.toml"))
 print(repository.create(progress=lambda state: print("step", flush=True))["status"])
 """

@@ -84,7 +84,7 @@ class Staging:
 
     def stage_file(self, folder: str, path: Path) -> None:
         """Copies one file under its own name with its mode and modification time: the sandbox sees it and nothing beside
-        it. The folder is as old as its newest file."""
+        it. A folder is as old as the newest file below it."""
         self.folder(folder)
         target = self.path / folder / path.name
         with opened(open_file(path)) as source:
@@ -106,9 +106,12 @@ class Staging:
                     log.warning("%s changed while it was copied", shown(path))
                 os.fchmod(copy, stat.S_IMODE(info.st_mode) & 0o777)
                 os.utime(copy, ns=(info.st_mtime_ns, info.st_mtime_ns))
-        newest = max(self._newest.get(folder, info.st_mtime_ns), info.st_mtime_ns)
-        self._newest[folder] = newest
-        os.utime(self.path / folder, ns=(newest, newest))
+        # The folders above too: making one has changed the one above it.
+        while folder:
+            newest = max(self._newest.get(folder, info.st_mtime_ns), info.st_mtime_ns)
+            self._newest[folder] = newest
+            os.utime(self.path / folder, ns=(newest, newest))
+            folder = os.path.dirname(folder)
 
     def settle(self, folder: str, mtime_ns: int) -> None:
         """Gives everything in `folder`, and itself, one modification time: dumps are as old as their run."""
