@@ -104,7 +104,11 @@ fn single_files_are_not_followed_through_links_and_not_mixed_up() {
 fn folders_of_staged_files_are_as_old_as_the_newest_file_below_them() {
     let temp = tempfile::tempdir().unwrap();
     let staging = Staging::new(&temp.path().join(".cofre")).unwrap();
-    for (folder, name, time) in [("files/config", "a", 3), ("files/config/etc/app", "b", 5), ("files/config/etc", "c", 4)] {
+    for (folder, name, time) in [
+        ("files/config", "a", 3),
+        ("files/config/etc/app", "b", 5),
+        ("files/config/etc", "c", 4),
+    ] {
         let path = temp.path().join(name);
         std::fs::write(&path, name).unwrap();
         let file = std::fs::File::open(&path).unwrap();

@@ -69,7 +69,7 @@ def _utc(ns: int) -> str:
 def details(report: dict[str, Any]) -> dict[str, Any]:
     """The rest of a manifest."""
     return {
-        **row(report["backup"]),
+        "backup": row(report["backup"]),
         "component_version": report["component_version"],
         "databases": report["databases"],
         "skipped": report["skips"],

@@ -361,7 +361,8 @@ class Repository:
             if absolute_links:
                 partial.absolute_links(report["links_left_out"])
             partial.commit()
-        row = self._note(records.row(report["backup"]), "restore", "restored")
+        row = records.row(report["backup"])
+        self._note(row, "restore", "restored")
         return {
             "success": True,
             "backup": row,
