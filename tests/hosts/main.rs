@@ -296,6 +296,11 @@ fn the_examples_run() {
     std::fs::write(at("static/a.txt"), "a").unwrap();
     let run = |name: &str| {
         let program = examples.join(name);
+        assert!(
+            program.exists(),
+            "{} is missing: `cargo test` of the whole package builds it, with `--test hosts` alone `cargo build --examples` does",
+            program.display()
+        );
         good(
             command(program.to_str().unwrap())
                 .arg(at("static"))

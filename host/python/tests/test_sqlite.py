@@ -260,3 +260,22 @@ def test_file_names_follow_the_program_s_rule() -> None:
     assert file_names(["foto", "Foto", "other"]) == ["foto.sql", "%46oto.sql", "other.sql"]
     long = file_names(["é" * 150, "é" * 150 + "x"])
     assert len(set(long)) == 2 and all(len(file.encode()) <= 204 for file in long)
+
+
+def test_tables_that_are_left_out_keep_their_definition(app: App) -> None:
+    odd(app.root / "app.db", "UTF-8", False)
+    app.config.write_text('[databases.app]\nurl = "sqlite:app.db"\nexclude_tables = ["k*", "public.te[vx]ts", "{none,empty}"]\n')
+    theirs, ours = app.cofre("create"), app.repository().create()
+    assert ours is not None
+    files = dumped(app, ours["name"])
+    assert files == dumped(app, theirs["name"])
+    assert b"INSERT" not in files["database/keyed.sql"] + files["database/texts.sql"]
+    assert b"INSERT" in files["database/plain.sql"]
+
+
+@pytest.mark.parametrize("glob", ["", "[a", "{a"])
+def test_a_bad_glob_of_tables_is_refused(app: App, glob: str) -> None:
+    app.config.write_text(f'[databases.app]\nurl = "sqlite:app.db"\ntables = ["{glob}"]\n')
+    with pytest.raises(cofre.ConfigInvalid, match="is not a pattern"):
+        cofre.load(app.config)
+    app.cofre("create", code=2)

@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 from .errors import CofreError, ConfigInvalid, clean
 from .sandbox import Limits
+from .sqlite.tables import TableFilter
 
 ENVIRONMENT = "COFRE_CONFIG"
 SWITCHES = ("database", "files", "logs", "config")
@@ -38,6 +39,21 @@ class Source:
     exclude: tuple[str, ...] = ()
     allow_empty: bool = False
     switch: str = "files"
+
+
+@dataclass(frozen=True)
+class Database:
+    """One database, and globs of the tables whose rows are dumped."""
+
+    name: str
+    url: str
+    tables: tuple[str, ...] = ()
+    exclude_tables: tuple[str, ...] = ()
+
+    @property
+    def file(self) -> Path | None:
+        """The file of a SQLite database."""
+        return Path(self.url.removeprefix("sqlite:")) if self.url.startswith("sqlite:") else None
 
 
 @dataclass(frozen=True)
@@ -94,7 +110,7 @@ class Config:
     limits: Limits = Limits()
     switches: dict[str, bool] = field(default_factory=lambda: dict.fromkeys(SWITCHES, True))
     sources: tuple[Source, ...] = ()
-    databases: tuple[tuple[str, str], ...] = ()
+    databases: tuple[Database, ...] = ()
     hooks: Hooks = Hooks()
     plans: tuple[Plan, ...] = ()
     other_plans: tuple[str, ...] = ()
@@ -107,8 +123,8 @@ class Config:
         """The sources whose switch is on."""
         return [source for source in self.sources if self.switches[source.switch]]
 
-    def active_databases(self) -> list[tuple[str, str]]:
-        """Name and URL of the databases, unless they are switched off."""
+    def active_databases(self) -> list[Database]:
+        """The databases, unless they are switched off."""
         return list(self.databases) if self.switches["database"] else []
 
     def with_backups(self, backup_dir: str) -> Config:
@@ -334,8 +350,8 @@ def single_file(folder: Path, text: str) -> tuple[Path, str]:
     return path, str(path.relative_to(folder)) if path.is_relative_to(folder) else path.name
 
 
-def _databases(root: _Table, folder: Path) -> tuple[tuple[str, str], ...]:
-    databases: list[tuple[str, str]] = []
+def _databases(root: _Table, folder: Path) -> tuple[Database, ...]:
+    databases: list[Database] = []
     for name, table in root.named("databases"):
         _folder_name(name, "databases")
         url, file = table.get("url", str, None), table.get("url_file", str, None)
@@ -350,7 +366,15 @@ def _databases(root: _Table, folder: Path) -> tuple[tuple[str, str], ...]:
             url = f"sqlite:{_resolve(folder, url.removeprefix('sqlite:'), f'databases.{name}.url')}"
         elif url.partition("://")[0] not in ("postgres", "postgresql", "mysql", "mariadb"):
             raise ConfigInvalid(f"databases.{clean(name)}.url: is not a database's URL", "write `sqlite:app.db`")
-        databases.append((name, url))
+        tables, exclude = table.strings("tables"), table.strings("exclude_tables")
+        try:
+            TableFilter(tables, exclude)
+        except ConfigInvalid as error:
+            error.message = f"databases.{clean(name)}: {error.message}"
+            raise
+        # Where the client programs of a server are, which this host does not run.
+        table.get("tools", str, None)
+        databases.append(Database(name, url, tables, exclude))
         table.finish()
     return tuple(databases)
 
@@ -423,6 +447,6 @@ def _check(config: Config) -> None:
                     f"sources.{clean(source.folder)}: {clean(str(path))} is the backups folder or inside it",
                     "choose another `backup_dir`",
                 )
-    for name, url in config.databases:
-        if url.startswith("sqlite:") and inside(url.removeprefix("sqlite:")):
-            raise ConfigInvalid(f"databases.{clean(name)}.url: lies in the backups folder")
+    for database in config.databases:
+        if database.file is not None and inside(database.file):
+            raise ConfigInvalid(f"databases.{clean(database.name)}.url: lies in the backups folder")

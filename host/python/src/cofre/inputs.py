@@ -7,7 +7,6 @@ import os
 import threading
 from contextlib import ExitStack
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from . import sqlite
@@ -16,6 +15,7 @@ from .errors import CofreError, ConfigInvalid, Unsupported, clean
 from .folders import open_folder, opened
 from .observe import LeftOut, observe
 from .sandbox import Mount
+from .sqlite.tables import TableFilter
 from .staging import Staging
 
 DATABASE = "database"
@@ -72,16 +72,18 @@ class Inputs:
 
     def _dump_all(self, started_at: str, cancel: threading.Event | None) -> None:
         databases = self.config.active_databases()
-        for name, url in databases:
-            if not url.startswith("sqlite:"):
+        for database in databases:
+            if database.file is None:
                 raise Unsupported(
-                    f"databases.{clean(name)}: the Python host dumps SQLite only",
+                    f"databases.{clean(database.name)}: the Python host dumps SQLite only",
                     "make these backups with the program `cofre`",
                 )
-        for name, url in databases:
-            folder = DATABASE if len(databases) == 1 else f"{DATABASE}/{name}"
+        for database in databases:
+            folder = DATABASE if len(databases) == 1 else f"{DATABASE}/{database.name}"
             out = self.staging.folder(folder)
-            self.databases.append(sqlite.dump(Path(url.removeprefix("sqlite:")), name, folder, out, cancel))
+            tables = TableFilter(database.tables, database.exclude_tables)
+            assert database.file is not None
+            self.databases.append(sqlite.dump(database.file, database.name, folder, out, cancel, tables))
         if databases:
             # A dump is as old as its run, so that the same run gives the same archive.
             self.staging.settle(DATABASE, nanoseconds(started_at))
@@ -117,7 +119,7 @@ def _left_out(config: Config) -> LeftOut:
     left_out = LeftOut()
     left_out.add(config.backup_dir, "the backups folder")
     left_out.add(config.state_dir, "the state folder")
-    for name, url in config.active_databases():
-        if url.startswith("sqlite:"):
-            left_out.add_database(url.removeprefix("sqlite:"), f"live database, dumped as `{name}`")
+    for database in config.active_databases():
+        if database.file is not None:
+            left_out.add_database(database.file, f"live database, dumped as `{database.name}`")
     return left_out

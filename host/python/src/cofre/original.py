@@ -6,7 +6,7 @@ import logging
 import re
 from pathlib import Path
 
-from .config import Config, Plan, Source
+from .config import Config, Database, Plan, Source
 from .errors import ConfigInvalid, clean
 
 FILES = ("requirements.txt", "env.example", ".gitignore")
@@ -51,8 +51,8 @@ def original(folder: Path) -> Config:
     )
 
 
-def _databases(folder: Path) -> tuple[tuple[str, str], ...]:
-    found: list[tuple[str, str]] = []
+def _databases(folder: Path) -> tuple[Database, ...]:
+    found: list[Database] = []
     for path in sorted([*folder.glob("*.*"), *folder.glob("*/*.*")]):
         below = path.relative_to(folder).parts[0]
         if path.suffix not in _SUFFIXES or (below != path.name and (below in _NOT_SEARCHED or below.startswith("."))):
@@ -63,9 +63,9 @@ def _databases(folder: Path) -> tuple[tuple[str, str], ...]:
         except OSError:
             continue
         name = re.sub(r"[^\w.-]", "_", path.stem).strip(". ") or "app"
-        taken = {known.lower() for known, _ in found}
+        taken = {known.name.lower() for known in found}
         number = 2
         while name.lower() in taken:
             name, number = f"{path.stem}_{number}", number + 1
-        found.append((name, f"sqlite:{path}"))
+        found.append(Database(name, f"sqlite:{path}"))
     return tuple(found)

@@ -19,10 +19,18 @@ from ..folders import shown
 from . import check, schema, snapshot
 from .failure import sql_error
 from .literal import Text
+from .tables import TableFilter
 from .write import Writer
 
 
-def dump(path: Path, name: str, folder: str, out: Path, cancel: threading.Event | None = None) -> dict[str, Any]:
+def dump(
+    path: Path,
+    name: str,
+    folder: str,
+    out: Path,
+    cancel: threading.Event | None = None,
+    tables: TableFilter = TableFilter(),
+) -> dict[str, Any]:
     """Dumps the database file at `path` into the empty folder `out`, which needs space for a copy of the database and its
     SQL. `folder` is the folder in the archive: `database`, or `database/NAME` where there are several.
 
@@ -41,7 +49,7 @@ def dump(path: Path, name: str, folder: str, out: Path, cancel: threading.Event 
         except sqlite3.Error as error:
             raise sql_error(f"read the database {shown(path)}", error) from error
         try:
-            tables = _dump(db, path, wal, out, cancel)
+            dumped = _dump(db, path, wal, out, cancel, tables)
         finally:
             db.close()
     finally:
@@ -53,13 +61,13 @@ def dump(path: Path, name: str, folder: str, out: Path, cancel: threading.Event 
         "version": sqlite3.sqlite_version,
         "folder": folder,
         "tables": [
-            {"name": table, "file": f"{below}/{file}" if below else file, "rows": rows} for table, file, rows in tables
+            {"name": table, "file": f"{below}/{file}" if below else file, "rows": rows} for table, file, rows in dumped
         ],
     }
 
 
 def _dump(
-    db: sqlite3.Connection, path: Path, wal: bool, out: Path, cancel: threading.Event | None
+    db: sqlite3.Connection, path: Path, wal: bool, out: Path, cancel: threading.Event | None, tables: TableFilter
 ) -> list[tuple[str, str, int]]:
     try:
         db.text_factory = Text
@@ -78,4 +86,4 @@ def _dump(
         )
     check.integrity(db, found, shown(path))
     left_out = check.loads_again(found, shown(path))
-    return Writer(db, found, left_out, out, path, cancel).run()
+    return Writer(db, found, left_out, out, path, cancel, tables).run()

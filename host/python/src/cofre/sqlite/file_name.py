@@ -1,7 +1,7 @@
 """The rule that makes a file name of a table's name; the same as the program's.
 
 Letters, digits, `_`, `-` and `.` stay (not `.` or `-` in front, not a last `.`), everything else is written as `%XX` of its
-UTF-8 bytes. So is the first character of a reserved name (`schema`, `restore`, `backup_info`, Windows' devices), and every
+UTF-8 bytes. So is the first character of a reserved name (the dump's own files, `backup_info`, Windows' devices), and every
 capital and non-ASCII letter of names that differ only in case. A name longer than 200 bytes is cut and ends in `%~` and 16
 digits of its SHA-256. The empty name is `%`.
 """
@@ -13,7 +13,21 @@ import unicodedata
 from collections import Counter
 
 _LIMIT = 200
-_RESERVED = {"schema", "restore", "backup_info", "con", "prn", "aux", "nul"}
+_RESERVED = {
+    "schema",
+    "restore",
+    "pre-data",
+    "post-data",
+    "event-triggers",
+    "sequences",
+    "blobs",
+    "grants",
+    "backup_info",
+    "con",
+    "prn",
+    "aux",
+    "nul",
+}
 
 
 def file_names(tables: list[str]) -> list[str]:

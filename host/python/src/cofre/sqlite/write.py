@@ -17,6 +17,7 @@ from .file_name import file_names
 from .literal import Text, text, value
 from .schema import Schema, Table, Virtual
 from .snapshot import check_cancelled
+from .tables import TableFilter
 
 # Rows and bytes after which a new INSERT begins.
 _ROWS_PER_INSERT = 250
@@ -54,8 +55,9 @@ class Writer:
         out: Path,
         path: Path,
         cancel: threading.Event | None,
+        tables: TableFilter,
     ) -> None:
-        self.db, self.schema, self.left_out = db, schema, left_out
+        self.db, self.schema, self.left_out, self.tables = db, schema, left_out, tables
         self.out, self.path, self.cancel = out, path, cancel
 
     def run(self) -> list[tuple[str, str, int]]:
@@ -87,7 +89,7 @@ class Writer:
     def table(self, out: Out, table: Table) -> int:
         """A table and its rows."""
         out.write(ddl.statement(table.sql))
-        return self.rows(out, table)
+        return self.rows(out, table) if self.tables.has_rows_of(table.name) else 0
 
     def statistics(self, out: Out, table: Table) -> int:
         """The planner's statistics."""
@@ -143,6 +145,8 @@ class Writer:
         SQLite can't make is written into the schema as it stands there."""
         if table.usable:
             out.write(ddl.statement(table.sql))
+            if not self.tables.has_rows_of(table.name):
+                return 0
         for shadow in table.shadows:
             out.write(ddl.statement(ddl.if_not_exists(shadow.sql)))
             out.write(ddl.lines(f"DELETE FROM {quote(shadow.name)};\n"))
