@@ -27,7 +27,8 @@ pub use adhoc::AdHoc;
 pub use document::Problem;
 pub use model::{
     Api, Archive, Compression, Database, DatabaseEngine, Drill, Hooks, Jwt, Limits, Log, LogFormat, Origin,
-    Ping, Retention, Role, Schedule, SingleFile, Source, Switch, Switches, Token, VerifyPlan, Webhook, When,
+    Ping, Retention, Role, Schedule, SingleFile, Source, Switch, Switches, Tables, Token, VerifyPlan,
+    Webhook, When,
 };
 pub(crate) use paths::others_can_read;
 pub use secret::Secret;
@@ -173,10 +174,9 @@ impl Config {
             .as_ref()
             .map(|_| "[drill] is accepted, but this version does not practise restores".to_owned());
         let servers = self.active_databases().filter_map(|database| {
-            let server = !matches!(database.engine, DatabaseEngine::Sqlite(_));
-            server.then(|| {
+            matches!(database.engine, DatabaseEngine::Mysql(_)).then(|| {
                 format!(
-                    "databases.{} is accepted, but this version dumps SQLite only: a run with it fails",
+                    "databases.{} is accepted, but this version does not dump MySQL: a run with it fails",
                     database.name
                 )
             })

@@ -1,17 +1,29 @@
 //! Dumping databases into staging: one SQL file a table, `schema.sql` for what is not a table's own, and
 //! `restore.sql` that loads all of it.
 //!
-//! Each engine has its own module; what they share (the rule for file names) stands beside them. Nothing here
-//! loads a dump: SQL that comes out of an archive is untrusted and the drill's business.
+//! Each engine has its own module; what they share stands beside them: the rule for file names, which tables have
+//! their rows dumped, the address of a server and its client programs. Nothing here loads a dump: SQL that comes out
+//! of an archive is untrusted and the drill's business.
 
 pub mod file_name;
+mod mysql;
+mod postgres;
+pub mod server;
 pub mod sqlite;
+pub mod tables;
+pub(crate) mod tool;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use cofre_exporter::component::types::DatabaseInfo;
+
+use crate::config::DatabaseEngine;
 use crate::error::{Code, Error, Result};
+use server::Server;
+use tables::TableFilter;
 
 /// What to dump and where to.
 #[derive(Debug, Clone, Copy)]
@@ -22,8 +34,42 @@ pub struct Request<'a> {
     pub folder: &'a str,
     /// The folder on disk, empty, in staging. While the dump is made it also holds a snapshot of the database.
     pub out: &'a Path,
+    /// A folder on disk that only this user can read, for what a dump needs and the archive does not get. It lies in
+    /// staging, so that a crash leaves nothing for long.
+    pub private: &'a Path,
+    /// Which tables have their rows dumped.
+    pub tables: &'a TableFilter,
+    /// The folder of the client programs; none looks in the usual places.
+    pub tools: Option<&'a Path>,
+    /// Longest time without progress.
+    pub stall: Duration,
     /// Set from outside to stop.
     pub cancel: &'a Arc<AtomicBool>,
+}
+
+/// Dumps a database of whatever engine.
+///
+/// # Errors
+/// `Config` for an address that can't be used, `SourceMissing` for a database without tables, `NoSpace`, `Cancelled`,
+/// and `DumpFailed` with the database's name and what its server or client program says. No message holds a password.
+pub fn database(engine: &DatabaseEngine, request: &Request<'_>) -> Result<DatabaseInfo> {
+    match engine {
+        DatabaseEngine::Sqlite(path) => sqlite::dump(path, request),
+        DatabaseEngine::Postgres(url) => postgres::dump(&Server::parse(url)?, request),
+        DatabaseEngine::Mysql(url) => mysql::dump(&Server::parse(url)?, request),
+    }
+}
+
+/// Logs in to a server and looks whether a dump has the programs that it needs; what was found, in words. `None` for
+/// an engine that is not asked.
+///
+/// # Errors
+/// As [`database`].
+pub(crate) fn examine(engine: &DatabaseEngine, request: &Request<'_>) -> Result<Option<String>> {
+    match engine {
+        DatabaseEngine::Postgres(url) => postgres::examine(&Server::parse(url)?, request).map(Some),
+        DatabaseEngine::Sqlite(_) | DatabaseEngine::Mysql(_) => Ok(None),
+    }
 }
 
 impl Request<'_> {
@@ -40,6 +86,14 @@ impl Request<'_> {
             ));
         }
         Ok(())
+    }
+
+    /// How long a client program may go on.
+    fn watch(&self) -> tool::Watch<'_> {
+        tool::Watch {
+            cancel: self.cancel,
+            stall: self.stall,
+        }
     }
 
     /// A table's file as the manifest names it: relative to `database/`.

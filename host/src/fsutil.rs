@@ -190,6 +190,16 @@ pub fn is_empty(dir: BorrowedFd<'_>) -> rustix::io::Result<bool> {
     Ok(empty)
 }
 
+/// Bytes that an ordinary user may still write on the file system of `path`.
+///
+/// # Errors
+/// What the system says.
+pub fn free_bytes(path: &Path) -> Result<u64> {
+    let stat = rustix::fs::statvfs(path)
+        .map_err(|errno| error(format_args!("look at the space of {}", show(path)), errno))?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
 /// The path that the kernel shows for a handle; only for messages.
 #[must_use]
 pub fn fd_path(fd: BorrowedFd<'_>) -> String {

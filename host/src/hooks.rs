@@ -4,7 +4,6 @@
 //! cofre's umask of 077: what it writes beside the backups is for its owner alone unless it says otherwise itself.
 
 mod output;
-mod process;
 #[cfg(test)]
 mod tests;
 
@@ -19,9 +18,9 @@ use crate::api::convert::status_word;
 use crate::context::Context;
 use crate::engine::wit::types::{Backup, Status};
 use crate::error::{Code, Error, Result};
+use crate::process::{self, End, Limit};
 use crate::text::{self, escape};
 use output::Log;
-use process::End;
 
 /// Longest text of an error that goes into the environment, in characters: the kernel refuses long variables.
 const ERROR_CHARS: usize = 4_096;
@@ -101,10 +100,11 @@ fn hook(
     let who = format!("the program {} (hooks.{event})", escape(name));
     let mut log = Log::new(event);
     let began = Instant::now();
-    let end = process::run(&mut command, config.hooks.timeout, cancel, &mut log).map_err(|e| {
-        Error::new(Code::HookFailed, format!("{who} can't be started: {e}"))
-            .remedy("give its whole path, and check that this user may run it")
-    })?;
+    let end =
+        process::run(&mut command, Limit::Total(config.hooks.timeout), cancel, &mut log).map_err(|e| {
+            Error::new(Code::HookFailed, format!("{who} can't be started: {e}"))
+                .remedy("give its whole path, and check that this user may run it")
+        })?;
     let last = log.finish();
     let cause = match end {
         End::Succeeded => {
@@ -123,6 +123,8 @@ fn hook(
             format!("took longer than {limit} (hooks.timeout) and was ended")
         }
         End::Failed(status) => format!("failed ({status})"),
+        // The log takes whatever comes.
+        End::Stopped => "was ended".to_owned(),
     };
     let last = last.map(|line| format!(": {line}")).unwrap_or_default();
     Err(Error::new(Code::HookFailed, format!("{who} {cause}{last}")))

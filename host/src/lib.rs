@@ -19,6 +19,7 @@ pub mod logging;
 pub mod notify;
 pub mod observe;
 pub mod output;
+pub(crate) mod process;
 pub mod restore;
 pub mod restore_target;
 pub mod schedule;

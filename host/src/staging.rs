@@ -139,6 +139,14 @@ impl Staging {
         Ok(self.path.join(folder))
     }
 
+    /// Removes a folder of the top with everything in it; that there is none is fine.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn remove(&self, folder: &str) -> Result<()> {
+        fsutil::remove_tree(self.dir.as_fd(), OsStr::new(folder))
+    }
+
     /// Makes a file that must not exist, mode 0600.
     ///
     /// # Errors

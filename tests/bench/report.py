@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 RESULTS, COFRE = sys.argv[1:]
-ZSTD = os.environ["ZSTD_LEVEL"]
+ZSTD, DEFLATE = os.environ["ZSTD_LEVEL"], os.environ["DEFLATE_LEVEL"]
 D, Z = "cofre deflate", "cofre zstd"
 MIB = 1024
 # What is measured, of which group and tool, against which group and tool (None: absolute), and the most that it may
@@ -32,14 +32,16 @@ LIMITS = [
     *(("peak", g + kind, t, None, None, 256 if g == "D" else 128)
       for g in "ABCDE" for kind in ("", " unchanged", " changed", " restore", " verify") for t in (D, Z)),
     ("time", "list", "cofre", None, None, 0.06),
+    *(("time", "postgres", t, "postgres", "pg_dump -Fc -Z6", 1.2) for t in (D, Z)),
+    *(("peak", "postgres", t, None, None, 128) for t in (D, Z)),
 ]
-GROUPS = ["A", "B", "C", "D", "E", "A unchanged", "A changed", "A restore", "B restore", "A verify", "B verify", "list"]
+GROUPS = ["A", "B", "C", "D", "E", "A unchanged", "A changed", "A restore", "B restore", "A verify", "B verify", "list", "postgres"]
 TITLES = {
     "A": "A, full: 15,341 source files, 173 MB", "B": "B, full: one file of machine code, 393 MB",
     "C": "C, full: compressed already, 259 MB", "D": "D, full: 200,000 tiny files, 218 MB",
     "E": "E, full: one sparse file, 10 GiB", "A unchanged": "A, nothing changed", "A changed": "A, 1% of the files changed",
     "A restore": "A, restore", "B restore": "B, restore", "A verify": "A, verify all", "B verify": "B, verify all",
-    "list": "`list --json`, 1,000 backups",
+    "list": "`list --json`, 1,000 backups", "postgres": "a PostgreSQL database of 1 GB, dumped and packed",
 }
 
 
@@ -125,10 +127,10 @@ def conditions():
         first_line("hyperfine", "--version"), first_line("zip", "-v", nth=1).split(",")[0].removeprefix("This is "),
         first_line("unzip", "-v").split(" of ")[0], first_line("7z").split(" : ")[0], first_line("zstd", "--version").strip("* "),
         first_line("restic", "version").split(" compiled")[0], first_line("rustic", "--version"), first_line("borg", "--version"),
-        first_line("tar", "--version"),
+        first_line("tar", "--version"), first_line("pg_dump", "--version"),
     ]
     print(f"Versions: {'; '.join(versions)}. ")
-    print(f"Flags: cofre `create --full` (without `--full` where it says unchanged or changed), deflate level 6, zstd level {ZSTD}, "
+    print(f"Flags: cofre `create --full` (without `--full` where it says unchanged or changed), deflate level {DEFLATE}, zstd level {ZSTD}, "
           "one worker for each core; native: the same engine as a native program on as many threads; `zip -q -r -6`; "
           "`7z a -tzip -mx=N -mmt=2`; `restic backup`; `rustic backup`; `borg create -C zlib,6`, not encrypted; "
           f"`tar | zstd -T2 -{ZSTD}`; `unzip -q`; `unzip -tqq`; `7z x`, `7z t`. restic, rustic and borg into a new repository, "

@@ -2,10 +2,12 @@
 # How cofre compares with its peers, as one Markdown table on standard output: medians, ratios against the limits
 # that it is held to, sizes and peak memory. Absolute times depend on the machine; ratios within one run count.
 #
-#   tests/bench/run.sh [A] [B] [C] [D] [E] [incremental] [restore] [list]        (all of them by default)
+#   tests/bench/run.sh [A] [B] [C] [D] [E] [incremental] [restore] [list] [postgres]   (all of these by default)
+#   tests/bench/run.sh identical
 #
 # A to E are full backups of the corpora that corpus.py makes; `incremental` is A unchanged and with every hundredth
-# file changed; `restore` is restoring and verifying A and B; `list` a catalog of 1,000 backups.
+# file changed; `restore` is restoring and verifying A and B; `list` a catalog of 1,000 backups;
+# `postgres` a database of 1 GB, dumped and packed. `identical` measures nothing: it fails unless 1, 2, 3 and 8 workers give the same bytes on A to D, which other tools accept.
 #
 #   RUNS=5          timed runs of each command, in rounds over all of them, so that a slow minute strikes everybody
 #   ZSTD_LEVEL=1    cofre's default level for zstd; `tar | zstd` gets the same
@@ -21,18 +23,23 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 root=$PWD
 runs=${RUNS:-5} zstd_level=${ZSTD_LEVEL:-1} deflate_level=${DEFLATE_LEVEL:-5} skip=" ${SKIP:-} " cores=$(nproc)
 parts=("$@")
-[ "$#" -gt 0 ] || parts=(A B C D E incremental restore list)
+[ "$#" -gt 0 ] || parts=(A B C D E incremental restore list postgres)
 for part in "${parts[@]}"; do
-    case $part in A | B | C | D | E | incremental | restore | list) ;; *) echo "no part: $part" >&2; exit 2 ;; esac
+    case $part in A | B | C | D | E | incremental | restore | list | postgres | identical) ;; *) echo "no part: $part" >&2; exit 2 ;; esac
 done
 
 # command -> how to get it. A peer that is missing ends the run: a table without it would look like a win.
 missing=0
 while read -r program package; do
     [[ $skip == *" $program "* ]] && continue
-    command -v "$program" >/dev/null || { echo "$program is missing; install it: $package" >&2; missing=1; }
+    # A pattern is for what is not on PATH.
+    compgen -G "$program" >/dev/null || command -v "$program" >/dev/null || { echo "$program is missing; install it: $package" >&2; missing=1; }
 done <<'PEERS'
 hyperfine apt-get install hyperfine
+faketime apt-get install faketime
+bsdtar apt-get install libarchive-tools
+pg_dump apt-get install postgresql-client
+/usr/lib/postgresql/*/bin/initdb apt-get install postgresql postgresql-contrib
 /usr/bin/time apt-get install time
 python3 apt-get install python3
 zip apt-get install zip
@@ -149,7 +156,7 @@ incremental() {
         for method in deflate zstd; do
             config "inc-$method" "$method" "$([ "$method" = zstd ] && echo "$zstd_level" || echo "$deflate_level")" "$from"
             # Twice, so that what was too young for the first is old enough for the second.
-            $cofre -q --config "$work/inc-$method/cofre.toml" create
+            $cofre -q --config "$work/inc-$method/cofre.toml" create >&2
             add "cofre $method" "$change" "$cofre -q --config $work/inc-$method/cofre.toml create" ""
         done
         for tool in restic rustic borg; do
@@ -177,7 +184,7 @@ restore() {
         from=$(corpus "$name")
         for method in deflate zstd; do
             config "r-$method" "$method" "$([ "$method" = zstd ] && echo "$zstd_level" || echo "$deflate_level")" "$from"
-            $cofre -q --config "$work/r-$method/cofre.toml" create --full
+            $cofre -q --config "$work/r-$method/cofre.toml" create --full >&2
             archive=$(ls "$work/r-$method"/backups/*.zip)
             add "cofre $method" "rm -rf $to" "$cofre -q --config $work/r-$method/cofre.toml restore latest --to $to" ""
             [ "$method" = zstd ] || add "unzip" "rm -rf $to" "unzip -q $archive -d $to" ""
@@ -202,13 +209,71 @@ list() {
     mkdir -p "$work/source"
     echo hello >"$work/source/file"
     config catalog deflate "$deflate_level" "$work/source"
-    $cofre -q --config "$work/catalog/cofre.toml" create
+    $cofre -q --config "$work/catalog/cofre.toml" create >&2
     python3 "$root/tests/bench/catalog.py" "$work/catalog/backups" 1000
     local listed
     listed=$($cofre --json --config "$work/catalog/cofre.toml" list | python3 -c 'import json, sys; print(len(json.load(sys.stdin)))')
     [ "$listed" = 1000 ] || { echo "the catalog lists $listed backups, not 1000" >&2; exit 1; }
     add "cofre" : "$cofre --json --config $work/catalog/cofre.toml list" ""
     measure list "$((runs * 4))"
+}
+
+# A database of 1 GB in a cluster of its own, against pg_dump's own compressed format.
+postgres() {
+    local bin data=$work/cluster as=() url
+    bin=$(compgen -G '/usr/lib/postgresql/*/bin' | sort -V | tail -1)
+    mkdir "$data"
+    # The server refuses to run as root.
+    if [ "$(id -u)" = 0 ]; then
+        as=(runuser -u postgres --)
+        chmod 711 "$work"
+        chown postgres "$data"
+    fi
+    "${as[@]}" "$bin/initdb" -D "$data/db" -A trust -U bench >/dev/null
+    "${as[@]}" "$bin/pg_ctl" -s -w -D "$data/db" -l "$data/log" -o "-k $data -c listen_addresses= -c max_wal_size=4GB" start
+    # shellcheck disable=SC2064
+    trap "${as[*]} $bin/pg_ctl -s -D $data/db -m immediate stop; rm -rf '$work'" EXIT
+    "$bin/createdb" -h "$data" -U bench bench
+    "$bin/pgbench" -h "$data" -U bench -i -s 70 -q bench 2>/dev/null >&2
+    url="postgres://bench@/bench?host=$data"
+    for method in deflate zstd; do
+        mkdir -p "$work/pg-$method"
+        printf 'backup_dir = "backups"\n[archive]\ncompression = "%s"\n[databases.bench]\nurl = "%s"\n' \
+            "$method" "$url" >"$work/pg-$method/cofre.toml"
+        add "cofre $method" "rm -rf $work/pg-$method/backups $work/pg-$method/.cofre" \
+            "$cofre -q --config $work/pg-$method/cofre.toml create --full" "$work/pg-$method/backups/*.zip"
+    done
+    add "pg_dump -Fc -Z6" "rm -f $work/pg.dump" "$bin/pg_dump -h $data -U bench -Fc -Z6 -f $work/pg.dump bench" "$work/pg.dump"
+    measure postgres "$runs"
+    "${as[@]}" "$bin/pg_ctl" -s -D "$data/db" -m immediate stop
+}
+
+# The same bytes whatever the number of workers, on the corpora themselves; then the judgement of other readers.
+identical() {
+    local name from method workers archive digest first
+    for name in A B C D; do
+        from=$(corpus "$name")
+        for method in deflate zstd; do
+            config identical "$method" "$([ "$method" = zstd ] && echo "$zstd_level" || echo "$deflate_level")" "$from"
+            first=
+            for workers in 1 2 3 8; do
+                rm -rf "$work/identical/backups" "$work/identical/.cofre"
+                FAKETIME_DONT_FAKE_MONOTONIC=1 NO_FAKE_STAT=1 faketime -f '2040-08-31 21:52:49' \
+                    "$cofre" -q --config "$work/identical/cofre.toml" create --full --workers "$workers" >/dev/null
+                archive=$(ls "$work"/identical/backups/*.zip)
+                digest=$(sha256sum <"$archive")
+                [ "${first:=$digest}" = "$digest" ] ||
+                    { echo "$name, $method: $workers workers give other bytes than 1" >&2; exit 1; }
+            done
+            7z t -bso0 -bsp0 "$archive"
+            if [ "$method" = deflate ]; then
+                unzip -tqq "$archive"
+                python3 -c 'import sys, zipfile; sys.exit(zipfile.ZipFile(sys.argv[1]).testzip())' "$archive"
+                bsdtar -xOf "$archive" >/dev/null
+            fi
+            echo "$name, $method: 1, 2, 3 and 8 workers give the same bytes, and other readers accept them" >&2
+        done
+    done
 }
 
 for part in "${parts[@]}"; do
@@ -224,4 +289,5 @@ for part in "${parts[@]}"; do
     *) "$part" ;;
     esac
 done
-RUNS=$runs ZSTD_LEVEL=$zstd_level SKIP=$skip python3 tests/bench/report.py "$results" "$cofre"
+[ "${parts[*]}" = identical ] ||
+    RUNS=$runs ZSTD_LEVEL=$zstd_level DEFLATE_LEVEL=$deflate_level SKIP=$skip python3 tests/bench/report.py "$results" "$cofre"

@@ -3,7 +3,10 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{App, Rng, cofre_binary, copy_tree, registry_tree, run, tiny_files, tool};
+use crate::support::{
+    App, Rng, cofre_binary, copy_tree, readers_accept, registry_tree, run, tiny_files, tool,
+    zstd_readers_accept,
+};
 
 /// A backup made while the clock stands still.
 fn archive_at(app: &App, moment: &str) -> (String, Vec<u8>) {
@@ -103,6 +106,12 @@ fn the_number_of_workers_does_not_change_a_byte() {
             }
             app.write("static/muitos/001/01500.txt", text.as_bytes());
             app.write("static/novo.bin", &Rng::fixed(12).bytes(9 << 20));
+        }
+        let newest = variants[0].1.join("backup_20400901_215249_manual.zip");
+        if compression == "zstd" {
+            zstd_readers_accept(&newest);
+        } else {
+            readers_accept(&newest);
         }
         for (_, folder) in &variants {
             let text = std::fs::read_to_string(folder.join("backup_history.json")).unwrap();

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::support::{
     App, archive_names, big_sparse_file, copy_tree, readers_accept, registry_tree, run, same_tree, set_mtime,
-    tiny_files, tool,
+    tiny_files, tool, zstd_readers_accept,
 };
 
 #[test]
@@ -343,6 +343,7 @@ fn several_sources_filters_and_zstd_come_back() {
     app.create();
     app.cofre(&["verify"]).exits(0);
     let restored = app.restore("latest", "restored");
+    zstd_readers_accept(&app.archives()[0]);
     let names = archive_names(&app.archives()[0]);
     let files: Vec<_> = names.iter().filter(|name| !name.ends_with('/')).collect();
     assert_eq!(files, ["enviados/2025/x.pdf", "static/a.js", "backup_info.json"]);

@@ -13,6 +13,7 @@
 mod app;
 mod command;
 mod fixture;
+pub(crate) mod postgres;
 mod readers;
 mod rng;
 mod tree;
@@ -20,6 +21,6 @@ mod tree;
 pub(crate) use app::App;
 pub(crate) use command::{Run, cofre_binary, is_root, run, spawn, tool};
 pub(crate) use fixture::{big_sparse_file, copy_tree, registry_tree, set_mtime, tiny_files, write};
-pub(crate) use readers::{archive_modes, archive_names, archive_text, readers_accept};
+pub(crate) use readers::{archive_modes, archive_names, archive_text, readers_accept, zstd_readers_accept};
 pub(crate) use rng::Rng;
 pub(crate) use tree::{listing, same_tree};

@@ -30,6 +30,42 @@ pub(crate) fn readers_accept(archive: &Path) {
         .args(to_nowhere)
         .arg(archive))
     .exits(0);
+    sidecar_fits(archive);
+}
+
+/// Asserts that 7-Zip accepts an archive whose entries are Zstandard or stored, that the `zstd` command reads each of
+/// them as the bytes that its checksum is of, and that there is at least one.
+#[track_caller]
+pub(crate) fn zstd_readers_accept(archive: &Path) {
+    run(Command::new(tool("7z")).args(["t", "-bd"]).arg(archive))
+        .exits(0)
+        .says("Everything is Ok")
+        .never_says("WARNING");
+    tool("zstd");
+    let lines = "\
+import struct, subprocess, zlib
+f = open(sys.argv[1], 'rb')
+frames = 0
+for i in z.infolist():
+    f.seek(i.header_offset)
+    name, extra = struct.unpack('<26xHH', f.read(30))
+    f.seek(name + extra, 1)
+    data = f.read(i.compress_size)
+    if i.compress_type == 93:
+        data = subprocess.run(['zstd', '-dcq'], input=data, stdout=subprocess.PIPE, check=True).stdout
+        frames += 1
+    else:
+        assert i.compress_type == 0, i
+    assert len(data) == i.file_size and zlib.crc32(data) == i.CRC, i
+assert frames
+";
+    python(archive, lines);
+    sidecar_fits(archive);
+}
+
+/// Asserts that `sha256sum -c` accepts what lies beside an archive.
+#[track_caller]
+fn sidecar_fits(archive: &Path) {
     let folder = archive.parent().expect("an archive lies in a folder");
     let name = archive
         .file_name()

@@ -11,6 +11,7 @@ use cofre_exporter::component::types::DatabaseInfo;
 
 use crate::config::{Config, DatabaseEngine, Origin, SingleFile, Source};
 use crate::context::Context;
+use crate::dump::tables::TableFilter;
 use crate::engine::{Mounts, wit};
 use crate::error::{Code, Error, Result};
 use crate::observe::{self, LeftOut};
@@ -19,6 +20,8 @@ use crate::{dump, source};
 
 /// Folder of the archive and of staging that dumps go to.
 const DATABASE: &str = "database";
+/// Folder of staging for what a dump needs and nobody else gets.
+const PRIVATE: &str = "private";
 
 /// Everything that a run reads. Dropping it removes the staging folder.
 pub(super) struct Inputs {
@@ -99,23 +102,22 @@ impl Inputs {
                 format!("{DATABASE}/{}", database.name)
             };
             let out = self.staging.folder(&folder)?;
-            let path = match &database.engine {
-                DatabaseEngine::Sqlite(path) => path,
-                DatabaseEngine::Postgres(_) | DatabaseEngine::Mysql(_) => {
-                    return Err(Error::new(
-                        Code::Unsupported,
-                        format!("databases.{}: this version dumps SQLite only", database.name),
-                    )
-                    .remedy("dump it into a source folder by other means until then, and remove it here"));
-                }
-            };
+            let private = self.staging.folder(PRIVATE)?;
+            let tables = TableFilter::new(&database.tables.include, &database.tables.exclude)?;
             let request = dump::Request {
                 name: &database.name,
                 folder: &folder,
                 out: &out,
+                private: &private,
+                tables: &tables,
+                tools: database.tools.as_deref(),
+                stall: config.limits.stall,
                 cancel,
             };
-            self.databases.push(to_wit(dump::sqlite::dump(path, &request)?));
+            let info = dump::database(&database.engine, &request)?;
+            self.databases.push(to_wit(info));
+            // Before the sandbox sees anything.
+            self.staging.remove(PRIVATE)?;
         }
         if self.databases.is_empty() {
             return Ok(());

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::document::Section;
-use super::parts::{one_of, resolved, secret_file};
-use super::{Database, DatabaseEngine, Secret, value};
+use super::parts::{one_of, path, resolved, secret_file};
+use super::{Database, DatabaseEngine, Secret, Tables, value};
+use crate::dump::server::Server;
+use crate::dump::tables::TableFilter;
 
 pub(super) fn databases(root: &Section<'_>, dir: &Path, warnings: &mut Vec<String>) -> Vec<Database> {
     let mut databases = Vec::new();
@@ -34,12 +36,36 @@ pub(super) fn databases(root: &Section<'_>, dir: &Path, warnings: &mut Vec<Strin
             (true, false) => ("url", url),
             (false, true) => ("url_file", secret.map(|s| s.expose().to_owned())),
         };
+        let tables = Tables {
+            include: globs(&section, "tables"),
+            exclude: globs(&section, "exclude_tables"),
+        };
+        let tools = path(&section, "tools", dir);
         if let Some(engine) = url.and_then(|url| database_engine(&section, key, &url, dir)) {
-            databases.push(Database { name, engine });
+            databases.push(Database {
+                name,
+                engine,
+                tables,
+                tools,
+            });
         }
         section.finish();
     }
     databases
+}
+
+/// Globs of tables, in which `/` is a character like any other.
+fn globs(section: &Section<'_>, key: &'static str) -> Vec<String> {
+    let list = section.strings(key).unwrap_or_default();
+    for text in &list {
+        if let Err(error) = TableFilter::new(std::slice::from_ref(text), &[]) {
+            let hint = "see the globset syntax; a literal bracket is written `[[]`";
+            section.problem(key, error.message, Some(hint.into()));
+        } else if text.is_empty() {
+            section.problem(key, "a pattern can't be empty", None);
+        }
+    }
+    list
 }
 
 fn database_engine(
@@ -79,19 +105,10 @@ fn database_engine(
             return None;
         }
     };
-    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
-    let has_name = rest
-        .split(['?', '#'])
-        .next()
-        .and_then(|r| r.split_once('/'))
-        .is_some_and(|(_, db)| !db.is_empty());
-    if !has_name {
-        section.problem(
-            key,
-            "the URL does not say which database",
-            Some(format!("write `{scheme}://user@host/name`")),
-        );
+    let secret = Secret::new(url);
+    if let Err(error) = Server::parse(&secret) {
+        section.problem(key, error.message, error.remedy);
         return None;
     }
-    Some(wrap(Secret::new(url)))
+    Some(wrap(secret))
 }

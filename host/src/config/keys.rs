@@ -129,6 +129,21 @@ pub const KEYS: &[Key] = &[
         "File with the URL, for one with a password",
     ),
     key(
+        "databases.NAME.tables",
+        "all",
+        "Globs of tables, `schema.table`, of which one has to match; of all others only the definition is dumped",
+    ),
+    key(
+        "databases.NAME.exclude_tables",
+        "none",
+        "Globs of tables of which only the definition is dumped, without rows",
+    ),
+    key(
+        "databases.NAME.tools",
+        "looked for",
+        "Folder of the server's client programs (`pg_dump`, `mariadb-dump`, ...)",
+    ),
+    key(
         "hooks.before",
         "none",
         "Program and arguments before a run; its failure stops the run",

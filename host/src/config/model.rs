@@ -130,6 +130,19 @@ pub struct Database {
     pub name: String,
     /// What it is and where.
     pub engine: DatabaseEngine,
+    /// Which tables have their rows dumped.
+    pub tables: Tables,
+    /// The folder of the client programs; none looks in the usual places.
+    pub tools: Option<PathBuf>,
+}
+
+/// Globs of tables, `schema.table`; see [`TableFilter`](crate::dump::tables::TableFilter).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tables {
+    /// One of these has to match; empty means all.
+    pub include: Vec<String>,
+    /// None of these may match.
+    pub exclude: Vec<String>,
 }
 
 /// What a database is, and where.

@@ -1,14 +1,22 @@
 //! Programs that a run needs, and who may call the API.
 
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::Findings;
-use crate::config::{Config, DatabaseEngine, Role};
-use crate::error::Code;
-use crate::hooks;
+use crate::config::{Config, Database, DatabaseEngine, Role, Secret};
+use crate::dump::server::Server;
+use crate::dump::tables::TableFilter;
+use crate::dump::tool::{Tool, in_path};
+use crate::error::{Code, Result};
 use crate::serve::http;
-use crate::text::escape;
+use crate::staging::Staging;
+use crate::text::{escape, shown};
+use crate::{dump, hooks};
+
+/// How long a server may take to answer.
+const PATIENCE: Duration = Duration::from_secs(40);
 
 pub(super) fn programs(found: &mut Findings, config: &Config) {
     let area = "tools";
@@ -16,7 +24,13 @@ pub(super) fn programs(found: &mut Findings, config: &Config) {
         let (tools, package): (&[&str], _) = match &database.engine {
             // Built in.
             DatabaseEngine::Sqlite(_) => continue,
-            DatabaseEngine::Postgres(_) => (&["pg_dump"], "postgresql-client"),
+            DatabaseEngine::Postgres(_) => {
+                match ask(config, database) {
+                    Ok(said) => found.ok("databases", said),
+                    Err(error) => found.error("databases", error),
+                }
+                continue;
+            }
             DatabaseEngine::Mysql(_) => (&["mariadb-dump", "mysqldump"], "mariadb-client"),
         };
         if !tools.iter().any(|tool| in_path(Path::new(tool)).is_some()) {
@@ -48,18 +62,41 @@ pub(super) fn programs(found: &mut Findings, config: &Config) {
     }
 }
 
-/// Where a program is, as the system would find it.
-fn in_path(program: &Path) -> Option<PathBuf> {
-    let runs = |path: &Path| {
-        std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+/// What a database's server says of itself.
+fn ask(config: &Config, database: &Database) -> Result<String> {
+    let tools = database.tools.as_deref();
+    let with_password = |url: &Secret| Server::parse(url).map(|server| server.password.is_some());
+    let has_password = match &database.engine {
+        DatabaseEngine::Postgres(url) | DatabaseEngine::Mysql(url) => with_password(url)?,
+        DatabaseEngine::Sqlite(_) => false,
     };
-    if program.components().count() > 1 {
-        return Some(program.to_path_buf()).filter(|p| runs(p));
+    // The password has to be in a file for a moment, and nothing is made that is not there yet.
+    let staging = if has_password && config.state_dir.exists() {
+        Some(Staging::new(&config.state_dir)?)
+    } else {
+        None
+    };
+    if has_password && staging.is_none() {
+        let pg_dump = Tool::postgres("pg_dump", None, tools)?;
+        return Ok(format!(
+            "{} is {}; the server of database {} is asked once there is a state folder",
+            shown(&pg_dump.path),
+            pg_dump.version.text,
+            escape(&database.name)
+        ));
     }
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|dir| dir.join(program))
-        .find(|p| runs(p))
+    let folder = staging.as_ref().map_or(config.dir.as_path(), Staging::path);
+    let request = dump::Request {
+        name: &database.name,
+        folder: "",
+        out: folder,
+        private: folder,
+        tables: &TableFilter::default(),
+        tools,
+        stall: config.limits.stall.min(PATIENCE),
+        cancel: &Arc::default(),
+    };
+    Ok(dump::examine(&database.engine, &request)?.unwrap_or_default())
 }
 
 pub(super) fn api(found: &mut Findings, config: &Config) {

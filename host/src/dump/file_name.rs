@@ -6,7 +6,8 @@
 //! 1. everything but letters, digits, `_`, `-` and `.` (of all scripts; combining marks are no letters, so that
 //!    two spellings of one accent never meet on a disk that takes them for the same);
 //! 2. the first character, if it is `.` or `-` or the name is one that is taken (`schema`, `restore`,
-//!    `backup_info`) or that Windows reserves (`con`, `nul`, `com1`, ..., also before a `.`), in any case;
+//!    `pre-data`, `post-data`, `event-triggers`, `sequences`, `blobs`, `grants`, `backup_info`) or that Windows
+//!    reserves (`con`, `nul`, `com1`, ..., also before a `.`), in any case;
 //! 3. a last `.`;
 //! 4. in names that differ only in case, every capital letter and every letter that is not ASCII.
 //!
@@ -22,7 +23,21 @@ use sha2::{Digest, Sha256};
 const LIMIT: usize = 200;
 
 /// Names that a dump's own files have, or that Windows reserves.
-const RESERVED: [&str; 7] = ["schema", "restore", "backup_info", "con", "prn", "aux", "nul"];
+const RESERVED: [&str; 13] = [
+    "schema",
+    "restore",
+    "pre-data",
+    "post-data",
+    "event-triggers",
+    "sequences",
+    "blobs",
+    "grants",
+    "backup_info",
+    "con",
+    "prn",
+    "aux",
+    "nul",
+];
 
 /// The file names of tables, in their order. Different names give different files, also on a disk that takes
 /// capital and small letters for the same.
@@ -145,6 +160,8 @@ mod tests {
             ("100%", "100%25.sql"),
             ("schema", "%73chema.sql"),
             ("Restore", "%52estore.sql"),
+            ("pre-data", "%70re-data.sql"),
+            ("Grants", "%47rants.sql"),
             ("nul.x", "%6Eul.x.sql"),
             ("COM1", "%43OM1.sql"),
             ("command", "command.sql"),

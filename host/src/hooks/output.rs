@@ -1,5 +1,8 @@
 //! What a hook prints, line by line into the log, with bounds: a program that prints for ever fills no disk.
 
+use std::ops::ControlFlow;
+
+use crate::process::{Sink, Stream};
 use crate::text::escape;
 
 /// Bytes of one line that are logged.
@@ -8,15 +11,6 @@ const LINE_BYTES: usize = 2_000;
 const TOTAL_BYTES: usize = 256 * 1024;
 /// Characters of the last line that an error quotes.
 const QUOTED_CHARS: usize = 200;
-
-/// One of a program's two outputs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stream {
-    /// Standard output.
-    Out,
-    /// Standard error.
-    Err,
-}
 
 /// Logs the lines of one hook.
 #[derive(Debug)]
@@ -45,17 +39,6 @@ impl Log {
             logged: 0,
             left_out: 0,
             last: None,
-        }
-    }
-
-    /// Takes what was read.
-    pub(super) fn take(&mut self, stream: Stream, bytes: &[u8]) {
-        for part in bytes.split_inclusive(|b| *b == b'\n') {
-            let ended = part.ends_with(b"\n");
-            self.lines[stream as usize].push(part.strip_suffix(b"\n").unwrap_or(part));
-            if ended {
-                self.line(stream);
-            }
         }
     }
 
@@ -98,6 +81,19 @@ impl Log {
     }
 }
 
+impl Sink for Log {
+    fn take(&mut self, stream: Stream, bytes: &[u8]) -> ControlFlow<()> {
+        for part in bytes.split_inclusive(|b| *b == b'\n') {
+            let ended = part.ends_with(b"\n");
+            self.lines[stream as usize].push(part.strip_suffix(b"\n").unwrap_or(part));
+            if ended {
+                self.line(stream);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
 impl Line {
     fn push(&mut self, bytes: &[u8]) {
         let taken = bytes.len().min(LINE_BYTES - self.bytes.len());
@@ -114,25 +110,25 @@ mod tests {
     fn the_last_line_of_standard_error_is_kept_short_and_clean_beyond_every_bound() {
         let mut log = Log::new("before");
         for _ in 0..3 {
-            log.take(Stream::Err, &vec![b'x'; TOTAL_BYTES]);
-            log.take(Stream::Err, b"\n");
+            let _ = log.take(Stream::Err, &vec![b'x'; TOTAL_BYTES]);
+            let _ = log.take(Stream::Err, b"\n");
         }
         for _ in 0..300 {
-            log.take(Stream::Out, &[b'y'; 1_000]);
-            log.take(Stream::Out, b"\n");
+            let _ = log.take(Stream::Out, &[b'y'; 1_000]);
+            let _ = log.take(Stream::Out, b"\n");
         }
         assert!(log.logged <= TOTAL_BYTES);
         assert!(log.left_out > 3 * (TOTAL_BYTES - LINE_BYTES) as u64);
-        log.take(Stream::Err, b"no spa\x1bce");
-        log.take(Stream::Err, b" left\r\n\n");
+        let _ = log.take(Stream::Err, b"no spa\x1bce");
+        let _ = log.take(Stream::Err, b" left\r\n\n");
         assert_eq!(log.finish().as_deref(), Some("no spa\\x1bce left"));
     }
 
     #[test]
     fn a_program_without_errors_has_no_last_line() {
         let mut log = Log::new("after");
-        log.take(Stream::Out, b"fine");
-        log.take(Stream::Err, b"  \n");
+        let _ = log.take(Stream::Out, b"fine");
+        let _ = log.take(Stream::Err, b"  \n");
         assert_eq!(log.finish(), None);
     }
 }

@@ -15,6 +15,7 @@ use std::sync::atomic::AtomicBool;
 use rusqlite::types::Value;
 
 use super::*;
+use crate::dump::tables::TableFilter;
 
 /// A scratch folder with a database and its dump.
 struct Case {
@@ -79,17 +80,26 @@ impl Case {
 }
 
 fn dump_to(db: &Path, out: &Path) -> Result<DatabaseInfo> {
+    dump_rows_of(db, out, &TableFilter::default())
+}
+
+fn dump_rows_of(db: &Path, out: &Path, tables: &TableFilter) -> Result<DatabaseInfo> {
     std::fs::create_dir(out).unwrap();
     let cancel = Arc::new(AtomicBool::new(false));
-    dump(
-        db,
-        &Request {
-            name: "app",
-            folder: "database",
-            out,
-            cancel: &cancel,
-        },
-    )
+    dump(db, &request(out, tables, &cancel))
+}
+
+fn request<'a>(out: &'a Path, tables: &'a TableFilter, cancel: &'a Arc<AtomicBool>) -> Request<'a> {
+    Request {
+        name: "app",
+        folder: "database",
+        out,
+        private: out,
+        tables,
+        tools: None,
+        stall: std::time::Duration::from_secs(60),
+        cancel,
+    }
 }
 
 fn load(folder: &Path, to: &Path) -> Output {

@@ -80,7 +80,11 @@ impl Writer<'_> {
         for (table, file) in tables.iter().zip(&mut left) {
             let rows = self.file(file, &table.name, |out| {
                 self.emit(|| write_statement(out, &table.sql))?;
-                self.rows(out, table)
+                if self.request.tables.has_rows_of(None, &table.name) {
+                    self.rows(out, table)
+                } else {
+                    Ok(0)
+                }
             })?;
             info(&table.name, file, rows);
         }
@@ -225,6 +229,9 @@ impl Writer<'_> {
     fn virtual_table(&self, out: &mut Out, table: &Virtual) -> Result<u64> {
         if table.usable {
             self.emit(|| write_statement(out, &table.sql))?;
+            if !self.request.tables.has_rows_of(None, &table.name) {
+                return Ok(0);
+            }
         }
         for shadow in &table.shadows {
             self.emit(|| {

@@ -11,6 +11,7 @@ mod progress;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -26,7 +27,7 @@ use tower::ServiceExt as _;
 use crate::config::Config;
 use crate::context::Context;
 use crate::serve::Service;
-use crate::serve::runner::Runner;
+use crate::serve::runner::{Run, Runner};
 
 /// An application folder with a service over it.
 struct App {
@@ -57,6 +58,37 @@ impl App {
         std::fs::write(dir.path().join("static/css/style.css"), "body { margin: 0 }\n").unwrap();
         std::fs::write(dir.path().join("static/app.js"), "'use strict';\n").unwrap();
         Self::over(dir, toml)
+    }
+
+    /// One whose runs wait in their hook until they are released: a run is as long as a test needs it.
+    fn held() -> Self {
+        let app = Self::with("[hooks]\nbefore = [\"cat\", \"gate\"]\n");
+        let made = std::process::Command::new("mkfifo")
+            .arg(app.path("gate"))
+            .status()
+            .unwrap();
+        assert!(made.success());
+        app
+    }
+
+    /// Waits until a run is held, and lets it go on.
+    async fn release(&self) {
+        let gate = self.path("gate");
+        // Opening waits for the reader, and closing ends what it reads.
+        tokio::task::spawn_blocking(|| std::fs::OpenOptions::new().write(true).open(gate))
+            .await
+            .unwrap()
+            .unwrap();
+    }
+
+    /// The run that goes on, as soon as there is one.
+    async fn current(&self) -> Run {
+        loop {
+            if let Some(run) = self.service.runner.current() {
+                return run;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
     }
 
     /// A service that is started anew with another configuration.

@@ -89,11 +89,10 @@ fn a_dump_can_be_cancelled() {
     let cancel = Arc::new(AtomicBool::new(true));
     let out = case.temp.path().join("database");
     std::fs::create_dir(&out).unwrap();
+    let tables = TableFilter::default();
     let request = Request {
-        name: "app",
         folder: "database/app",
-        out: &out,
-        cancel: &cancel,
+        ..request(&out, &tables, &cancel)
     };
     assert_eq!(dump(&case.db(), &request).unwrap_err().code, Code::Cancelled);
     assert_eq!(request.manifest_path("t.sql"), "app/t.sql");

@@ -294,3 +294,25 @@ fn names_of_every_kind_get_files_of_their_own() {
     }
     assert_eq!(case.files().len(), names.len() + 2);
 }
+
+#[test]
+fn tables_that_are_left_out_keep_their_definition_and_lose_their_rows() {
+    let case = Case::new(
+        "CREATE TABLE kept(x); INSERT INTO kept VALUES(1);
+         CREATE TABLE log_a(x); INSERT INTO log_a VALUES(1),(2);
+         CREATE VIRTUAL TABLE log_text USING fts5(x); INSERT INTO log_text VALUES('word');",
+    );
+    let out = case.temp.path().join("database");
+    let tables = TableFilter::new(&[], &["log_*".to_owned()]).unwrap();
+    let info = dump_rows_of(&case.db(), &out, &tables).unwrap();
+    let rows: Vec<_> = info.tables.iter().map(|t| (t.name.as_str(), t.rows)).collect();
+    assert_eq!(rows, [("kept", 1), ("log_a", 0), ("log_text", 0)]);
+    load_well(&out, &case.restored());
+    let db = Connection::open(case.restored()).unwrap();
+    for (table, wanted) in [("kept", 1), ("log_a", 0), ("log_text", 0)] {
+        let count: i64 = db
+            .query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(count, wanted, "{table}");
+    }
+}

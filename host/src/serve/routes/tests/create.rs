@@ -4,7 +4,6 @@ use super::*;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
-use std::time::Duration;
 
 use crate::lock::BackupsLock;
 
@@ -208,8 +207,7 @@ async fn a_partial_run_is_a_200_that_says_so() {
 
 #[tokio::test]
 async fn a_second_create_is_refused_while_the_first_goes_on() {
-    let app = App::new();
-    app.big();
+    let app = App::held();
     let builder = request(Method::POST, "/api/backup/criar").header("prefer", "wait=1, respond-async");
     let answer = app.send(builder.body(Body::empty()).unwrap()).await;
     let json = answer.is(202);
@@ -224,7 +222,9 @@ async fn a_second_create_is_refused_while_the_first_goes_on() {
     app.call(Method::DELETE, "/api/backup/excluir/1")
         .await
         .refuses(409, "busy");
-    app.service.runner.current().unwrap().end().await;
+    let run = app.current().await;
+    app.release().await;
+    run.end().await;
     let json = app.get(answer.field("location")).await.is(200);
     assert_eq!(json["backup"]["status"], "completed");
     let status = app.get("/api/backup/status").await.is(200);
@@ -233,20 +233,17 @@ async fn a_second_create_is_refused_while_the_first_goes_on() {
 
 #[tokio::test]
 async fn of_many_creates_at_once_one_is_made() {
-    let app = Arc::new(App::new());
-    app.big();
-    let calls: Vec<_> = (0..8)
-        .map(|_| {
-            let app = Arc::clone(&app);
-            tokio::spawn(async move { app.post("/api/backup/criar", "{}").await.status.as_u16() })
-        })
-        .collect();
-    let mut statuses = Vec::new();
-    for call in calls {
-        statuses.push(call.await.unwrap());
+    let app = Arc::new(App::held());
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let app = Arc::clone(&app);
+        calls.spawn(async move { app.post("/api/backup/criar", "{}").await.status.as_u16() });
     }
-    statuses.sort_unstable();
-    assert_eq!(statuses, [200, 409, 409, 409, 409, 409, 409, 409]);
+    for _ in 0..7 {
+        assert_eq!(calls.join_next().await.unwrap().unwrap(), 409);
+    }
+    app.release().await;
+    assert_eq!(calls.join_next().await.unwrap().unwrap(), 200);
     assert_eq!(app.list().await.len(), 1);
 }
 
@@ -266,32 +263,25 @@ async fn a_lock_of_another_process_refuses_with_and_without_waiting() {
 
 #[tokio::test]
 async fn a_client_that_leaves_does_not_stop_its_backup() {
-    let app = App::new();
-    app.big();
-    let call = app.post("/api/backup/criar", "{}");
-    assert!(
-        tokio::time::timeout(Duration::from_millis(100), call)
-            .await
-            .is_err()
-    );
-    app.service.runner.current().unwrap().end().await;
+    let app = App::held();
+    // The call is dropped as soon as its run goes on.
+    let run = tokio::select! {
+        answer = app.post("/api/backup/criar", "{}") => panic!("{answer:?}"),
+        run = app.current() => run,
+    };
+    app.release().await;
+    run.end().await;
     assert_eq!(app.list().await[0]["status"], "completed");
 }
 
 #[tokio::test]
 async fn a_run_that_ends_with_the_service_is_answered() {
-    let app = Arc::new(App::new());
-    app.big();
+    let app = Arc::new(App::held());
     let call = tokio::spawn({
         let app = Arc::clone(&app);
         async move { app.post("/api/backup/criar", "{}").await }
     });
-    let run = loop {
-        if let Some(run) = app.service.runner.current() {
-            break run;
-        }
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    };
+    let run = app.current().await;
     run.begun().await;
     app.end.send_replace(true);
     run.cancel();

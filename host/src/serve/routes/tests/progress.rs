@@ -47,7 +47,7 @@ impl Events {
 
 #[tokio::test]
 async fn a_run_is_followed_from_idle_to_its_end_and_idle_again() {
-    let app = App::new();
+    let app = App::held();
     app.big();
     let mut events = Events::of(&app).await;
     assert_eq!(
@@ -56,6 +56,7 @@ async fn a_run_is_followed_from_idle_to_its_end_and_idle_again() {
     );
     let request = request(Method::POST, "/api/backup/criar").header("prefer", "respond-async");
     app.send(request.body(Body::empty()).unwrap()).await.is(202);
+    app.release().await;
     let began = Instant::now();
     let mut steps = 0;
     let ended = loop {
@@ -93,7 +94,9 @@ async fn a_run_is_followed_from_idle_to_its_end_and_idle_again() {
     app.end.send_replace(true);
     while late.next().await.is_some() {}
     while events.next().await.is_some() {}
-    app.service.runner.current().unwrap().end().await;
+    let run = app.current().await;
+    app.release().await;
+    run.end().await;
 }
 
 #[tokio::test]

@@ -1,0 +1,1 @@
+//! Restores that are practised.
