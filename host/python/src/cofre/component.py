@@ -81,7 +81,7 @@ class Component:
         except OSError as error:
             raise SandboxRefused(f"the component {clean(str(self.path))} can't be read: {error.strerror}") from error
         except wasmtime.WasmtimeError as error:
-            raise self._unfit(clean(str(error).splitlines()[0])) from error
+            raise self.unfit(clean(str(error).splitlines()[0])) from error
         self._check()
         self.linker = Linker(self.engine)
         self.linker.add_wasip2()
@@ -89,7 +89,8 @@ class Component:
         self._wake = threading.Condition()
         self._ticker: threading.Thread | None = None
 
-    def _unfit(self, why: str) -> SandboxRefused:
+    def unfit(self, why: str) -> SandboxRefused:
+        """The error of a component that is not the right one."""
         return SandboxRefused(
             f"the component {clean(str(self.path))} does not fit this version of cofre: {why}",
             "use the component of this very version (`cofre component --output FILE`)",
@@ -102,7 +103,7 @@ class Component:
         if missing:
             others = sorted(name for name in exports if name.startswith("cofre:backup/"))
             found = ", ".join(clean(name) for name in others) or "nothing of cofre's"
-            raise self._unfit(f"it exports {found}, and {missing[0]} is needed")
+            raise self.unfit(f"it exports {found}, and {missing[0]} is needed")
         foreign = sorted(name for name in imports if name.split("@")[0] not in _ALLOWED)
         if foreign:
             raise SandboxRefused(

@@ -6,7 +6,6 @@ This host uses the keys that say what a backup is, where it goes and what stays.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import tomllib
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from .document import Table, near
 from .errors import CofreError, ConfigInvalid, clean
 from .sandbox import Limits
 from .sqlite.tables import TableFilter
@@ -24,7 +24,6 @@ ENVIRONMENT = "COFRE_CONFIG"
 SWITCHES = ("database", "files", "logs", "config")
 
 _SERVICE = ("api", "webhooks", "verify", "drill", "log")
-_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
@@ -153,75 +152,6 @@ def load(file: str | os.PathLike[str]) -> Config:
         raise ConfigInvalid(f"{clean(str(path))}: {error.message}", error.remedy) from None
 
 
-class _Table:
-    """One table of the document, which notes what it was asked for."""
-
-    def __init__(self, table: Any, name: str) -> None:
-        if not isinstance(table, dict):
-            raise ConfigInvalid(f"{clean(name)}: has to be a table, `[{clean(name)}]`")
-        self.table, self.name, self.asked = table, name, set[str]()
-
-    def full(self, key: str) -> str:
-        return clean(f"{self.name}.{key}" if self.name else key)
-
-    def get(self, key: str, kind: type, default: Any) -> Any:
-        self.asked.add(key)
-        if key not in self.table:
-            return default
-        value = self.table[key]
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise ConfigInvalid(f"{self.full(key)}: has to be {_KINDS[kind]}, not {clean(repr(value))}")
-        return value
-
-    def number(self, key: str, least: int, most: int, default: int) -> int:
-        value: int = self.get(key, int, default)
-        if key in self.table and not least <= value <= most:
-            raise ConfigInvalid(f"{self.full(key)}: has to be between {least} and {most}, not {value}")
-        return value
-
-    def word(self, key: str, words: tuple[str, ...], default: str) -> str:
-        value: str = self.get(key, str, default)
-        if key in self.table and value not in words:
-            listed = ", ".join(f"`{word}`" for word in words)
-            raise ConfigInvalid(f"{self.full(key)}: `{clean(value)}` is none of {listed}", _near(value, words))
-        return value
-
-    def strings(self, key: str) -> tuple[str, ...]:
-        values = self.get(key, list, [])
-        if not all(isinstance(value, str) for value in values):
-            raise ConfigInvalid(f"{self.full(key)}: has to be a list of strings")
-        return tuple(values)
-
-    def duration(self, key: str, default: int) -> int:
-        text: str = self.get(key, str, f"{default}s")
-        match = re.fullmatch(r"\s*(\d+)\s*([smhdw])\s*", text)
-        if match is None:
-            raise ConfigInvalid(
-                f"{self.full(key)}: `{clean(text)}` is not a duration",
-                "write a number with s, m, h, d or w, such as `30d`",
-            )
-        return int(match[1]) * _UNITS[match[2]]
-
-    def section(self, key: str) -> _Table:
-        return _Table(self.get(key, dict, {}), self.full(key))
-
-    def named(self, key: str) -> list[tuple[str, _Table]]:
-        return [(name, _Table(table, f"{key}.{name}")) for name, table in self.get(key, dict, {}).items()]
-
-    def finish(self) -> None:
-        for key in self.table:
-            if key not in self.asked:
-                raise ConfigInvalid(f"{self.full(key)}: unknown key", _near(key, tuple(self.asked)))
-
-
-_KINDS = {str: "a string", int: "a whole number", bool: "true or false", list: "a list", dict: "a table"}
-
-
-def _near(word: str, known: tuple[str, ...]) -> str:
-    close = difflib.get_close_matches(word, known, 1)
-    return f"did you mean `{close[0]}`?" if close else f"known here: {', '.join(sorted(known))}"
-
-
 def _resolve(folder: Path, text: str, key: str) -> Path:
     if not text or "\0" in text:
         raise ConfigInvalid(f"{key}: a path can't be empty or contain a NUL character")
@@ -231,7 +161,7 @@ def _resolve(folder: Path, text: str, key: str) -> Path:
 
 
 def _read(document: dict[str, Any], folder: Path) -> Config:
-    root = _Table(document, "")
+    root = Table(document, "")
     backups = root.get("backup_dir", str, "backups")
     for table in _SERVICE:
         root.asked.add(table)
@@ -272,7 +202,7 @@ def _zone(name: str) -> ZoneInfo:
         ) from error
 
 
-def _retention(root: _Table) -> Retention:
+def _retention(root: Table) -> Retention:
     return Retention(
         max_backups=root.number("max_backups", 1, 100_000, 30),
         keep_daily=root.number("keep_daily", 0, 100_000, 0),
@@ -285,7 +215,7 @@ def _retention(root: _Table) -> Retention:
     )
 
 
-def _archive(root: _Table) -> tuple[str, int]:
+def _archive(root: Table) -> tuple[str, int]:
     table = root.section("archive")
     compression = table.word("compression", ("deflate", "zstd", "store"), "deflate")
     zstd = compression == "zstd"
@@ -296,14 +226,14 @@ def _archive(root: _Table) -> tuple[str, int]:
     return compression, level
 
 
-def _limits(root: _Table) -> Limits:
+def _limits(root: Table) -> Limits:
     table = root.section("limits")
     limits = Limits(table.number("memory_mib", 32, 4_096, 256) << 20, table.duration("stall", 600))
     table.finish()
     return limits
 
 
-def _switches(root: _Table) -> dict[str, bool]:
+def _switches(root: Table) -> dict[str, bool]:
     table = root.section("backup")
     switches = {name: table.get(name, bool, True) for name in SWITCHES}
     table.finish()
@@ -316,7 +246,7 @@ def _folder_name(name: str, key: str) -> None:
         raise ConfigInvalid(f"{key}: `{clean(name)}` can't be the name of a folder in the archive")
 
 
-def _sources(root: _Table, folder: Path) -> tuple[Source, ...]:
+def _sources(root: Table, folder: Path) -> tuple[Source, ...]:
     sources: list[Source] = []
     for name, table in root.named("sources"):
         _folder_name(name, "sources")
@@ -350,7 +280,7 @@ def single_file(folder: Path, text: str) -> tuple[Path, str]:
     return path, str(path.relative_to(folder)) if path.is_relative_to(folder) else path.name
 
 
-def _databases(root: _Table, folder: Path) -> tuple[Database, ...]:
+def _databases(root: Table, folder: Path) -> tuple[Database, ...]:
     databases: list[Database] = []
     for name, table in root.named("databases"):
         _folder_name(name, "databases")
@@ -379,18 +309,18 @@ def _databases(root: _Table, folder: Path) -> tuple[Database, ...]:
     return tuple(databases)
 
 
-def _hooks(root: _Table) -> Hooks:
+def _hooks(root: Table) -> Hooks:
     table = root.section("hooks")
     hooks = Hooks(table.strings("before"), table.strings("after"), table.duration("timeout", 300))
     table.finish()
     return hooks
 
 
-def _plans(root: _Table) -> tuple[tuple[Plan, ...], tuple[str, ...]]:
+def _plans(root: Table) -> tuple[tuple[Plan, ...], tuple[str, ...]]:
     plans: list[Plan] = []
     others: list[str] = []
     for item in root.get("schedules", list, []):
-        table = _Table(item, "schedules")
+        table = Table(item, "schedules")
         name = table.get("name", str, "")
         kind = table.get("type", str, "automated")
         for key, value in (("name", name), ("type", kind)):
@@ -419,7 +349,7 @@ def parse_at(text: str) -> tuple[int, int, tuple[int, ...]]:
     for word in filter(None, (word.strip().lower() for word in words.split(","))):
         found = [n for n, day in enumerate(_DAYS) if word in (day, day[:3])]
         if not found:
-            raise ConfigInvalid(f"schedules.at: `{clean(word)}` is not a day of the week", _near(word, _DAYS))
+            raise ConfigInvalid(f"schedules.at: `{clean(word)}` is not a day of the week", near(word, _DAYS))
         days += found
     if match is None or int(match[1]) > 23 or int(match[2]) > 59:
         raise ConfigInvalid(

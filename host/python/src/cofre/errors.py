@@ -220,9 +220,12 @@ def clean(text: str) -> str:
     """A name or message without control characters: harmless for a terminal and a log."""
     if not any(map(_hostile, text)):
         return text
-    return "".join(
-        c
-        if not _hostile(c)
-        else _SHORT.get(c) or (f"\\x{ord(c) & 0xFF:02x}" if ord(c) < 0x100 or 0xDC80 <= ord(c) <= 0xDCFF else f"\\u{{{ord(c):x}}}")
-        for c in text
-    )
+    return "".join(_escaped(c) if _hostile(c) else c for c in text)
+
+
+def _escaped(c: str) -> str:
+    n = ord(c)
+    if c in _SHORT:
+        return _SHORT[c]
+    # A byte of a name that is not UTF-8 is a lone surrogate in Python.
+    return f"\\x{n & 0xFF:02x}" if n < 0x100 or 0xDC80 <= n <= 0xDCFF else f"\\u{{{n:x}}}"

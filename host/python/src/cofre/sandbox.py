@@ -99,7 +99,7 @@ class Session:
         try:
             self._instance = component.linker.instantiate(self._store, component.compiled)
         except wasmtime.WasmtimeError as error:
-            raise component._unfit(clean(str(error).splitlines()[0])) from error
+            raise component.unfit(clean(str(error).splitlines()[0])) from error
         self._functions: dict[str, Any] = {}
 
     def _output(self, data: bytes) -> None:
@@ -118,7 +118,7 @@ class Session:
             index = self._instance.get_export_index(self._store, name, parent) if parent is not None else None
             function = self._instance.get_func(self._store, index) if index is not None else None
             if function is None:
-                raise self._component._unfit(f"it has no {clean(key)}")
+                raise self._component.unfit(f"it has no {clean(key)}")
             self._functions[key] = function
         return self._functions[key]
 

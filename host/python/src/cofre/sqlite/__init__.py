@@ -42,7 +42,7 @@ def dump(
     try:
         try:
             wal = snapshot.take(path, copy, cancel)
-        except snapshot._ReadOnly as refused:
+        except snapshot.NeedsMoreRights as refused:
             raise refused.error from None
         try:
             db = sqlite3.connect(f"file:{url_quote(os.fsencode(copy))}?mode=ro", uri=True, isolation_level=None)

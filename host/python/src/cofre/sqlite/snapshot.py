@@ -29,7 +29,7 @@ Mark = tuple[int, int, int, int, int]
 Look = dict[str, Mark]
 
 
-class _ReadOnly(Exception):
+class NeedsMoreRights(Exception):
     """A read-only connection is not enough."""
 
     def __init__(self, error: CofreError) -> None:
@@ -64,7 +64,7 @@ class _Database:
             else:
                 try:
                     done, _ = self.back_up(look, to)
-                except _ReadOnly as refused:
+                except NeedsMoreRights as refused:
                     # Needs recovery, or files that a read-only connection may not make.
                     if not (wal or "-journal" in look or "-wal" in look):
                         raise refused.error from None
@@ -192,7 +192,7 @@ class _Database:
     def refused(self, error: sqlite3.Error) -> Exception:
         found = sql_error(f"copy the database {shown(self.path)}", error)
         read_only = primary_code(error) in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
-        return _ReadOnly(found) if read_only else found
+        return NeedsMoreRights(found) if read_only else found
 
 
 def _open_files() -> set[tuple[int, int]]:
