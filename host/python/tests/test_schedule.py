@@ -2,13 +2,14 @@
 
 import datetime
 import os
+import signal
 import subprocess
 import sys
 import threading
 from zoneinfo import ZoneInfo
 
 import pytest
-from conftest import SOURCE, App, tool
+from conftest import SOURCE, App, binary, tool
 
 import cofre
 from cofre.automatic import Automatic, newest_due
@@ -148,28 +149,54 @@ def test_the_manager_has_the_configuration_s_plans_or_the_original_s(sample: App
     assert app.python("from backup import backup_manager as m; print(m._automatic)").stdout == "None\n"
 
 
-def test_a_program_wakes_at_two_in_the_morning(sample: App) -> None:
-    """The whole of it, by the system's clock: a program that only imports `backup`, started a second before two."""
-    program = """
+# Looks at the catalog until the run at two has ended, and a little longer for a second one.
+WAIT_FOR_TWO = """
 import cofre.automatic, threading, time
 cofre.automatic.Automatic.__init__.__defaults__ = (0.05, time.time)
 from backup import backup_manager
-end = time.monotonic() + 60
-while time.monotonic() < end:
+end, later = time.monotonic() + 90, None
+while time.monotonic() < (later or end):
     rows = backup_manager.list_backups()
-    if rows and rows[-1]["status"] != "in_progress":
-        print(rows[-1]["plan"], rows[-1]["type"], rows[-1]["status"]); break
+    if rows and rows[-1]["status"] != "in_progress" and later is None:
+        later = time.monotonic() + float(EXTRA)
     threading.Event().wait(0.05)
+print([(row["plan"], row["type"], row["status"]) for row in rows])
 """
-    done = subprocess.run(
-        [tool("faketime"), "-f", "@2040-09-04 01:59:59", sys.executable, "-c", program],
-        cwd=sample.root,
+
+
+def at_two(command: list[str], app: App) -> "subprocess.Popen[str]":
+    """A program whose clock says a moment before 02:00; it goes on from there."""
+    return subprocess.Popen(
+        [tool("faketime"), "-f", "@2040-09-04 01:59:57", *command],
+        cwd=app.root,
         env=os.environ | {"PYTHONPATH": str(SOURCE), "FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1"},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
+        # `faketime` starts the program and stays: both are ended together.
+        start_new_session=True,
     )
-    assert done.stdout == "daily automated completed\n", done.stderr
+
+
+def test_a_program_wakes_at_two_in_the_morning(sample: App) -> None:
+    """The whole of it, by the system's clock: a program that only imports `backup`."""
+    shown, errors = at_two([sys.executable, "-c", WAIT_FOR_TWO.replace("EXTRA", "0")], sample).communicate()
+    assert shown == "[('daily', 'automated', 'completed')]\n", errors
+
+
+def test_programs_and_the_service_make_one_run_together(sample: App) -> None:
+    """`cofre serve` and two programs with the same plans: one backup at two, whoever makes it."""
+    service = at_two([binary(), "--config", str(sample.config), "serve"], sample)
+    try:
+        programs = [at_two([sys.executable, "-c", WAIT_FOR_TWO.replace("EXTRA", "5")], sample) for _ in range(2)]
+        shown = [program.communicate() for program in programs]
+        assert service.poll() is None, "the service goes on"
+    finally:
+        os.killpg(service.pid, signal.SIGTERM)
+        service.communicate()
+    for out, errors in shown:
+        assert out == "[('daily', 'automated', 'completed')]\n", errors
+    assert len(sample.cofre("list")) == 1
 
 
 def test_other_plans_are_left_to_the_service(app: App) -> None:
