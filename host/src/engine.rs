@@ -2,8 +2,25 @@
 //! sandbox for each session.
 //!
 //! `load` finds the compiled component, `sandbox` says what it may reach, `session` runs it on a thread of its own,
-//! `job` runs a long operation in one sandbox, `spread` in several, and `failure` turns their errors into ours. Nothing here knows of configuration, locks or the command line: a caller
-//! opens directories and mounts their handles.
+//! `job` runs a long operation in one sandbox, `spread` in several, and `failure` turns their errors into ours.
+//! Nothing here knows of configuration, locks or the command line: a caller opens directories and mounts their handles.
+//!
+//! # Embedding
+//!
+//! This is the reference for hosts in any language (`wit/README.md` is the guide). One [`Engine`] serves a process; each
+//! operation gets a fresh [`Session`] with what it needs mounted:
+//!
+//! | operation | [`Mounts`] |
+//! |---|---|
+//! | [`Session::list`], `find`, `status`, `entries`, `details`, `diff`, `verify` | `backups`, [`Access::ReadOnly`] |
+//! | [`Session::create`] | `source` for each folder, `staging` if used, `backups` with [`Access::ReadWrite`] |
+//! | [`Session::restore`] | `backups` read-only, `target`: an empty folder |
+//! | `begin_run`, `fail_run`, `delete`, `prune`, `rebuild`, `pin`, `record_result` | `backups` with [`Access::ReadWrite`] |
+//!
+//! Whoever mounts the backups to write holds [`crate::lock::BackupsLock`]. Progress and cancellation come through
+//! [`Session::run`] with a [`Control`]; several cores through [`Engine::spread`]. For whole runs by a configuration (locks,
+//! dumps, observations, retention) there is [`crate::backup::create`]. `host/examples/embed.rs` makes and verifies a backup,
+//! `host/examples/progress.rs` shows how far it is and stops one.
 //!
 //! ```no_run
 //! use cofre::engine::{Access, Engine, Mounts};

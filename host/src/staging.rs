@@ -156,7 +156,7 @@ impl Staging {
     }
 
     /// Copies one file of a source into `folder` under its own name, with its mode and modification time, so
-    /// that the sandbox sees this file and nothing beside it. The folder's time is that of its newest file.
+    /// that the sandbox sees this file and nothing beside it. The time of a folder is that of the newest file below it.
     ///
     /// # Errors
     /// Those of [`source::open_file_nofollow`]; `Config` when two files have the same name.
@@ -190,7 +190,7 @@ impl Staging {
         rustix::fs::fchmod(&copy, Mode::from_raw_mode(taken.stat.st_mode & 0o777)).map_err(fail)?;
         let mtime = fsutil::mtime_ns(&taken.stat);
         rustix::fs::futimens(&copy, &fsutil::timestamps(mtime)).map_err(fail)?;
-        self.settle_folder(folder, &dir, mtime).map_err(fail)?;
+        self.settle_folders(folder, mtime)?;
         Ok(StagedFile {
             path: format!("{folder}/{name}"),
             size: taken.size,
@@ -198,14 +198,22 @@ impl Staging {
         })
     }
 
-    fn settle_folder(&self, folder: &str, dir: &OwnedFd, mtime: i64) -> rustix::io::Result<()> {
+    /// Gives the folder of a file, and those above it, the time of the newest file at or below them: making a folder
+    /// has changed the one above, and the archive would have the time of the run in it.
+    fn settle_folders(&self, folder: &str, mtime: i64) -> Result<()> {
         let mut newest = self
             .newest
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let newest = newest.entry(folder.to_owned()).or_insert(mtime);
-        *newest = mtime.max(*newest);
-        rustix::fs::futimens(dir, &fsutil::timestamps(*newest))
+        let mut at = folder;
+        while !at.is_empty() {
+            let time = newest.entry(at.to_owned()).or_insert(mtime);
+            *time = mtime.max(*time);
+            rustix::fs::futimens(self.open_folder(at)?, &fsutil::timestamps(*time))
+                .map_err(|e| fsutil::error(format_args!("set the time of {} in staging", show(at)), e))?;
+            at = at.rsplit_once('/').map_or("", |(above, _)| above);
+        }
+        Ok(())
     }
 
     /// Gives everything in `folder`, and itself, one modification time: dumps are as old as their run, so that

@@ -101,6 +101,27 @@ fn single_files_are_not_followed_through_links_and_not_mixed_up() {
 }
 
 #[test]
+fn folders_of_staged_files_are_as_old_as_the_newest_file_below_them() {
+    let temp = tempfile::tempdir().unwrap();
+    let staging = Staging::new(&temp.path().join(".cofre")).unwrap();
+    for (folder, name, time) in [
+        ("files/config", "a", 3),
+        ("files/config/etc/app", "b", 5),
+        ("files/config/etc", "c", 4),
+    ] {
+        let path = temp.path().join(name);
+        std::fs::write(&path, name).unwrap();
+        let file = std::fs::File::open(&path).unwrap();
+        rustix::fs::futimens(&file, &fsutil::timestamps(time)).unwrap();
+        staging.stage_file(folder, &path).unwrap();
+    }
+    for path in ["files/config", "files/config/etc", "files/config/etc/app"] {
+        let stat = rustix::fs::stat(staging.path().join(path)).unwrap();
+        assert_eq!(fsutil::mtime_ns(&stat), 5, "{path}");
+    }
+}
+
+#[test]
 fn settling_gives_everything_one_time() {
     let temp = tempfile::tempdir().unwrap();
     let staging = Staging::new(&temp.path().join(".cofre")).unwrap();
