@@ -301,8 +301,8 @@ fn a_drill_that_hangs_ends_at_its_timeout_and_one_that_is_stopped_leaves_nothing
     let config = std::fs::read_to_string(site.app.path("cofre.toml")).unwrap();
     site.app
         .config(&config.replace("[drill]\n", "[drill]\ntimeout = \"3s\"\n"));
-    let report = site.app.cofre(&["--json", "drill"]).exits(5).json();
-    assert_eq!(report["problems"][0]["reason"], "load_failed", "{report}");
+    let report = site.app.cofre(&["--json", "drill"]).exits(10).json();
+    assert_eq!(report["problems"][0]["reason"], "not_possible", "{report}");
     let message = report["problems"][0]["message"].as_str().unwrap();
     // Whoever of the two looks at the clock first.
     assert!(
