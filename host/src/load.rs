@@ -192,15 +192,6 @@ fn random() -> crate::error::Result<String> {
     Ok(crate::text::hex(&bytes))
 }
 
-/// A text out of hexadecimal digits.
-fn unhex(text: &str) -> Option<String> {
-    let digits = text.as_bytes().chunks(2);
-    let bytes: Option<Vec<u8>> = digits
-        .map(|two| u8::from_str_radix(std::str::from_utf8(two).ok()?, 16).ok())
-        .collect();
-    String::from_utf8(bytes?).ok()
-}
-
 /// An error of a server that cofre asked, when a drill can't be held.
 fn not_held(error: crate::error::Error, key: &str) -> Problem {
     use crate::error::{Code, Error};

@@ -117,6 +117,22 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// What [`hex`] made digits of, which may be in capitals; none for anything else.
+pub(crate) fn unhex(digits: &str) -> Option<Vec<u8>> {
+    let pairs = digits.as_bytes().chunks(2).map(|pair| match pair {
+        [a, b] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => {
+            u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()
+        }
+        _ => None,
+    });
+    pairs.collect()
+}
+
+/// A text out of hexadecimal digits of its UTF-8; none for anything else.
+pub(crate) fn unhex_text(digits: &str) -> Option<String> {
+    String::from_utf8(unhex(digits)?).ok()
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
@@ -150,5 +166,16 @@ mod tests {
     #[test]
     fn catalog_times_lose_their_microseconds() {
         assert_eq!(time("2025-08-31T21:52:49.123456"), "2025-08-31 21:52:49");
+    }
+
+    #[test]
+    fn hexadecimal_digits_come_back_and_nothing_else_is_taken_for_them() {
+        assert_eq!(unhex(&hex(b"\x00\xffa")).unwrap(), b"\x00\xffa");
+        assert_eq!(unhex_text("C3A7").unwrap(), "ç");
+        assert_eq!(unhex("").unwrap(), b"");
+        for bad in ["a", "abc", "+1", "0g", " 1"] {
+            assert_eq!(unhex(bad), None, "{bad}");
+        }
+        assert_eq!(unhex_text("ff"), None);
     }
 }

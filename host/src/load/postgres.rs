@@ -15,7 +15,7 @@ mod target;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, Read as _};
 
-use super::{DumpFolder, Loaded, Problem, Reason, Shown, Stop, compare, unhex};
+use super::{DumpFolder, Loaded, Problem, Reason, Shown, Stop, compare};
 use crate::dump::tables::label;
 use crate::error::{Error, Result};
 use crate::text;
@@ -216,7 +216,8 @@ impl<'a> Dump<'a> {
         for line in printed.lines() {
             let fields: Vec<&str> = line.split('|').collect();
             if let ["rows", schema, table, extension, count] = fields.as_slice()
-                && let (Some(schema), Some(table), Ok(count)) = (unhex(schema), unhex(table), count.parse())
+                && let (Some(schema), Some(table), Ok(count)) =
+                    (text::unhex_text(schema), text::unhex_text(table), count.parse())
             {
                 let name = name_of(&schema, &table);
                 rows.insert(name.clone(), count);

@@ -102,7 +102,7 @@ impl Catalog {
     fn line(&mut self, line: &str) -> Option<()> {
         let mut columns = line.split('\t');
         let kind = columns.next()?;
-        let mut text = || unhex(columns.next()?);
+        let mut text = || crate::text::unhex_text(columns.next()?);
         match kind {
             "Ssl_cipher" => self.is_encrypted = columns.next().is_some_and(|cipher| !cipher.is_empty()),
             "version" => self.version = text()?,
@@ -316,14 +316,6 @@ fn like(pattern: &[char], name: &[char]) -> bool {
         ['_', rest @ ..] => !name.is_empty() && like(rest, &name[1..]),
         ['\\', c, rest @ ..] | [c, rest @ ..] => name.first() == Some(c) && like(rest, &name[1..]),
     }
-}
-
-fn unhex(digits: &str) -> Option<String> {
-    let bytes = digits.as_bytes().chunks(2).map(|pair| {
-        let pair = std::str::from_utf8(pair).ok()?;
-        u8::from_str_radix(pair, 16).ok()
-    });
-    String::from_utf8(bytes.collect::<Option<Vec<u8>>>()?).ok()
 }
 
 #[cfg(test)]

@@ -90,11 +90,11 @@ impl Table {
     }
 
     pub(super) fn raw_schema(&self) -> Vec<u8> {
-        unhex(&self.raw_schema)
+        crate::text::unhex(&self.raw_schema).unwrap_or_default()
     }
 
     pub(super) fn raw_name(&self) -> Vec<u8> {
-        unhex(&self.raw_name)
+        crate::text::unhex(&self.raw_name).unwrap_or_default()
     }
 
     /// The schema as [`TableFilter`](crate::dump::tables::TableFilter) and labels take it.
@@ -108,14 +108,6 @@ impl Table {
             .tables
             .has_rows_of(self.schema_unless_public(), &self.name)
     }
-}
-
-fn unhex(digits: &str) -> Vec<u8> {
-    let digits = digits.as_bytes();
-    digits
-        .chunks(2)
-        .filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
-        .collect()
 }
 
 /// The moment that is dumped, for as long as its session lives.

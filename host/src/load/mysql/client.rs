@@ -108,7 +108,9 @@ impl Client {
             let Some((kind, name)) = line.split_once('\t') else {
                 continue;
             };
-            let Some(name) = unhex(name) else { continue };
+            let Some(name) = crate::text::unhex_text(name) else {
+                continue;
+            };
             let past = if kind == "SYSTEM VERSIONED" {
                 " FOR SYSTEM_TIME ALL"
             } else {
@@ -126,8 +128,4 @@ impl Client {
 /// A text for single quotes.
 pub(super) fn literal(text: &str) -> String {
     text.replace('\\', "\\\\").replace('\'', "''")
-}
-
-fn unhex(text: &str) -> Option<String> {
-    crate::load::unhex(text)
 }

@@ -82,7 +82,7 @@ impl Target {
                 let mut fields = line.split('\t');
                 Some(Thing {
                     kind: fields.next()?.to_owned(),
-                    name: crate::load::unhex(fields.next()?)?,
+                    name: crate::text::unhex_text(fields.next()?)?,
                     rows: fields.next()?.parse().unwrap_or(0),
                 })
             })

@@ -1,3 +1,4 @@
+//! What the catalog of a MySQL or MariaDB server is read as: rights that hide something, changes between two readings.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use super::*;

@@ -1,3 +1,4 @@
+//! The cutter of the dump program's output: torn at every byte, with odd names and values.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use super::*;

@@ -1,3 +1,4 @@
+//! Which statement belongs to which file.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use super::*;

@@ -1,3 +1,4 @@
+//! The files that a cut dump is written to.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::sync::Arc;
