@@ -299,7 +299,7 @@ fn check_space(context: &Context, backup: &Backup, staging: &Staging) -> Result<
             need = need.saturating_add(entry.size.saturating_mul(if twice { 2 } else { 1 }));
         }
     }
-    let free = load::free_space(staging.path())?;
+    let free = crate::fsutil::free_bytes(staging.path())?;
     if need <= free {
         return Ok(());
     }

@@ -11,7 +11,6 @@ pub(crate) mod postgres;
 pub mod problem;
 pub mod sqlite;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -140,20 +139,6 @@ impl std::fmt::Display for Shown<'_> {
             None => f.write_str(&escaped),
         }
     }
-}
-
-/// Bytes that are free for this user on the file system that `path` lies on.
-///
-/// # Errors
-/// What the system says.
-pub fn free_space(path: &Path) -> crate::error::Result<u64> {
-    let stat = rustix::fs::statvfs(path).map_err(|e| {
-        crate::fsutil::error(
-            format_args!("look at the space of {}", crate::text::shown(path)),
-            e,
-        )
-    })?;
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 /// What the names of scratch databases begin with. The server's time in seconds and 128 random bits follow.

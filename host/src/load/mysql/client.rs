@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{quote, refused_or_lost};
 use crate::dump::server::Server;
 use crate::dump::tool::{Login, Tool};
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::load::Stop;
 use crate::load::client::{self, Ended};
 
@@ -105,12 +105,10 @@ impl Client {
         )?;
         let mut counted = Vec::with_capacity(tables.len());
         for line in &tables {
-            let Some((kind, name)) = line.split_once('\t') else {
-                continue;
-            };
-            let Some(name) = crate::text::unhex_text(name) else {
-                continue;
-            };
+            let (kind, name) = line
+                .split_once('\t')
+                .and_then(|(kind, name)| Some((kind, crate::text::unhex_text(name)?)))
+                .ok_or_else(|| odd(line))?;
             let past = if kind == "SYSTEM VERSIONED" {
                 " FOR SYSTEM_TIME ALL"
             } else {
@@ -118,11 +116,21 @@ impl Client {
             };
             let sql = format!("SELECT COUNT(*) FROM {}.{}{past}", quote(database), quote(&name));
             let answer = self.ask(&sql, stop)?;
-            let rows = answer.first().and_then(|text| text.parse().ok()).unwrap_or(0);
+            let rows = answer.first().map_or("", String::as_str);
+            let rows = rows.parse().map_err(|_| odd(rows))?;
             counted.push((name, rows));
         }
         Ok(counted)
     }
+}
+
+/// An answer that is not guessed at: a table that was not counted would look like one that was lost.
+fn odd(answer: &str) -> Error {
+    let answer = crate::load::Shown(answer);
+    Error::new(
+        Code::Internal,
+        format!("the server's answer `{answer}` is no table or count"),
+    )
 }
 
 /// A text for single quotes.
