@@ -33,15 +33,17 @@ LIMITS = [
       for g in "ABCDE" for kind in ("", " unchanged", " changed", " restore", " verify") for t in (D, Z)),
     ("time", "list", "cofre", None, None, 0.06),
     *(("time", "postgres", t, "postgres", "pg_dump -Fc -Z6", 1.2) for t in (D, Z)),
+    ("time", "hosts", "cofre in Python", "hosts", "cofre, 1 worker", 1.5), ("time", "hosts", "cofre in Node", "hosts", "cofre, 1 worker", None),
     *(("peak", "postgres", t, None, None, 128) for t in (D, Z)),
 ]
-GROUPS = ["A", "B", "C", "D", "E", "A unchanged", "A changed", "A restore", "B restore", "A verify", "B verify", "list", "postgres"]
+GROUPS = ["A", "B", "C", "D", "E", "A unchanged", "A changed", "A restore", "B restore", "A verify", "B verify", "list", "postgres", "hosts"]
 TITLES = {
     "A": "A, full: 15,341 source files, 173 MB", "B": "B, full: one file of machine code, 393 MB",
     "C": "C, full: compressed already, 259 MB", "D": "D, full: 200,000 tiny files, 218 MB",
     "E": "E, full: one sparse file, 10 GiB", "A unchanged": "A, nothing changed", "A changed": "A, 1% of the files changed",
     "A restore": "A, restore", "B restore": "B, restore", "A verify": "A, verify all", "B verify": "B, verify all",
     "list": "`list --json`, 1,000 backups", "postgres": "a PostgreSQL database of 1 GB, dumped and packed",
+    "hosts": "A, full, by each host with one instance of the component",
 }
 
 
@@ -127,7 +129,7 @@ def conditions():
         first_line("hyperfine", "--version"), first_line("zip", "-v", nth=1).split(",")[0].removeprefix("This is "),
         first_line("unzip", "-v").split(" of ")[0], first_line("7z").split(" : ")[0], first_line("zstd", "--version").strip("* "),
         first_line("restic", "version").split(" compiled")[0], first_line("rustic", "--version"), first_line("borg", "--version"),
-        first_line("tar", "--version"), first_line("pg_dump", "--version"),
+        first_line("tar", "--version"), first_line("pg_dump", "--version"), "Node " + first_line("node", "--version"),
     ]
     print(f"Versions: {'; '.join(versions)}. ")
     print(f"Flags: cofre `create --full` (without `--full` where it says unchanged or changed), deflate level {DEFLATE}, zstd level {ZSTD}, "

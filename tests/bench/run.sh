@@ -2,12 +2,13 @@
 # How cofre compares with its peers, as one Markdown table on standard output: medians, ratios against the limits
 # that it is held to, sizes and peak memory. Absolute times depend on the machine; ratios within one run count.
 #
-#   tests/bench/run.sh [A] [B] [C] [D] [E] [incremental] [restore] [list] [postgres]   (all of these by default)
+#   tests/bench/run.sh [A] [B] [C] [D] [E] [incremental] [restore] [list] [postgres] [hosts]   (all of these by default)
 #   tests/bench/run.sh identical
 #
 # A to E are full backups of the corpora that corpus.py makes; `incremental` is A unchanged and with every hundredth
 # file changed; `restore` is restoring and verifying A and B; `list` a catalog of 1,000 backups;
-# `postgres` a database of 1 GB, dumped and packed. `identical` measures nothing: it fails unless 1, 2, 3 and 8 workers give the same bytes on A to D, which other tools accept.
+# `postgres` a database of 1 GB, dumped and packed; `hosts` A by the hosts in Python and Node against one worker of the
+# program, for which `.ci/requirements.txt` has to be installed. `identical` measures nothing: it fails unless 1, 2, 3 and 8 workers give the same bytes on A to D, which other tools accept.
 #
 #   RUNS=5          timed runs of each command, in rounds over all of them, so that a slow minute strikes everybody
 #   ZSTD_LEVEL=1    cofre's default level for zstd; `tar | zstd` gets the same
@@ -23,9 +24,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 root=$PWD
 runs=${RUNS:-5} zstd_level=${ZSTD_LEVEL:-1} deflate_level=${DEFLATE_LEVEL:-5} skip=" ${SKIP:-} " cores=$(nproc)
 parts=("$@")
-[ "$#" -gt 0 ] || parts=(A B C D E incremental restore list postgres)
+[ "$#" -gt 0 ] || parts=(A B C D E incremental restore list postgres hosts)
 for part in "${parts[@]}"; do
-    case $part in A | B | C | D | E | incremental | restore | list | postgres | identical) ;; *) echo "no part: $part" >&2; exit 2 ;; esac
+    case $part in A | B | C | D | E | incremental | restore | list | postgres | hosts | identical) ;; *) echo "no part: $part" >&2; exit 2 ;; esac
 done
 
 # command -> how to get it. A peer that is missing ends the run: a table without it would look like a win.
@@ -51,6 +52,10 @@ restic apt-get install restic
 borg apt-get install borgbackup
 rustic cargo install rustic-rs --locked --version 0.11.4 --no-default-features
 PEERS
+if [[ " ${parts[*]} " == *" hosts "* ]]; then
+    command -v npm >/dev/null && python3 -c 'import wasmtime' 2>/dev/null ||
+        { echo "npm or Python's wasmtime is missing; install them: pip install --require-hashes -r .ci/requirements.txt" >&2; missing=1; }
+fi
 [ "$missing" = 0 ] || exit 2
 
 # The build as released: for any CPU of the architecture, whatever the caller's environment says.
@@ -256,6 +261,26 @@ SQL
     add "pg_dump -Fc -Z6" "rm -f $work/pg.dump" "$bin/pg_dump -h $data -U bench -Fc -Z6 -f $work/pg.dump bench" "$work/pg.dump"
     measure postgres "$runs"
     "${as[@]}" "$bin/pg_ctl" -s -D "$data/db" -m immediate stop
+}
+
+# A by every host. One worker each, since the others have one; the archives are the same, which tests/hosts shows.
+hosts() {
+    local from folder method=deflate
+    from=$(corpus A)
+    warm "$from"
+    folder=$work/hosts
+    config hosts "$method" "$deflate_level" "$from"
+    "$cofre" component --output "$folder/cofre.wasm" >/dev/null
+    cp -r "$root/host/node" "$folder/node"
+    (cd "$folder/node" && npm ci --no-audit --no-fund --silent && node build_component.mjs "$cofre") >&2
+    local fresh="rm -rf $folder/backups $folder/.cofre"
+    add "cofre, 1 worker" "$fresh" "$cofre -q --config $folder/cofre.toml create --full --workers 1" "$folder/backups/*.zip"
+    add "cofre in Python" "$fresh" \
+        "cd $folder && PYTHONPATH=$root/host/python/src COFRE_COMPONENT=$folder/cofre.wasm python3 $root/tests/hosts/driver.py create '{\"full\": true}'" \
+        "$folder/backups/*.zip"
+    add "cofre in Node" "$fresh" \
+        "cd $folder && COFRE_NODE=$folder/node/lib/index.js node $root/tests/bench/node.mjs $from $deflate_level" "$folder/backups/*.zip"
+    measure hosts "$runs"
 }
 
 # The same bytes whatever the number of workers, on the corpora themselves; then the judgement of other readers.

@@ -302,9 +302,10 @@ fn sample_places(size: u64) -> impl Iterator<Item = u64> {
 /// Reads a whole file into `content`; `None` for one that is too large for that by now.
 fn read_whole(dir: &Dir, path: &str, seen: &ToPack<'_>, content: &mut Vec<u8>) -> Result<Option<Whole>> {
     let file = dir.open(path)?;
-    // The common case in three calls: it has just as many bytes as were seen, and still the size and time then.
+    // The common case in three calls: it has as many bytes as were seen, and then still that size and time. One that
+    // grew has another size, so that nobody needs to look for its end.
     if seen.mtime_ns.is_some() && seen.size <= BLOCK {
-        read_range(&file, 0, seen.size + 1, content)?;
+        read_range(&file, 0, seen.size, content)?;
         let now = file.stat()?;
         let same = (now.kind, now.size, now.mtime_ns) == (FileKind::File, seen.size, seen.mtime_ns);
         if same && content.len() as u64 == seen.size {

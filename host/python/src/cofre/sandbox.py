@@ -6,8 +6,11 @@ nowhere.
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -129,7 +132,8 @@ class Session:
         self._deadline()
         self._component.begin_call()
         try:
-            return function(self._store, *arguments)
+            with _on_one_processor():
+                return function(self._store, *arguments)
         except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
             raise self._trapped(name, error) from error
         finally:
@@ -201,6 +205,32 @@ class Session:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+_libc = ctypes.CDLL(None)
+
+
+@contextmanager
+def _on_one_processor() -> Iterator[None]:
+    """Keeps this thread, and those that are started on its behalf, on the processor where it runs, for one call.
+
+    The binding hands every file operation to a thread of its own and waits for it. Waking a processor that sleeps takes
+    longer than the operation: a backup of small files takes two thirds of the time this way.
+    """
+    try:
+        before = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {_libc.sched_getcpu()})
+    except (OSError, AttributeError, ValueError):
+        # A sandbox of the caller's may forbid it. It costs time, nothing else.
+        yield
+        return
+    try:
+        yield
+    finally:
+        try:
+            os.sched_setaffinity(0, before)
+        except OSError:
+            log.debug("the thread stays on one processor")
 
 
 def stuck(operation: str, limits: Limits) -> Stuck:
