@@ -243,3 +243,104 @@ fn lower_modules_of_the_host_do_not_know_the_command_line() {
         );
     }
 }
+
+/// The contract in a folder, file by file, without comments and layout: what a host depends on.
+fn contract(folder: &Path) -> BTreeMap<String, String> {
+    let files = std::fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    let paths = files.map(|entry| entry.expect("an entry").path());
+    paths
+        .filter(|path| path.extension().is_some_and(|ending| ending == "wit"))
+        .map(|path| {
+            let text = std::fs::read_to_string(&path).expect("a file of the contract");
+            let code = text
+                .lines()
+                .map(|line| line.split("//").next().unwrap_or_default());
+            let words: Vec<_> = code.flat_map(str::split_whitespace).collect();
+            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+            (name, words.join(" "))
+        })
+        .collect()
+}
+
+/// The version in the line `package cofre:backup@…;`, which one of the files has.
+fn version_of(contract: &BTreeMap<String, String>) -> [u64; 3] {
+    let packages: BTreeSet<_> = contract
+        .values()
+        .filter_map(|text| text.split_once("package cofre:backup@")?.1.split_once(';'))
+        .map(|(version, _)| version.to_owned())
+        .collect();
+    let numbers: Vec<u64> = packages
+        .first()
+        .expect("a line with the package")
+        .split('.')
+        .map(|n| n.parse().expect("a number"))
+        .collect();
+    assert_eq!(
+        packages.len(),
+        1,
+        "the files are of several versions: {packages:?}"
+    );
+    numbers.try_into().expect("three numbers")
+}
+
+/// Why `now` may not stand beside `frozen`, if it may not.
+fn breaks(now: &BTreeMap<String, String>, frozen: &BTreeMap<String, String>) -> Option<String> {
+    let (new, old) = (version_of(now), version_of(frozen));
+    if new < old {
+        return Some(format!("the contract went back from {old:?} to {new:?}"));
+    }
+    let names: BTreeSet<_> = now.keys().chain(frozen.keys()).collect();
+    let differs = names
+        .into_iter()
+        .find(|name| now.get(*name) != frozen.get(*name))?;
+    (new == old).then(|| format!("{differs} is not what was released as {old:?}: it needs a new version"))
+}
+
+/// A host that was built for a version goes on to work with every component of that version.
+#[test]
+fn a_released_version_of_the_contract_stays_as_it_is() {
+    let now = contract(&root().join("wit"));
+    let frozen = root().join("wit/frozen");
+    let mut versions = Vec::new();
+    for entry in std::fs::read_dir(&frozen).expect("the frozen versions") {
+        let folder = entry.expect("an entry").path();
+        let old = contract(&folder);
+        assert_eq!(
+            folder.file_name().expect("a name").to_string_lossy(),
+            version_of(&old).map(|n| n.to_string()).join("."),
+            "the folder has the name of its version"
+        );
+        assert_eq!(breaks(&now, &old), None, "{}", folder.display());
+        versions.push(version_of(&old));
+    }
+    assert!(
+        versions.contains(&version_of(&now)),
+        "copy wit/*.wit to wit/frozen/VERSION together with a new version"
+    );
+}
+
+#[test]
+fn a_change_of_the_contract_without_a_new_version_is_seen() {
+    let old = contract(&root().join("wit"));
+    let with = |from: &str, to: &str| -> BTreeMap<_, _> {
+        let changed: BTreeMap<_, _> = old
+            .iter()
+            .map(|(name, text)| (name.clone(), text.replace(from, to)))
+            .collect();
+        assert_ne!(changed, old, "{from}");
+        changed
+    };
+    assert_eq!(breaks(&old, &old), None);
+    let parameter = with("quick: bool", "quick: u8");
+    assert!(breaks(&parameter, &old).is_some_and(|why| why.contains("needs a new version")));
+    let record = with("data: list<u8>,", "");
+    assert!(breaks(&record, &old).is_some());
+    let mut fewer = old.clone();
+    fewer.remove("jobs.wit");
+    assert!(breaks(&fewer, &old).is_some());
+    let [major, minor, patch] = version_of(&old);
+    let package = |minor| format!("package cofre:backup@{major}.{minor}.{patch};");
+    let newer = with(&package(minor), &package(minor + 1));
+    assert_eq!(breaks(&newer, &old), None);
+    assert!(breaks(&old, &newer).is_some_and(|why| why.contains("went back")));
+}
