@@ -317,7 +317,7 @@ fn the_examples_run() {
 
 /// The lines of `wit/README.md` for the command line of wasmtime, which takes too long to build for every change.
 #[test]
-#[ignore = "half an hour of compiling: cargo install wasmtime-cli --locked --root target/wasmtime, then COFRE_WASMTIME=$PWD/target/wasmtime/bin/wasmtime cargo test --release -p cofre --test hosts -- --ignored"]
+#[ignore = "minutes of compiling: cargo install wasmtime-cli --locked --no-default-features --features run,cranelift,component-model --root target/wasmtime, then COFRE_WASMTIME=$PWD/target/wasmtime/bin/wasmtime cargo test --release -p cofre --test hosts -- --ignored"]
 fn the_command_line_of_wasmtime_runs_the_component() {
     let wasmtime = std::env::var("COFRE_WASMTIME").expect("COFRE_WASMTIME names the program");
     let (temp, component) = component();
