@@ -19,7 +19,10 @@ fn allow_files(needed: u64) {
         return;
     }
     let enough = limit.maximum.is_none_or(|hard| hard >= needed);
-    assert!(enough, "this test needs {needed} open files: raise the hard limit (`ulimit -Hn`), which is {limit:?}");
+    assert!(
+        enough,
+        "this test needs {needed} open files: raise the hard limit (`ulimit -Hn`), which is {limit:?}"
+    );
     limit.current = Some(needed);
     setrlimit(Resource::Nofile, limit).expect("raise the limit of open files");
 }
@@ -27,9 +30,13 @@ fn allow_files(needed: u64) {
 /// So many connections, each with the beginning of a head.
 fn crowd(port: u16, count: usize) -> Vec<TcpStream> {
     let one = |number: usize| {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap_or_else(|error| panic!("connection {number}: {error}"));
+        let mut stream = TcpStream::connect(("127.0.0.1", port))
+            .unwrap_or_else(|error| panic!("connection {number}: {error}"));
         // One that gave way already is closed.
-        drop(write!(stream, "GET /api/backup/status HTTP/1.1\r\nHost: x\r\nX-Lento: "));
+        drop(write!(
+            stream,
+            "GET /api/backup/status HTTP/1.1\r\nHost: x\r\nX-Lento: "
+        ));
         stream
     };
     (0..count).map(one).collect()
@@ -68,10 +75,18 @@ fn calls_beside(site: &Site, most_connections: &str) -> (Service, u64) {
 
 fn ask(stream: &mut TcpStream) {
     let token = admin();
-    write!(stream, "GET /api/backup/status HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n").unwrap();
+    write!(
+        stream,
+        "GET /api/backup/status HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n"
+    )
+    .unwrap();
     let mut answer = [0; 16 * 1024];
     let got = stream.read(&mut answer).unwrap();
-    assert!(answer[..got].starts_with(b"HTTP/1.1 200"), "{:?}", String::from_utf8_lossy(&answer[..got]));
+    assert!(
+        answer[..got].starts_with(b"HTTP/1.1 200"),
+        "{:?}",
+        String::from_utf8_lossy(&answer[..got])
+    );
 }
 
 #[test]
@@ -108,12 +123,17 @@ fn many_guessers_at_once_are_held_back_and_logged_and_hold_nobody_else_back() {
         statuses
     };
     let statuses = thread::scope(|scope| {
-        let guessers: Vec<_> = (0..4).map(|guesser| scope.spawn(move || guess(guesser))).collect();
+        let guessers: Vec<_> = (0..4)
+            .map(|guesser| scope.spawn(move || guess(guesser)))
+            .collect();
         while !guessers.iter().all(thread::ScopedJoinHandle::is_finished) {
             // From the same address, at the same time.
             site.status();
         }
-        guessers.into_iter().flat_map(|guesser| guesser.join().unwrap()).collect::<Vec<_>>()
+        guessers
+            .into_iter()
+            .flat_map(|guesser| guesser.join().unwrap())
+            .collect::<Vec<_>>()
     });
     let count = |status: u16| statuses.iter().filter(|got| **got == status).count();
     assert_eq!(count(401) + count(429), 4 * EACH);
@@ -121,8 +141,13 @@ fn many_guessers_at_once_are_held_back_and_logged_and_hold_nobody_else_back() {
     let log = service.log();
     let audited = |status: &str| {
         let wanted = ["cofre::audit", "anonymous", status, "the token is not known"];
-        log.lines().filter(|line| wanted.iter().all(|word| line.contains(word))).count()
+        log.lines()
+            .filter(|line| wanted.iter().all(|word| line.contains(word)))
+            .count()
     };
-    assert_eq!((audited("status=401"), audited("status=429")), (count(401), count(429)));
+    assert_eq!(
+        (audited("status=401"), audited("status=429")),
+        (count(401), count(429))
+    );
     assert!(!log.contains("palpite"), "a guess in the log");
 }

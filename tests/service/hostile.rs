@@ -16,7 +16,9 @@ use crate::site::Site;
 fn lines(service: &Service, fragments: &[&str], count: usize) -> Vec<String> {
     let found = || -> Vec<String> {
         let log = service.log();
-        let lines = log.lines().filter(|line| fragments.iter().all(|fragment| line.contains(fragment)));
+        let lines = log
+            .lines()
+            .filter(|line| fragments.iter().all(|fragment| line.contains(fragment)));
         lines.map(str::to_owned).collect()
     };
     until(&format!("{count} lines with {fragments:?} in the log"), || {

@@ -17,7 +17,10 @@ fn a_body_of_nesting_digits_or_oddities_is_the_callers_mistake() {
     let closed = format!("{{\"tipo\":{}1{}}}", "[".repeat(30_000), "]".repeat(30_000));
     let objects = repeated("{\"tipo\":", 60_000);
     let digits = format!("{{\"tipo\":{}}}", "9".repeat(60_000));
-    let keys = (0..5_000).map(|n| format!("\"k{n}\":1")).collect::<Vec<_>>().join(",");
+    let keys = (0..5_000)
+        .map(|n| format!("\"k{n}\":1"))
+        .collect::<Vec<_>>()
+        .join(",");
     let long = format!("{{\"tipo\":\"{}\"}}", "a".repeat(60_000));
     let escapes = format!("{{\"tipo\":\"{}\"}}", repeated("\\u0061", 60_000));
     let before = site.list().len();
@@ -48,7 +51,10 @@ fn a_body_of_nesting_digits_or_oddities_is_the_callers_mistake() {
         // Nothing long of the caller's comes back.
         assert!(reply.body.len() < 1_000, "{reply}");
     }
-    let latin = site.call("POST", "/api/backup/criar").body("application/json", b"{\"tipo\":\"\xe9\"}").send();
+    let latin = site
+        .call("POST", "/api/backup/criar")
+        .body("application/json", b"{\"tipo\":\"\xe9\"}")
+        .send();
     latin.fails(400, "invalid_json");
     let many = format!("{{{keys}}}");
     post(&site, "/api/backup/limpar", &many).fails(422, "invalid_body");

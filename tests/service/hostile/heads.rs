@@ -37,7 +37,10 @@ fn ten_thousand_fields_and_megabytes_in_one_are_refused_in_little_memory() {
     let huge = "z".repeat(1 << 20);
     let url = format!("/{huge}");
     let fields: Vec<(String, String)> = (0..10_000).map(|n| (format!("X-{n}"), n.to_string())).collect();
-    let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let fields: Vec<(&str, &str)> = fields
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
     let same: Vec<(&str, &str)> = (0..10_000).map(|_| ("X-Same", "1")).collect();
     let bombs = [
         request("GET", "/api/backup/status", &fields, b""),

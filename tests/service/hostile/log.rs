@@ -23,7 +23,8 @@ fn site(format: &str) -> Site {
     secret_file(&site, "jwt.key", KEY);
     std::fs::create_dir(site.app.path("restaurados")).unwrap();
     // Sources come from the application's users.
-    site.app.write(format!("static/{}", FORGED.replace('/', "")), b"conteudo");
+    site.app
+        .write(format!("static/{}", FORGED.replace('/', "")), b"conteudo");
     let made = rustix::fs::mknodat(
         rustix::fs::CWD,
         site.app.path(format!("static/fifo-{FORGED}")),
@@ -43,7 +44,10 @@ fn attack(site: &Site) -> usize {
         ("criar", format!("{{\"tipo\":{quoted}}}")),
         ("criar", format!("{{{quoted}:1}}")),
         ("restaurar/1", format!("{{\"destino\":{quoted}}}")),
-        ("restaurar/1", format!("{{\"destino\":\"bom\",\"only\":[{quoted}]}}")),
+        (
+            "restaurar/1",
+            format!("{{\"destino\":\"bom\",\"only\":[{quoted}]}}"),
+        ),
         ("limpar", format!("{{{quoted}:1}}")),
         ("limpar", FORGED.to_owned()),
     ] {
@@ -73,15 +77,32 @@ fn attack(site: &Site) -> usize {
         ("Origin", raw),
         ("Content-Type", raw),
     ] {
-        calls += answers(site.port, &request("GET", "/api/backup/download/1", &[(name, value)], b"")).len();
+        calls += answers(
+            site.port,
+            &request("GET", "/api/backup/download/1", &[(name, value)], b""),
+        )
+        .len();
     }
-    let claims = format!("{{\"sub\":{quoted},\"setor\":\"admin\",\"aud\":\"relatorios\",\"exp\":{}}}", now() + 600);
-    for credential in [jwt(HEAD, &claims, KEY), "\u{202e}forjado".to_owned(), jwt(&format!("{{\"alg\":{quoted}}}"), &claims, KEY)] {
-        site.anonymous("GET", "/api/backup/status").bearer(&credential).send();
+    let claims = format!(
+        "{{\"sub\":{quoted},\"setor\":\"admin\",\"aud\":\"relatorios\",\"exp\":{}}}",
+        now() + 600
+    );
+    for credential in [
+        jwt(HEAD, &claims, KEY),
+        "\u{202e}forjado".to_owned(),
+        jwt(&format!("{{\"alg\":{quoted}}}"), &claims, KEY),
+    ] {
+        site.anonymous("GET", "/api/backup/status")
+            .bearer(&credential)
+            .send();
         calls += 1;
     }
     // A field with such bytes never gets as far as a route, and is a line all the same.
-    for bytes in ["User-Agent: a\u{1b}[31m\r\n", "User-Agent: a\nINFO forjado\r\n", "A\u{1b}: b\r\n"] {
+    for bytes in [
+        "User-Agent: a\u{1b}[31m\r\n",
+        "User-Agent: a\nINFO forjado\r\n",
+        "A\u{1b}: b\r\n",
+    ] {
         let text = format!("GET /{bytes} HTTP/1.1\r\nHost: x\r\n{bytes}\r\n");
         calls += answers(site.port, text.as_bytes()).len();
     }
@@ -103,7 +124,10 @@ fn a_line_of_text_is_one_event_whatever_callers_send() {
     site.create();
     let calls = attack(&site) + 1;
     is_well(&site);
-    for log in [service.log(), std::fs::read_to_string(site.app.path("cofre.log")).unwrap()] {
+    for log in [
+        service.log(),
+        std::fs::read_to_string(site.app.path("cofre.log")).unwrap(),
+    ] {
         is_harmless(&log);
         for line in log.lines() {
             // The time comes first, then the level and where it comes from.
@@ -111,7 +135,10 @@ fn a_line_of_text_is_one_event_whatever_callers_send() {
             assert!(chrono::DateTime::parse_from_rfc3339(time).is_ok(), "{line}");
             assert!(!line.starts_with("2026-01-01T00:00:00Z"), "{line}");
         }
-        let audit = log.lines().filter(|line| line.contains(" cofre::audit: ") && line.contains("from=")).count();
+        let audit = log
+            .lines()
+            .filter(|line| line.contains(" cofre::audit: ") && line.contains("from="))
+            .count();
         // The two calls of `is_well`.
         assert_eq!(audit, calls + 2, "{log}");
     }
@@ -124,13 +151,18 @@ fn a_line_of_json_is_one_event_whatever_callers_send() {
     site.create();
     let calls = attack(&site) + 1;
     is_well(&site);
-    for log in [service.log(), std::fs::read_to_string(site.app.path("cofre.log")).unwrap()] {
+    for log in [
+        service.log(),
+        std::fs::read_to_string(site.app.path("cofre.log")).unwrap(),
+    ] {
         is_harmless(&log);
         let parsed: Vec<Value> = log
             .lines()
             .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
             .collect();
-        let audit = parsed.iter().filter(|line| line["target"] == "cofre::audit" && line["from"].is_string());
+        let audit = parsed
+            .iter()
+            .filter(|line| line["target"] == "cofre::audit" && line["from"].is_string());
         assert_eq!(audit.count(), calls + 2, "{log}");
         let forged = parsed.iter().find(|line| line["operation"] == "forjado");
         assert!(forged.is_none(), "{forged:?}");
