@@ -6,6 +6,7 @@
 mod actors;
 mod checker;
 mod commands;
+mod judge;
 mod memory;
 mod shared;
 mod sources;

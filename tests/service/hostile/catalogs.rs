@@ -46,10 +46,10 @@ fn ask_everything(site: &Site, what: &str) -> Vec<u16> {
         );
         if reply.status >= 500 {
             let code = reply.json()["code"].as_str().unwrap_or_default().to_owned();
-            assert!(
-                ["catalog_invalid", "sandbox_refused"].contains(&code.as_str()),
-                "{what}: {reply}"
-            );
+            // A folder in the place of an archive is not removed, and that is said.
+            let mut known = vec!["catalog_invalid", "sandbox_refused"];
+            known.extend((method == "DELETE").then_some("io"));
+            assert!(known.contains(&code.as_str()), "{what}: {reply}");
         }
         statuses.push(reply.status);
     }

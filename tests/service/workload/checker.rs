@@ -69,6 +69,7 @@ impl<'a, 'b> Checker<'a, 'b> {
         for row in rows.values().filter(|row| is_published(row)) {
             self.check_archive(row, true);
         }
+        self.before = rows.clone();
         let on_disk = self.shared.site.app.archives().len();
         let listed = rows.values().filter(|row| is_published(row)).count();
         if on_disk != listed {

@@ -227,6 +227,10 @@ impl<'a> Shared<'a> {
         }
     }
 
+    pub(super) fn violations(&self) -> u64 {
+        self.with(|state| state.violated)
+    }
+
     pub(super) fn report(&self, asked: Duration) -> String {
         self.with(|state| {
             let mut text = format!("workload of {asked:?}, {} violations\n", state.violated);
