@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
@@ -10,6 +11,9 @@ use crate::site::{Extra, Site, admin};
 use crate::wire;
 
 const MANY: usize = 10_000;
+
+/// One crowd at a time: their sockets are files of this one process.
+static CROWD: Mutex<()> = Mutex::new(());
 
 /// Lets this process have the sockets that it needs.
 fn allow_files(needed: u64) {
@@ -44,6 +48,7 @@ fn crowd(port: u16, count: usize) -> Vec<TcpStream> {
 
 /// An administrator's calls with a crowd around; the longest of them. A connection kept open from before stays.
 fn calls_beside(site: &Site, most_connections: &str) -> (Service, u64) {
+    let _alone = CROWD.lock().unwrap_or_else(PoisonError::into_inner);
     allow_files(MANY as u64 + 2_000);
     let service = Service::start(site);
     site.create();

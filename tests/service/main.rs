@@ -38,5 +38,6 @@ mod secrets;
 mod seed_clients;
 mod sessions;
 mod stuck;
+mod unmounted;
 mod webhooks;
 mod workload;
