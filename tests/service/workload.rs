@@ -46,7 +46,7 @@ fn site() -> Site {
 }
 
 fn seconds() -> u64 {
-    std::env::var("COFRE_WORKLOAD_SECONDS").map_or(30, |text| {
+    std::env::var("COFRE_WORKLOAD_SECONDS").map_or(25, |text| {
         text.parse().expect("COFRE_WORKLOAD_SECONDS is a number")
     })
 }
