@@ -344,3 +344,37 @@ fn a_change_of_the_contract_without_a_new_version_is_seen() {
     assert_eq!(breaks(&newer, &old), None);
     assert!(breaks(&old, &newer).is_some_and(|why| why.contains("went back")));
 }
+#[test]
+fn credentials_are_compared_in_constant_time_and_in_one_place() {
+    let auth = "host/src/serve/http/auth.rs";
+    let code = std::fs::read_to_string(root().join(auth)).expect(auth);
+    assert_eq!(code.matches(".ct_eq(").count(), 1, "{auth}");
+    assert!(code.contains("token.sha256.ct_eq(digest.as_slice())"), "{auth}");
+    let plain = [
+        "sha256 ==",
+        "sha256 !=",
+        "sha256.eq(",
+        "sha256.as_slice() ==",
+        "== token.",
+        "== digest",
+        "== credential",
+    ];
+    never_in("host/src/serve/http", &[], &plain);
+    // The signature of a session is for the library, which leaves it to AWS-LC: that compares in constant time.
+    let metadata = metadata(&[]);
+    let nodes = metadata["resolve"]["nodes"].as_array().expect("nodes");
+    let library = nodes
+        .iter()
+        .find(|node| text(&node["id"]).contains("jsonwebtoken"))
+        .expect("jsonwebtoken");
+    let features: Vec<_> = library["features"]
+        .as_array()
+        .expect("features")
+        .iter()
+        .map(text)
+        .collect();
+    assert!(
+        features.contains(&"aws_lc_rs") && !features.contains(&"rust_crypto"),
+        "{features:?}"
+    );
+}

@@ -13,7 +13,7 @@ use crate::context::{Context, Exclusive};
 use crate::engine::{Control, wit};
 use crate::error::{Code, Error, Result};
 use crate::hooks::{self, HookRun};
-use crate::{fsutil, notify, source};
+use crate::{fsutil, history, notify, source};
 use inputs::Inputs;
 #[cfg(test)]
 pub(crate) use inputs::to_wit;
@@ -29,6 +29,8 @@ pub struct CreateOptions {
     pub full: bool,
     /// Only say what would be in it.
     pub dry_run: bool,
+    /// Begin a new history where the backups folder has lost the one that it had.
+    pub new_history: bool,
 }
 
 /// What came of it.
@@ -96,8 +98,7 @@ fn run(
     control: &mut Control,
     on_begun: &mut dyn FnMut(&Begun),
 ) -> Result<CreateOutcome> {
-    make_backups_folder(context)?;
-    let exclusive = context.exclusive()?;
+    let exclusive = exclusive(context, options.new_history)?;
     // Before beginning, which closes the rows of runs that a crash interrupted: the very first call takes what has
     // ended for old news.
     notify::ended_runs(context, &exclusive);
@@ -109,6 +110,7 @@ fn run(
     };
     tracing::info!(id = begun.id, name = %begun.name, plan = %options.plan, "backup begins");
     on_begun(&begun);
+    exclusive.remember_history();
     // Beginning has closed the rows of runs that a crash interrupted.
     notify::ended_runs(context, &exclusive);
     notify::run_begun(context, &options.plan, begun.id);
@@ -158,6 +160,19 @@ fn run_request(context: &Context, options: &CreateOptions) -> wit::engine::RunRe
         plan: options.plan.clone(),
         started_at: context.now(),
         zip_path_prefix: context.config.zip_path_prefix.clone(),
+    }
+}
+
+/// The backups folder, made where this is the first run, and to write in.
+fn exclusive(context: &Context, new_history: bool) -> Result<Exclusive<'_>> {
+    if !new_history && context.is_fresh() {
+        history::check(&context.config, None)?;
+    }
+    make_backups_folder(context)?;
+    if new_history {
+        context.exclusive_for_new_history()
+    } else {
+        context.exclusive()
     }
 }
 

@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use crate::config::Config;
 use crate::engine::{Access, Engine, Limits, Mounts, Session};
 use crate::error::{Code, Error, Result};
+use crate::history;
 use crate::lock::BackupsLock;
 use crate::share;
 use crate::source;
@@ -101,8 +102,18 @@ impl Context {
     /// The backups folder for this process alone, to write in.
     ///
     /// # Errors
-    /// As [`Self::backups`] and [`BackupsLock::acquire`].
+    /// As [`Self::backups`] and [`BackupsLock::acquire`]; `Refused` where the folder has lost its history.
     pub fn exclusive(&self) -> Result<Exclusive<'_>> {
+        let exclusive = self.exclusive_for_new_history()?;
+        history::check(&self.config, Some(exclusive.backups.as_fd()))?;
+        Ok(exclusive)
+    }
+
+    /// The same where a new history may begin.
+    ///
+    /// # Errors
+    /// As [`Self::backups`] and [`BackupsLock::acquire`].
+    pub(crate) fn exclusive_for_new_history(&self) -> Result<Exclusive<'_>> {
         let backups = self.backups()?;
         check_writable(&backups, &self.config.backup_dir)?;
         let lock = BackupsLock::acquire(&backups)?;
@@ -124,6 +135,11 @@ pub struct Exclusive<'a> {
 }
 
 impl Exclusive<'_> {
+    /// Notes that there is a history.
+    pub(crate) fn remember_history(&self) {
+        history::remember(&self.context.config, self.backups.as_fd());
+    }
+
     /// A fresh sandbox that may write in the backups folder.
     ///
     /// # Errors

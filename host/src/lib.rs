@@ -13,6 +13,7 @@ pub mod dump;
 pub mod engine;
 pub mod error;
 pub mod fsutil;
+pub(crate) mod history;
 pub mod hooks;
 pub mod init;
 pub mod load;

@@ -13,7 +13,7 @@ use crate::error::{Code, Error, Result};
 use crate::fsutil;
 
 /// The files of the backups folder that the group may read.
-const CATALOG_FILES: [&str; 2] = ["backup_history.json", ".catalog.json"];
+pub(crate) const CATALOG_FILES: [&str; 2] = ["backup_history.json", ".catalog.json"];
 
 /// Opens folder and catalog to `group`: 0750 and 0640.
 ///

@@ -195,6 +195,7 @@ fn workers_of_create_reach_sources_and_staging_for_reading_and_no_backups() {
         plan: "manual".to_owned(),
         full: true,
         dry_run: false,
+        new_history: false,
     };
     let context = hostile_context(&tree);
     let error = backup::create(&context, &options, &mut Control::default(), &mut |_| ()).unwrap_err();

@@ -11,7 +11,7 @@ use crate::site::{Extra, Site, free_port, viewer};
 use crate::support::{cofre_binary, run};
 
 /// The answer of a scrape.
-struct Scrape(String);
+pub(crate) struct Scrape(String);
 
 impl Scrape {
     fn of(site: &Site) -> Self {
@@ -138,13 +138,13 @@ fn neither_a_deleted_backup_nor_a_restart_takes_back_what_was_counted() {
 }
 
 /// `cofre-exporter` for the site's configuration.
-struct Exporter {
+pub(crate) struct Exporter {
     child: Child,
     url: String,
 }
 
 impl Exporter {
-    fn start(site: &Site) -> Self {
+    pub(crate) fn start(site: &Site) -> Self {
         let program = cofre_binary().with_file_name("cofre-exporter");
         assert!(
             program.exists(),
@@ -169,7 +169,7 @@ impl Exporter {
         exporter
     }
 
-    fn scrape(&self) -> Scrape {
+    pub(crate) fn scrape(&self) -> Scrape {
         Scrape(Call::new("GET", &self.url).send().is(200).text())
     }
 }

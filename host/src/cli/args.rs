@@ -189,6 +189,9 @@ pub struct Create {
     /// List what would be in the backup, and write nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Begin a new history, where the old one was removed from the backups folder on purpose
+    #[arg(long)]
+    pub new_history: bool,
     /// How the work is spread.
     #[command(flatten)]
     pub spread: Spread,

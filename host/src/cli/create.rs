@@ -91,6 +91,7 @@ fn options(config: &Config, args: &Create) -> Result<CreateOptions> {
         plan,
         full,
         dry_run: args.dry_run,
+        new_history: args.new_history,
     })
 }
 

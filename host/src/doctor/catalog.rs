@@ -1,5 +1,7 @@
 //! The catalog, the archives, and how old the last good backup is.
 
+use std::os::fd::AsFd;
+
 use chrono::{DateTime, Utc};
 
 use super::{Findings, folders};
@@ -8,6 +10,7 @@ use crate::context::Context;
 use crate::engine::wit::engine::Summary;
 use crate::engine::wit::types::{Backup, Status};
 use crate::error::{Code, Result};
+use crate::history;
 use crate::lock::BackupsLock;
 use crate::schedule;
 use crate::text::{escape, shown};
@@ -16,6 +19,10 @@ use crate::text::{escape, shown};
 const SLACK_HOURS: i64 = 6;
 
 pub(super) fn examine(found: &mut Findings, ctx: &Context) {
+    let backups = ctx.backups().ok();
+    if let Err(error) = history::check(&ctx.config, backups.as_ref().map(AsFd::as_fd)) {
+        return found.error("catalog", error);
+    }
     if ctx.is_fresh() {
         // The original manual's first trouble: "the backups folder is empty".
         return found.warn("catalog", "there is no backup yet", "run `cofre create`");

@@ -43,7 +43,7 @@ use crate::audit::Who;
 use crate::config::{Api, Role};
 use crate::error::{Code, Error, Result};
 use crate::serve::Service;
-use connection::Link;
+use connection::{App, Link};
 use gate::Gate;
 use limits::Limits;
 
@@ -175,7 +175,11 @@ impl Server {
             limits,
             ..
         } = self;
-        let app = layered(router, gate, limits);
+        let app = App {
+            router: layered(router, Arc::clone(&gate), limits),
+            gate,
+            limits,
+        };
         let graceful = GracefulShutdown::new();
         let mut pool = Pool::new(self.connections);
         let mut background = JoinSet::new();
@@ -213,7 +217,7 @@ impl Server {
             let link = Arc::new(Link::new(peer, tls.is_some()));
             let acceptor = tls.as_ref().map(|tls| tls.acceptor());
             let (app, watcher) = (app.clone(), graceful.watcher());
-            let connection = connection::serve(stream, Arc::clone(&link), acceptor, app, limits, watcher);
+            let connection = connection::serve(stream, Arc::clone(&link), acceptor, app, watcher);
             pool.spawn(link, connection);
         }
         drop(listener);

@@ -251,6 +251,7 @@ impl Inner {
             plan: request.plan.clone(),
             full: request.full,
             dry_run: false,
+            new_history: false,
         };
         let mut control = self.control(run);
         let created = backup::create(&self.context, &options, &mut control, &mut |begun| {

@@ -116,6 +116,7 @@ pub fn recover(context: &Context) -> Result<()> {
         }
         exclusive => exclusive?,
     };
+    exclusive.remember_history();
     // Where nobody was ever told of anything, what has ended until now is old; what ends now is not.
     notify::ended_runs(context, &exclusive);
     let mut session = exclusive.writer()?;

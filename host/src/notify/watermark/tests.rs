@@ -131,6 +131,7 @@ fn options(plan: &str) -> CreateOptions {
         plan: plan.to_owned(),
         full: false,
         dry_run: false,
+        new_history: false,
     }
 }
 

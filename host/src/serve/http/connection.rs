@@ -21,7 +21,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use super::limits::{HEADER_BYTES, HEADER_FIELDS, Limits};
+use super::gate::Gate;
+use super::limits::{HEADER_BYTES, HEADER_EXCESS, HEADER_FIELDS, Limits};
 use super::stream::Guarded;
 
 /// What is known of a connection. Every request carries it among its extensions.
@@ -114,32 +115,42 @@ impl HttpBody for Answer {
     }
 }
 
+/// What serves the requests of every connection.
+#[derive(Debug, Clone)]
+pub(super) struct App {
+    pub(super) router: Router,
+    /// For what never becomes a request.
+    pub(super) gate: Arc<Gate>,
+    pub(super) limits: Limits,
+}
+
 /// Serves one connection to its end.
 pub(super) async fn serve(
     stream: TcpStream,
     link: Arc<Link>,
     tls: Option<TlsAcceptor>,
-    app: Router,
-    limits: Limits,
+    app: App,
     watcher: Watcher,
 ) {
+    let limits = app.limits;
     let stream = Guarded::new(stream, Arc::clone(&link), &limits);
     let Some(tls) = tls else {
-        return http(stream, link, app, &limits, watcher).await;
+        return http(stream, link, app, watcher).await;
     };
     match tokio::time::timeout(limits.handshake, tls.accept(stream)).await {
-        Ok(Ok(stream)) => http(stream, link, app, &limits, watcher).await,
+        Ok(Ok(stream)) => http(stream, link, app, watcher).await,
         Ok(Err(e)) => tracing::debug!("TLS with {} failed: {e}", link.peer),
         Err(_) => tracing::debug!("TLS with {} took longer than {:?}", link.peer, limits.handshake),
     }
 }
 
-async fn http<S>(stream: S, link: Arc<Link>, app: Router, limits: &Limits, watcher: Watcher)
+async fn http<S>(stream: S, link: Arc<Link>, app: App, watcher: Watcher)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    let App { router, gate, limits } = app;
     let peer = link.peer;
-    let app = TowerToHyperService::new(app);
+    let app = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         let busy = Busy::new(&link);
         link.unread
@@ -152,11 +163,15 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header)
         .half_close(false)
-        .max_header_size(HEADER_BYTES)
-        .max_headers(HEADER_FIELDS)
-        .max_buf_size(4 * HEADER_BYTES)
+        .max_header_size(HEADER_EXCESS * HEADER_BYTES)
+        .max_headers(HEADER_EXCESS * HEADER_FIELDS)
+        .max_buf_size(HEADER_EXCESS * HEADER_BYTES)
         .serve_connection(TokioIo::new(stream), service);
     if let Err(e) = watcher.watch(connection).await {
+        // What is wrong with a body is the answer of the request that it belongs to.
+        if e.is_parse() {
+            gate.malformed(peer.ip(), &e);
+        }
         tracing::debug!("the connection with {peer} ended: {e}");
     }
 }

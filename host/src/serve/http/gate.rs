@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{Method, StatusCode};
+use axum::http::header::{CONNECTION, HOST};
+use axum::http::{HeaderValue, Method, StatusCode, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use cofre_exporter::Requests;
@@ -15,6 +16,7 @@ use cofre_exporter::Requests;
 use super::Identity;
 use super::auth::{Authenticator, Verdict};
 use super::connection::Link;
+use super::limits::{HEADER_BYTES, HEADER_FIELDS, has_large_header};
 use super::origin::{Proxies, is_mutating};
 use super::throttle::Throttle;
 use crate::audit::{self, Entry, Grade, Who};
@@ -113,6 +115,43 @@ impl Gate {
     }
 }
 
+impl Gate {
+    /// A request that can't be read: its connection has ended with the bare status, and this is what is left of it.
+    pub(super) fn malformed(&self, peer: IpAddr, error: &hyper::Error) {
+        let status = match error.is_parse_too_large() {
+            true => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            false => StatusCode::BAD_REQUEST,
+        };
+        let why = error.to_string();
+        let mut call = Call {
+            method: None,
+            requests: self.requests.clone(),
+            operation: "unreadable request".to_owned(),
+            is_probe: false,
+            who: Who::Anonymous,
+            client: peer,
+            began: Instant::now(),
+            recorded: false,
+        };
+        call.answered(status, Some(&why));
+    }
+}
+
+/// What is wrong with a request before it matters who sends it.
+fn flaw(request: &Request) -> Option<Problem> {
+    if has_large_header(request) {
+        let detail = format!("a header has at most {HEADER_FIELDS} fields and {HEADER_BYTES} bytes");
+        return Some(Problem::new(Cause::HeadersTooLarge).detail(detail));
+    }
+    // RFC 9112, section 3.2: who reads another one of two sends the request elsewhere.
+    let hosts = request.headers().get_all(HOST).iter().count();
+    let enough = hosts == 1 || (hosts == 0 && request.version() < Version::HTTP_11);
+    (!enough).then(|| {
+        let detail = format!("a request has one `Host`, and this one has {hosts}");
+        Problem::new(Cause::BadRequest).detail(detail)
+    })
+}
+
 /// The middleware: admits or refuses, and records the call when the head of its answer is ready; the bytes of a
 /// download or a stream come after that.
 pub(super) async fn pass(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
@@ -122,6 +161,12 @@ pub(super) async fn pass(State(gate): State<Arc<Gate>>, mut request: Request, ne
     };
     let client = gate.proxies.client(link.peer.ip(), request.headers());
     let mut call = Call::new(&request, client, gate.requests.clone());
+    if let Some(problem) = flaw(&request) {
+        call.answered(problem.status, problem.detail.as_deref());
+        return problem
+            .header(CONNECTION, HeaderValue::from_static("close"))
+            .into_response();
+    }
     if request.uri().path() == OPEN {
         // Strangers call this: waiting for a body of theirs would let them hold all connections.
         *request.body_mut() = Body::empty();
@@ -149,7 +194,8 @@ pub(super) async fn pass(State(gate): State<Arc<Gate>>, mut request: Request, ne
 /// A call, until it is in the audit log. One whose client leaves before the answer is recorded as well, but not
 /// counted: it has no code.
 struct Call {
-    method: Method,
+    /// None where it could not be read.
+    method: Option<Method>,
     requests: Option<Requests>,
     operation: String,
     is_probe: bool,
@@ -163,7 +209,7 @@ impl Call {
     fn new(request: &Request, client: IpAddr, requests: Option<Requests>) -> Self {
         let path = request.uri().path();
         Self {
-            method: request.method().clone(),
+            method: Some(request.method().clone()),
             requests,
             operation: operation(request.method().as_str(), path),
             is_probe: [OPEN, METRICS].contains(&path),
@@ -176,7 +222,8 @@ impl Call {
 
     fn answered(&mut self, status: StatusCode, why: Option<&str>) {
         if let Some(requests) = &self.requests {
-            requests.count(self.method.as_str(), status.as_u16(), self.began.elapsed());
+            let method = self.method.as_ref().map_or("", Method::as_str);
+            requests.count(method, status.as_u16(), self.began.elapsed());
         }
         let grade = if status.is_server_error() {
             Grade::Problem

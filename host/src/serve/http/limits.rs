@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{Request, State};
-use axum::http::Response as HttpResponse;
+use axum::http::{Response as HttpResponse, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -56,6 +56,26 @@ pub(in crate::serve) const BODY_BYTES: usize = 64 * 1024;
 pub(super) const HEADER_BYTES: usize = 16 * 1024;
 /// Most fields in it.
 pub(super) const HEADER_FIELDS: usize = 64;
+/// How many times as much is read to be refused in words. Beyond that the connection ends, with the bare status at
+/// most.
+pub(super) const HEADER_EXCESS: usize = 4;
+
+/// Whether a request's header has more fields or bytes than it may.
+pub(super) fn has_large_header(request: &Request) -> bool {
+    let fields = request.headers();
+    // A colon, a space and the end of the line.
+    let of_fields: usize = fields
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum();
+    let of_line = request.method().as_str().len() + uri_bytes(request.uri());
+    fields.len() > HEADER_FIELDS || of_fields + of_line > HEADER_BYTES
+}
+
+fn uri_bytes(uri: &Uri) -> usize {
+    let target = uri.path_and_query().map_or(0, |target| target.as_str().len());
+    target + uri.authority().map_or(0, |authority| authority.as_str().len())
+}
 
 /// The routes that work or stream for as long as it takes, by how their path begins. Every other one is quick.
 ///

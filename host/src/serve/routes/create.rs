@@ -116,7 +116,7 @@ fn finished(end: &RunEnd) -> Result<Response, Problem> {
 /// A run that failed is the server's failure, whatever kind of error stopped it.
 fn failed(error: Error, backup: Option<Backup>) -> Problem {
     let mut problem = Problem::from(error);
-    let is_conflict = problem.status == StatusCode::CONFLICT && backup.is_none();
+    let is_conflict = problem.code == Code::Busy.name() && backup.is_none();
     if problem.status.is_client_error() && !is_conflict {
         problem.status = StatusCode::INTERNAL_SERVER_ERROR;
     }

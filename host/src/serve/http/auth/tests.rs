@@ -94,3 +94,42 @@ fn debug_output_has_no_digest_and_no_name() {
     let verdict = authenticator.check(&headers(&["Bearer hunter2"]));
     assert!(!format!("{verdict:?}").contains("hunter2"));
 }
+
+/// Measures, and so needs a quiet machine: `cargo test --release -p cofre --lib -- --ignored constant_time`.
+#[test]
+#[ignore = "a measurement"]
+fn a_near_miss_takes_as_long_as_a_far_one_in_constant_time() {
+    const CALLS: usize = 400_000;
+    let authenticator = authenticator(&[("first", Role::Admin)]);
+    let wanted = Sha256::digest(b"first");
+    let guesses = || (0_u64..).map(|n| format!("guess{n:012}"));
+    let shares = |guess: &String, bytes: usize| Sha256::digest(guess.as_bytes())[..bytes] == wanted[..bytes];
+    let near = guesses().find(|guess| shares(guess, 2)).unwrap();
+    let far = guesses().find(|guess| !shares(guess, 1)).unwrap();
+    let mut times = [Vec::new(), Vec::new()];
+    for call in 0..CALLS {
+        // In turns, so that a change of the processor's speed meets both.
+        let which = call % 2;
+        let guess = std::hint::black_box([&near, &far][which]);
+        let began = std::time::Instant::now();
+        assert!(std::hint::black_box(authenticator.token(guess)).is_none());
+        times[which].push(began.elapsed().as_secs_f64() * 1e9);
+    }
+    // Without the slowest tenth, which is interrupts.
+    let [near, far] = times.map(|mut times| {
+        times.sort_by(f64::total_cmp);
+        times.truncate(times.len() * 9 / 10);
+        let count = f64::from(u32::try_from(times.len()).unwrap());
+        let mean = times.iter().sum::<f64>() / count;
+        let variance = times.iter().map(|time| (time - mean).powi(2)).sum::<f64>() / (count - 1.0);
+        (mean, variance / count)
+    });
+    let t = (near.0 - far.0) / (near.1 + far.1).sqrt();
+    println!("near {:.1} ns, far {:.1} ns, Welch's t {t:.2}", near.0, far.0);
+    assert!(
+        t.abs() < 10.0,
+        "near {:.1} ns, far {:.1} ns, t {t:.2}",
+        near.0,
+        far.0
+    );
+}
