@@ -28,6 +28,7 @@ mod hooks;
 mod limits;
 mod metrics;
 mod openapi;
+mod redirects;
 mod routes;
 mod runs;
 mod schedule;
