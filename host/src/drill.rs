@@ -31,9 +31,6 @@ pub const NOT_DRILLED: &str = "not drilled";
 /// Longest result in the catalog, in characters.
 const RESULT_CHARS: usize = 500;
 
-/// Entries fetched from the sandbox at a time.
-const PAGE: u32 = 32_768;
-
 /// What a drill leaves free on its disk, in bytes.
 const ROOM: u64 = 64 << 20;
 
@@ -288,17 +285,11 @@ fn extract(
 
 /// Refuses to begin what the disk can't hold: all files, and the databases a second time.
 fn check_space(context: &Context, backup: &Backup, staging: &Staging) -> Result<()> {
-    let mut session = context.reader()?;
-    let (mut need, mut after) = (ROOM, None);
-    loop {
-        let page = session.entries(backup.id, after, PAGE)?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.path.clone());
-        for entry in &page {
-            let twice = entry.path.starts_with("database/");
-            need = need.saturating_add(entry.size.saturating_mul(if twice { 2 } else { 1 }));
-        }
-    }
+    let mut need = ROOM;
+    restore::each_entry(context, backup.id, |entry| {
+        let twice = entry.path.starts_with("database/");
+        need = need.saturating_add(entry.size.saturating_mul(if twice { 2 } else { 1 }));
+    })?;
     let free = crate::fsutil::free_bytes(staging.path())?;
     if need <= free {
         return Ok(());

@@ -75,15 +75,31 @@ pub fn holder(dir: impl AsFd) -> Option<u32> {
     pid.parse().ok().filter(|pid| *pid > 0)
 }
 
-/// A process for a message.
+/// A process for a message: its number, name and age.
 pub(crate) fn described(pid: u32) -> String {
     let name = std::fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
     let name = fsutil::show_bytes(name.trim_ascii_end());
-    if name.is_empty() {
-        format!("process {pid}")
-    } else {
-        format!("process {pid}, {name}")
+    let mut text = format!("process {pid}");
+    if !name.is_empty() {
+        text = format!("{text}, {name}");
     }
+    match age(pid) {
+        Some(seconds) => format!("{text}, started {} ago", crate::text::duration(seconds)),
+        None => text,
+    }
+}
+
+/// Seconds since a process began: field 22 of its `stat`, see proc(5).
+fn age(pid: u32) -> Option<f64> {
+    // What user space is told is in hundredths of a second, whatever the kernel's own clock does.
+    const TICKS: f64 = 100.0;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name before it may have spaces and brackets.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let began: f64 = fields.split_whitespace().nth(19)?.parse().ok()?;
+    let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
+    let now: f64 = uptime.split_whitespace().next()?.parse().ok()?;
+    Some((now - began / TICKS).max(0.0))
 }
 
 #[cfg(test)]
@@ -126,6 +142,11 @@ mod tests {
         let error = BackupsLock::acquire(&dir).unwrap_err();
         assert_eq!(error.code, Code::Busy);
         assert!(!error.message.contains('\n'), "{error}");
+        assert!(
+            error.message.contains(&format!("process {}, ", other.id())),
+            "{error}"
+        );
+        assert!(error.message.contains(" ago) holds "), "since when: {error}");
         // `flock` has forked `sleep`, which shares the lock: end both.
         let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", other.id())).unwrap();
         for pid in children.split_whitespace() {

@@ -60,7 +60,7 @@ impl LeftOut {
 }
 
 /// What a walk came to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Observed {
     /// Lines written.
     pub lines: u64,
@@ -72,6 +72,10 @@ pub struct Observed {
     pub unreadable: u64,
     /// Things left out by [`LeftOut`].
     pub left_out: u64,
+    /// Modification times that nanoseconds in 64 bits can't hold, and that are the nearest they can.
+    pub clamped: u64,
+    /// The first path with such a time.
+    pub first_clamped: Option<String>,
 }
 
 /// Writes one line for every path below `root`, and one with an empty path for the root itself.
@@ -253,6 +257,11 @@ impl Walk<'_> {
     }
 
     fn line(&mut self, path: &[u8], kind: &str, stat: &Stat, target: Option<String>) -> Result<()> {
+        let mtime_ns = fsutil::mtime_ns(stat);
+        if mtime_ns.div_euclid(1_000_000_000) != stat.st_mtime {
+            self.seen.clamped += 1;
+            self.seen.first_clamped.get_or_insert_with(|| shown(path));
+        }
         self.write(&ObservationLine {
             path: shown(path),
             kind: kind.to_owned(),
@@ -263,7 +272,7 @@ impl Walk<'_> {
             } else {
                 0
             },
-            mtime_ns: Some(fsutil::mtime_ns(stat)),
+            mtime_ns: Some(mtime_ns),
             ctime_ns: Some(fsutil::nanoseconds(stat.st_ctime, stat.st_ctime_nsec)),
             inode: Some(stat.st_ino),
             mode: Some(stat.st_mode & 0o7777),

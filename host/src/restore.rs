@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::engine::{Access, Control, wit};
 use crate::error::{Code, Error, Result};
 use crate::restore_target::{Item, ItemKind, RestoreTarget};
-use crate::{source, verify};
+use crate::{source, text, verify};
 
 /// Entries fetched from the sandbox at a time.
 const PAGE: u32 = 32_768;
@@ -51,6 +51,10 @@ pub fn restore(context: &Context, options: &RestoreOptions, control: &mut Contro
         None => context.config.backup_dir.join(format!("restore_{}", backup.name)),
     };
     let mut target = RestoreTarget::prepare(&path)?;
+    // How much a part is, is known when it is chosen.
+    if options.only.is_empty() {
+        check_space(context, &backup, &path)?;
+    }
     let report = extract(
         context,
         backup.id,
@@ -66,6 +70,48 @@ pub fn restore(context: &Context, options: &RestoreOptions, control: &mut Contro
 
 fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(|e| Error::io(format!("resolve {}", crate::fsutil::show(path)), &e))
+}
+
+/// Refuses to begin what the disk can't hold: a sparse file of a few kilobytes in the archive may be a disk full of
+/// zeros in the end.
+fn check_space(context: &Context, backup: &wit::types::Backup, path: &Path) -> Result<()> {
+    let need = match backup.source_bytes {
+        Some(bytes) => bytes,
+        // Of the original system, which did not write it down.
+        None => {
+            let mut sum: u64 = 0;
+            each_entry(context, backup.id, |entry| sum = sum.saturating_add(entry.size))?;
+            sum
+        }
+    };
+    let beside = path.parent().unwrap_or(path);
+    let free = crate::fsutil::free_bytes(beside)?;
+    if need <= free {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::NoSpace,
+        format!(
+            "the restore of {} needs {}, and {} are free in {}",
+            backup.name,
+            text::size(need),
+            text::size(free),
+            text::shown(beside)
+        ),
+    )
+    .remedy("restore to a larger disk with `--to`, or a part with `--only`; nothing was written"))
+}
+
+/// Shows every entry of a backup to `see`, page by page.
+pub(crate) fn each_entry(context: &Context, id: u64, mut see: impl FnMut(&wit::types::Entry)) -> Result<()> {
+    let mut session = context.reader()?;
+    let mut after = None;
+    loop {
+        let page = session.entries(id, after, PAGE)?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some(last.path.clone());
+        page.iter().for_each(&mut see);
+    }
 }
 
 /// Extracts what matches `only` (everything where that is empty) into the empty folder that `target` opens, and checks

@@ -13,3 +13,4 @@ mod support;
 mod drill;
 mod mariadb;
 mod postgres;
+mod sqlite;

@@ -6,6 +6,7 @@ mod lists;
 mod load;
 mod round_trip;
 mod secrets;
+mod values;
 
 use std::path::{Path, PathBuf};
 

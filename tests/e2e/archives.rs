@@ -1,8 +1,9 @@
 //! Archives that were deleted, replaced or damaged: found by `verify`, refused by `restore`, never papered over.
 
 use std::path::Path;
+use std::process::Command;
 
-use crate::support::{App, Rng, readers_accept, same_tree};
+use crate::support::{App, Rng, readers_accept, run, same_tree, tool};
 
 /// Nothing is left of a restore that was refused.
 fn restore_is_refused(app: &App, code: i32) {
@@ -150,4 +151,34 @@ fn a_restored_folder_can_be_backed_up_and_compared() {
     again.create();
     let twice = again.restore("latest", "restored");
     same_tree(&app.path("static"), &twice.join("static"));
+}
+
+#[test]
+fn a_restore_that_fails_leaves_the_live_files_alone() {
+    let app = App::small();
+    let record = app.create();
+    // Live files under the very names: never restored over, whatever the archive is like.
+    let live = app.path("live");
+    let target = live.to_str().unwrap();
+    for name in ["static/app.js", "static/css/style.css"] {
+        app.write(format!("live/{name}"), b"VIVO");
+    }
+    app.cofre(&["restore", "latest", "--to", target])
+        .exits(10)
+        .says("restore into a new folder");
+    // The content of the last entry is another one.
+    let archive = app.archive(&record);
+    let damage = "import sys, zipfile\nname = sys.argv[1]\ndata = bytearray(open(name, 'rb').read())\n\
+                  last = zipfile.ZipFile(name).infolist()[-1]\n\
+                  data[last.header_offset + 30 + len(last.filename) + 40] ^= 255\nopen(name, 'wb').write(data)";
+    run(Command::new(tool("python3")).args(["-c", damage]).arg(&archive)).exits(0);
+    for to in [target, app.path("new").to_str().unwrap()] {
+        let run = app.cofre(&["restore", "latest", "--to", to]);
+        assert!(matches!(run.code, Some(5 | 10)), "{run}");
+    }
+    for name in ["static/app.js", "static/css/style.css"] {
+        assert_eq!(std::fs::read(live.join(name)).unwrap(), b"VIVO");
+    }
+    assert!(!app.path("new").exists());
+    app.assert_no_leftovers();
 }

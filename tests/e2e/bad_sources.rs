@@ -204,6 +204,13 @@ fn names_that_are_not_utf8_cost_nothing_but_themselves() {
     }
     assert!(!names.iter().any(|name| name.contains('\u{fffd}')), "{names:?}");
     app.cofre(&["show", "latest"]).exits(0).says("pasta_\\xe7");
+    // Whoever restores it hears of it too.
+    let target = app.path("restored");
+    app.cofre(&["restore", "latest", "--to", target.to_str().unwrap()])
+        .exits(0)
+        .says("is partial")
+        .says("m_relat\\xf3rio.txt")
+        .says("`cofre show 1`");
 }
 
 #[test]
@@ -218,6 +225,31 @@ fn a_backups_folder_inside_a_source_is_left_out_and_said() {
         sizes.push(list.as_array().unwrap().last().unwrap()["file_count"].clone());
     }
     assert_eq!(sizes, [3, 3, 3], "entregas.zip, style.css and app.js, each time");
+    // By identity: links don't lead there, and the user's own copy of an archive elsewhere is a file like any other.
+    symlink("backups", app.path("static/atalho")).unwrap();
+    symlink(app.path("static/backups"), app.path("static/atalho_abs")).unwrap();
+    let backups = app.path("static/backups");
+    let archive = |id: usize| {
+        let row = app.json(&["list"])[id - 1].clone();
+        backups.join(format!("{}.zip", row["name"].as_str().unwrap()))
+    };
+    app.write("static/dados/ler.txt", b"beside a hard link");
+    std::fs::hard_link(archive(1), app.path("static/dados/copia.zip")).unwrap();
+    app.cofre(&["create"]).exits(0).says("static/backups");
+    let mut names = archive_names(&archive(4));
+    names.retain(|name| !name.ends_with('/'));
+    assert_eq!(
+        names,
+        [
+            "static/app.js",
+            "static/atalho",
+            "static/css/style.css",
+            "static/dados/copia.zip",
+            "static/dados/ler.txt",
+            "static/entregas.zip",
+            "backup_info.json"
+        ]
+    );
 }
 
 #[test]

@@ -19,7 +19,13 @@ fn a_second_writer_is_refused_while_readers_go_on() {
         vec!["pin", "1"],
         vec!["unpin", "1"],
     ] {
-        app.cofre(&args).exits(6).says("backups");
+        // Who it is and since when: this process.
+        let holder = format!("another run (process {}, ", std::process::id());
+        app.cofre(&args)
+            .exits(6)
+            .says(&holder)
+            .says(" ago) holds ")
+            .says("backups");
     }
     app.cofre(&["list"]).exits(0);
     app.cofre(&["show", "1"]).exits(0);
@@ -51,6 +57,17 @@ fn of_runs_that_start_together_each_ends_well_or_is_refused() {
     assert!(done >= 1);
     assert_eq!(app.history().len(), 1 + done);
     app.cofre(&["verify", "--all"]).exits(0);
+}
+
+#[test]
+fn a_file_that_looks_like_a_lock_stops_nobody() {
+    let app = App::small();
+    app.create();
+    for (name, content) in [(".lock", "1"), ("cofre.lock", ""), ("backup.lock", "2147483647")] {
+        app.write(format!("backups/{name}"), content.as_bytes());
+    }
+    app.create();
+    assert_eq!(app.history().len(), 2);
 }
 
 #[test]

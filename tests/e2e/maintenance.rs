@@ -1,6 +1,8 @@
 //! Pins, deletes, prune, diff, show and doctor.
 
-use crate::support::App;
+use std::process::Command;
+
+use crate::support::{App, run, tool};
 
 #[test]
 fn prune_keeps_the_newest_and_the_pinned_and_says_why() {
@@ -92,10 +94,95 @@ fn an_unknown_selector_exits_with_4() {
         "backup_20200101_000000_manual/../x",
         "",
         "\u{1b}[31m",
+        "backup_history.json",
+        "backup_history",
+        ".",
+        "..",
+        "/etc/passwd",
+        "..%2Fmarcador.txt",
+        "..\\marcador.txt",
+        "C:\\x",
+        "-1",
+        "0",
+        "1 ",
+        "*",
+        "backup_*",
+        "id\nX: 1",
+        "null",
+        "99999999999999999999",
+        &"a".repeat(5_000),
     ] {
-        let run = app.cofre(&["show", hostile]).never_says("\u{1b}[31m");
-        assert!(matches!(run.code, Some(2 | 4)), "{run}");
+        for command in ["show", "verify", "restore", "drill", "pin", "unpin", "delete"] {
+            let run = app
+                .cofre(&[command, hostile])
+                .never_says("\u{1b}[31m")
+                .never_says("id\nX");
+            assert!(matches!(run.code, Some(2 | 4)), "{run}");
+        }
     }
+    assert_eq!(app.archives().len(), 1);
+}
+
+#[test]
+fn prune_counts_all_types_together_by_the_time_in_the_name_and_touches_nothing_else() {
+    let app = App::small();
+    // Archives of the original system: nothing but what their names say is known of them.
+    let make = "import os, sys, zipfile\nfor name in sys.argv[1:]:\n    \
+                with zipfile.ZipFile(name, 'w') as z: z.writestr('backup_info.json', '{}')";
+    let days = |range: std::ops::RangeInclusive<u32>, hour: u32, kind: &str| -> Vec<String> {
+        let name = |day| format!("backup_202403{day:02}_{hour:02}0000_{kind}.zip");
+        range.map(name).collect()
+    };
+    let mut known = days(1..=30, 2, "diario");
+    known.extend(days(1..=6, 3, "semanal"));
+    known.push("backup_20230125_020000_manual.zip".to_owned());
+    let strangers = [
+        "backup_20240301_020000_diario_clienteB.zip",
+        "backup_financeiro.zip",
+        "xbackup_20240301_020000_diario.zip",
+        "notas.txt",
+    ];
+    std::fs::create_dir(app.backups()).unwrap();
+    let files = known.iter().map(String::as_str).chain(strangers);
+    run(Command::new(tool("python3"))
+        .args(["-c", make])
+        .args(files.map(|name| app.backups().join(name))))
+    .exits(0);
+    // The oldest of the daily ones looks as if it were new: somebody copied it back.
+    let copied = app.backups().join("backup_20240301_020000_diario.zip");
+    crate::support::set_mtime(&copied, 2_000_000_000, 0);
+    app.cofre(&["rebuild"]).exits(0);
+
+    app.keys("max_backups = 30");
+    known.sort();
+    let (gone, kept) = known.split_at(7);
+    assert_eq!(gone[0], "backup_20230125_020000_manual.zip");
+    let dry = app.json(&["prune", "--dry-run"]);
+    let would: Vec<_> = dry["verdicts"]
+        .as_array()
+        .unwrap_or_else(|| panic!("{dry}"))
+        .iter()
+        .filter(|verdict| verdict["keep"] == false)
+        .map(|verdict| format!("{}.zip", verdict["backup"]["name"].as_str().unwrap()))
+        .collect();
+    assert_eq!(would, gone, "{dry}");
+    assert_eq!(app.archives().len(), known.len() + 2, "a dry run removes nothing");
+    app.cofre(&["prune"]).exits(0);
+    for name in gone {
+        assert!(!app.backups().join(name).exists(), "{name}");
+    }
+    for name in kept.iter().map(String::as_str).chain(strangers) {
+        assert!(app.backups().join(name).exists(), "{name}");
+    }
+    for wrong in ["0", "-1", "\"abc\""] {
+        app.keys(&format!("max_backups = {wrong}"));
+        app.cofre(&["prune"]).exits(2).says("max_backups");
+    }
+    app.keys("max_backups = 1");
+    app.cofre(&["prune"]).exits(0);
+    let newest = app.history();
+    assert_eq!(newest.len(), 1);
+    assert_eq!(newest[0]["name"], "backup_20240330_020000_diario");
 }
 
 #[test]

@@ -43,6 +43,31 @@ fn a_full_disk_exits_with_7_and_leaves_no_half_archive() {
 }
 
 #[test]
+fn a_restore_that_the_disk_can_not_hold_is_refused_with_what_it_needs() {
+    let app = App::new();
+    app.write("static/antes.txt", b"before it\n");
+    // A few kilobytes in the archive, 64 MiB on the disk.
+    let sparse = std::fs::File::create(app.path("static/esparso.img")).unwrap();
+    sparse.set_len(64 << 20).unwrap();
+    app.create();
+    std::fs::create_dir(app.path("disco")).unwrap();
+    let run = in_own_mounts(
+        &app,
+        "mount -t tmpfs -o size=2m tmpfs \"$1/disco\"
+         for only in '' '--only=static/esparso.img'; do
+             code=0; \"$2\" --config \"$3\" restore latest --to \"$1/disco/novo\" $only || code=$?
+             echo \"code=$code left=$(ls -A \"$1/disco\")\"
+         done
+         \"$2\" --config \"$3\" restore latest --to \"$1/disco/novo\" --only static/antes.txt
+         cat \"$1/disco/novo/static/antes.txt\"",
+    )
+    .exits(0)
+    .says("needs 64.00 MiB, and 2.00 MiB are free")
+    .says("before it");
+    assert_eq!(run.stdout.matches("code=7 left=\n").count(), 2, "{run}");
+}
+
+#[test]
 fn a_read_only_backups_folder_exits_with_8_while_readers_go_on() {
     let app = App::small();
     app.create();

@@ -141,6 +141,11 @@ fn a_range_gives_its_bytes_and_an_invalid_one_416() {
     }
     let many = format!("bytes={}", "0-,".repeat(2_000));
     assert!([200, 416, 431].contains(&get(&site, &record, &[("Range", &many)]).status));
+    // An archive that somebody emptied has no last byte.
+    std::fs::write(site.app.archive(&record), b"").unwrap();
+    let reply = get(&site, &record, &[("Range", "bytes=-1")]);
+    assert_eq!(reply.status, 416, "{:?}", reply.headers());
+    assert_eq!(reply.header("content-range"), Some("bytes */0"));
 }
 
 #[test]

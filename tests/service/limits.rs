@@ -137,6 +137,33 @@ fn huge_heads_and_what_is_no_http_are_refused() {
 }
 
 #[test]
+fn a_request_of_two_lengths_is_the_last_of_its_connection() {
+    let site = Site::small();
+    let _service = Service::start(&site);
+    // By its length the body hides a second request, by its chunks that is one.
+    let next = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+    let token = admin();
+    for lengths in [
+        "Content-Length: 43\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 43\r\n",
+    ] {
+        let mut stream = connect(site.port);
+        write!(
+            stream,
+            "POST /api/backup/limpar HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\
+             Content-Type: application/json\r\n{lengths}\r\n0\r\n\r\n{next}"
+        )
+        .unwrap();
+        let mut answer = Vec::new();
+        // What was not read may end it with a reset.
+        drop(stream.read_to_end(&mut answer));
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.matches("HTTP/1.1 ").count() <= 1, "{answer}");
+        assert!(!answer.contains("\"ok\""), "{answer}");
+    }
+}
+
+#[test]
 fn connections_beyond_the_limit_wait_or_are_refused_and_the_rest_go_on() {
     let site = Site::with(Extra {
         api: "max_connections = 16",

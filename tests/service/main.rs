@@ -31,6 +31,7 @@ mod hostile;
 mod limits;
 mod metrics;
 mod openapi;
+mod redirects;
 mod routes;
 mod runs;
 mod schedule;

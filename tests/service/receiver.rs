@@ -46,8 +46,8 @@ impl Received {
 pub(crate) enum Answer {
     /// This status, and no body.
     Status(u16),
-    /// A redirect to there.
-    Redirect(String),
+    /// A redirect with this status to there.
+    Redirect(u16, String),
     /// Nothing, for as long as the other side waits.
     Hang,
     /// A body that never ends.
@@ -161,7 +161,12 @@ fn serve(
     let close = "Content-Length: 0\r\nConnection: close\r\n\r\n";
     match rule(&request, before) {
         Answer::Status(status) => drop(write!(stream, "HTTP/1.1 {status} X\r\n{close}")),
-        Answer::Redirect(to) => drop(write!(stream, "HTTP/1.1 302 Found\r\nLocation: {to}\r\n{close}")),
+        Answer::Redirect(status, to) => {
+            drop(write!(
+                stream,
+                "HTTP/1.1 {status} Elsewhere\r\nLocation: {to}\r\n{close}"
+            ));
+        }
         Answer::Hang => {
             while !stop.load(Ordering::SeqCst) && connected(&stream) {
                 std::thread::sleep(Duration::from_millis(20));

@@ -19,6 +19,9 @@ fn what_is_no_request_for_a_backup_is_refused_and_makes_none() {
         "{\"tipo\":\"a\u{1}\"}",
         "[1,",
         "nul",
+        "{\"tipo\":\"\\ud800\"}",
+        "{\"tipo\":\"completo\",\"n\":1e999}",
+        &"[".repeat(60_000),
     ] {
         post(&site, criar, body).fails(400, "invalid_json");
     }
@@ -43,6 +46,8 @@ fn what_is_no_request_for_a_backup_is_refused_and_makes_none() {
         "{\"tipo\":\"manual \"}",
         "{\"tipo\":\"a\\u0000b\"}",
         "{\"tipo\":\"a\\nERROR forjado\"}",
+        // The last one counts, as everywhere.
+        "{\"tipo\":\"completo\",\"tipo\":\"../x\"}",
         &format!("{{\"tipo\":\"{}\"}}", "a".repeat(33)),
     ] {
         let reply = post(&site, criar, body);

@@ -169,6 +169,23 @@ fn runs_that_were_missed_while_the_machine_was_off_are_caught_up_by_one() {
 }
 
 #[test]
+fn a_service_that_slept_catches_up_by_one_run_when_it_wakes() {
+    let moved = Moved::new(tables(HOURLY));
+    let service = moved.start();
+    service.signal(rustix::process::Signal::STOP);
+    moved.at(7, 600);
+    service.signal(rustix::process::Signal::CONT);
+    moved.ended("hora", 1);
+    moved.settle();
+    moved.ended("hora", 1);
+    assert_eq!(moved.missed("hora"), 7);
+    moved.at(8, 5);
+    moved.ended("hora", 2);
+    moved.settle();
+    moved.ended("hora", 2);
+}
+
+#[test]
 fn without_catch_up_a_missed_run_is_only_counted() {
     let moved = Moved::new(tables(&format!("{HOURLY}catch_up = false\n")));
     let service = moved.start();

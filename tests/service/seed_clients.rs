@@ -273,6 +273,7 @@ fn record_and_status_have_the_fields_of_the_design_and_no_others() {
             ("next_run", "text?"),
             ("last_run", "text?"),
             ("missed", "int"),
+            ("late_since", "text?"),
             ("enabled", "bool"),
         ],
     );

@@ -9,9 +9,9 @@ use crate::process::{Service, until};
 use crate::python::lines;
 use crate::receiver::{Answer, Received, Receiver};
 use crate::site::{Extra, HOLD, Site};
-use crate::support::{Run, run, spawn, tool};
+use crate::support::{spawn, tool};
 
-fn with(tables: &str) -> Site {
+pub(crate) fn with(tables: &str) -> Site {
     Site::with(Extra {
         tables,
         ..Extra::default()
@@ -148,53 +148,6 @@ fn an_answer_of_500_is_tried_again_until_it_is_taken() {
     service.logs(&["delivered", "painel"]);
     site.create();
     assert_eq!(receiver.wait_for(3).len(), 3, "and then no more");
-}
-
-#[test]
-fn a_redirect_is_not_followed_least_of_all_to_a_metadata_service() {
-    let target = Receiver::start();
-    let elsewhere = target.url("/roubado");
-    let receiver = Receiver::answering(move |request, _| {
-        Answer::Redirect(match request.path.as_str() {
-            "/perto" => elsewhere.clone(),
-            _ => "http://169.254.169.254/latest/meta-data/iam/".to_owned(),
-        })
-    });
-    let site = with(&format!(
-        "[[webhooks]]\nname = \"perto\"\nurl = \"{}\"\n[[webhooks]]\nname = \"longe\"\nurl = \"{}\"\n\
-         [[webhooks]]\nname = \"direto\"\nurl = \"http://169.254.169.254/latest/meta-data/\"\nallow_http = true\n",
-        receiver.url("/perto"),
-        receiver.url("/longe"),
-    ));
-    let trace = site.app.path("trace.txt");
-    let traced = |args: &[&str]| -> Run {
-        let inner = site.app.command(args);
-        let mut strace = Command::new(tool("strace"));
-        strace.args(["-f", "-e", "trace=connect", "-o"]).arg(&trace);
-        run(strace
-            .arg(inner.get_program())
-            .args(inner.get_args())
-            .env_remove("COFRE_CONFIG"))
-    };
-    for (name, said) in [("perto", "302"), ("longe", "302"), ("direto", "link-local")] {
-        let tested = traced(&["webhook", "test", name]).says(said).says(name);
-        assert_ne!(tested.code, Some(0), "{tested}");
-        let calls = std::fs::read_to_string(&trace).unwrap();
-        assert!(!calls.contains("169.254"), "{name}: {calls}");
-        assert_eq!(
-            calls.contains(&format!("htons({})", receiver.port)),
-            name != "direto",
-            "{calls}"
-        );
-    }
-    let service = Service::start(&site);
-    site.create();
-    until("both redirects", || {
-        (receiver.received().len() >= 4).then_some(())
-    });
-    service.logs(&["longe", "302"]);
-    service.logs(&["direto", "link-local"]);
-    assert_eq!(target.received().len(), 0);
 }
 
 #[test]

@@ -113,6 +113,8 @@ pub struct ScheduleStatus {
     pub last_run: Option<String>,
     /// Due times at which no run could start.
     pub missed: u64,
+    /// Since when a run is due that has not begun, likewise; null if none is.
+    pub late_since: Option<String>,
     /// Whether it runs at all.
     pub enabled: bool,
 }

@@ -180,6 +180,14 @@ impl Inputs {
         let seen = observe::observe(handle, left_out, &mut out).map_err(|e| named(e, &source.folder))?;
         out.flush().map_err(|e| Error::io("write the observations", &e))?;
         tracing::debug!(source = %source.folder, files = seen.files, bytes = seen.bytes, "observed");
+        if let Some(first) = &seen.first_clamped {
+            tracing::warn!(
+                "modification times outside of the years 1677 to 2262 are kept as the nearest within: {} (the first: {}/{})",
+                seen.clamped,
+                source.folder,
+                crate::text::escape(first)
+            );
+        }
         self.sources.push(wit::types::Source {
             folder: source.folder.clone(),
             root,

@@ -56,6 +56,13 @@ pub(super) fn run(app: &App, args: Restore) -> Result<Ended> {
             link.path
         ));
     }
+    if restored.backup.status == "partial" {
+        app.output.note(&format!(
+            "the backup is partial, and so is what came out of it: {} (`cofre show {}` names all that it lacks)",
+            restored.backup.error.as_deref().unwrap_or_default(),
+            restored.backup.id
+        ));
+    }
     app.output.print(&restored, || {
         let checked = if manifest {
             "checked against the manifest"

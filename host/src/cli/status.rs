@@ -96,7 +96,7 @@ fn render(report: &StatusReport) -> String {
     })
 }
 
-/// `daily, 2026-11-26 02:00:00-03:00, 3 missed`.
+/// `daily, 2026-11-26 02:00:00-03:00, 3 missed, late since 2026-11-25 02:00:00-03:00`.
 fn next_run(plan: &ScheduleStatus) -> String {
     let next = match (&plan.next_run, plan.enabled) {
         (Some(next), _) => text::time(next),
@@ -107,5 +107,9 @@ fn next_run(plan: &ScheduleStatus) -> String {
         0 => String::new(),
         missed => format!(", {missed} missed"),
     };
-    format!("{}, {next}{missed}", plan.plan)
+    let late = plan
+        .late_since
+        .as_ref()
+        .map_or_else(String::new, |since| format!(", late since {}", text::time(since)));
+    format!("{}, {next}{missed}{late}", plan.plan)
 }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
 use super::document::Section;
-use super::parts::{one_of, path, resolved, secret_file};
+use super::parts::{one_of, path, resolved, secret_file, whole_secret_file};
 use super::{Database, DatabaseEngine, Secret, Tables, value};
 use crate::dump::server::Server;
 use crate::dump::tables::TableFilter;
@@ -42,7 +44,13 @@ pub(super) fn databases(root: &Section<'_>, dir: &Path, warnings: &mut Vec<Strin
             exclude: globs(&section, "exclude_tables"),
         };
         let tools = path(&section, "tools", dir);
-        let has_inline_password = key == "url" && url.as_deref().is_some_and(value::has_password);
+        let url_has_password = url.as_deref().is_some_and(value::has_password);
+        let has_inline_password = section.has("password") || (key == "url" && url_has_password);
+        let password = password(&section, dir, warnings);
+        let url = match (url, password) {
+            (Some(url), Some((key, password))) => with_password(&section, key, &url, &password),
+            (url, _) => url,
+        };
         if let Some(engine) = url.and_then(|url| database_engine(&section, key, &url, dir)) {
             databases.push(Database {
                 name,
@@ -55,6 +63,43 @@ pub(super) fn databases(root: &Section<'_>, dir: &Path, warnings: &mut Vec<Strin
         section.finish();
     }
     databases
+}
+
+/// The password as it is, and the key that has it.
+fn password(section: &Section<'_>, dir: &Path, warnings: &mut Vec<String>) -> Option<(&'static str, Secret)> {
+    let inline = section.string("password").map(Secret::new);
+    let from_file = whole_secret_file(section, "password_file", dir, warnings);
+    match (section.has("password"), section.has("password_file")) {
+        (true, true) => {
+            let message = "a database has either `password` or `password_file`";
+            section.problem("password_file", message, None);
+            None
+        }
+        (true, false) => inline.map(|text| ("password", text)),
+        (false, _) => from_file.map(|text| ("password_file", text)),
+    }
+}
+
+/// Puts a password into a server's URL that has none, encoded as a URL needs it.
+fn with_password(section: &Section<'_>, key: &'static str, url: &str, password: &Secret) -> Option<String> {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        section.problem(key, "only the URL of a server takes a password", None);
+        return None;
+    };
+    if value::has_password(url) {
+        section.problem(
+            key,
+            "the URL has a password already",
+            Some("keep one of them".into()),
+        );
+        return None;
+    }
+    let password = utf8_percent_encode(password.expose(), NON_ALPHANUMERIC);
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    Some(match rest[..end].rfind('@') {
+        Some(at) => format!("{scheme}://{}:{password}{}", &rest[..at], &rest[at..]),
+        None => format!("{scheme}://:{password}@{rest}"),
+    })
 }
 
 /// Globs of tables, in which `/` is a character like any other.

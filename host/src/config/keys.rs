@@ -46,7 +46,7 @@ pub const KEYS: &[Key] = &[
     key(
         "max_backups",
         "30",
-        "This many newest completed backups stay; at least 1",
+        "This many newest completed backups stay, of all types and plans together; at least 1",
     ),
     key("keep_daily", "0", "One backup stays for each of this many days"),
     key(
@@ -127,6 +127,16 @@ pub const KEYS: &[Key] = &[
         "databases.NAME.url_file",
         "",
         "File with the URL, for one with a password",
+    ),
+    key(
+        "databases.NAME.password",
+        "none",
+        "Password of a URL that has none, as it is, without percent-encoding",
+    ),
+    key(
+        "databases.NAME.password_file",
+        "none",
+        "File with that password as its only line",
     ),
     key(
         "databases.NAME.tables",

@@ -83,8 +83,18 @@ pub(super) fn path(section: &Section<'_>, key: &'static str, dir: &Path) -> Opti
     resolved(section, key, dir, &text)
 }
 
-/// The text of a file that holds a secret, without the line's end.
+/// The text of a file that holds a secret, without the space around it.
 pub(super) fn secret_file(
+    section: &Section<'_>,
+    key: &'static str,
+    dir: &Path,
+    warnings: &mut Vec<String>,
+) -> Option<Secret> {
+    whole_secret_file(section, key, dir, warnings).map(|text| Secret::new(text.expose().trim()))
+}
+
+/// The same as it is, but for the end of its last line.
+pub(super) fn whole_secret_file(
     section: &Section<'_>,
     key: &'static str,
     dir: &Path,
@@ -103,7 +113,8 @@ pub(super) fn secret_file(
                     "{shown} holds a secret and others can read it: run `chmod 600 {shown}`"
                 ));
             }
-            Some(Secret::new(text.trim()))
+            let line = text.strip_suffix('\n').unwrap_or(&text);
+            Some(Secret::new(line.strip_suffix('\r').unwrap_or(line)))
         }
         Err(e) => {
             section.problem(key, format!("read {}: {e}", file.display()), None);

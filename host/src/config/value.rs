@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{NaiveTime, Weekday};
+use chrono::{DateTime, NaiveTime, Weekday};
 use chrono_tz::{TZ_VARIANTS, Tz};
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
@@ -92,13 +92,22 @@ pub(super) fn cron(text: &str) -> Result<Cron, Bad> {
         .seconds(Seconds::Disallowed)
         .year(Year::Disallowed)
         .build();
-    parser.parse(text).map_err(|e| {
+    let cron = parser.parse(text).map_err(|e| {
         let hint = "write minute, hour, day of month, month and day of week, such as `30 2 * * 1-5`";
         (
             format!("`{text}` is not a cron expression: {e}"),
             Some(hint.to_owned()),
         )
-    })
+    })?;
+    // A plan that never runs is nobody's wish, and nobody would hear of it.
+    if cron
+        .find_next_occurrence(&DateTime::UNIX_EPOCH.naive_utc(), false)
+        .is_err()
+    {
+        let hint = "write a day that the month has; the last one is `L`";
+        return Err((format!("`{text}` never comes"), Some(hint.to_owned())));
+    }
+    Ok(cron)
 }
 
 /// A duration above zero.

@@ -152,6 +152,6 @@ fn connection(server: &Server, error: Error) -> Error {
     let place = server.place();
     error.remedy(format!(
         "check that the server runs at {place}, and user, password and database in `url` or `url_file` \
-         (`@` in a password is %40, `%` is %25)"
+         (`@` in a password is %40, `%` is %25; `password_file` takes it as it is)"
     ))
 }

@@ -110,7 +110,10 @@ impl Client {
             return Ok(status.as_u16());
         }
         let message = if status.is_redirection() {
-            format!("answered {}, a redirect, which is not followed", status.as_u16())
+            format!(
+                "answered {}, a redirect, which is not followed: configure the address that it leads to",
+                status.as_u16()
+            )
         } else {
             format!("answered {}", status.as_u16())
         };
@@ -135,7 +138,8 @@ impl Client {
             E::Protocol(error) => format!("not HTTP: {}", escape(&error.to_string())),
             E::LargeResponseHeader(..) => format!("the head of its answer is longer than {HEAD_BYTES} bytes"),
             E::RedirectFailed | E::TooManyRedirects => {
-                "answered with a redirect, which is not followed".to_owned()
+                "answered with a redirect, which is not followed: configure the address that it leads to"
+                    .to_owned()
             }
             E::Other(other) => match other.downcast_ref::<Refused>() {
                 Some(refused) => refused.to_string(),

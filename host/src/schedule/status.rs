@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use chrono_tz::Tz;
 
-use super::{Last, Plan, Way, due, is_believed};
+use super::{Last, ON_TIME, Plan, Way, due, is_believed};
 use crate::api::types::ScheduleStatus;
 use crate::config::Config;
 use crate::context::Context;
@@ -88,14 +88,17 @@ fn of(
         at.with_timezone(&zone)
             .to_rfc3339_opts(SecondsFormat::Secs, false)
     };
+    let decision = due(plan, &last, Way::Free, now);
+    let late = |since: &DateTime<Utc>| now - *since > ON_TIME;
     ScheduleStatus {
         plan: plan.name.clone(),
-        next_run: due(plan, &last, Way::Free, now).next.map(show),
+        next_run: decision.next.map(show),
         last_run: newest
             .map(|run| run.started)
             .max(known.and_then(|known| known.last_started))
             .map(show),
         missed: known.map_or(0, |known| known.missed),
+        late_since: decision.due_since.filter(late).map(show),
         enabled: plan.enabled,
     }
 }

@@ -302,8 +302,9 @@ def _databases(root: Table, folder: Path) -> tuple[Database, ...]:
         except ConfigInvalid as error:
             error.message = f"databases.{clean(name)}: {error.message}"
             raise
-        # Where the client programs of a server are, which this host does not run.
-        table.get("tools", str, None)
+        # Of a server, whose client programs this host does not run.
+        for key in ("tools", "password", "password_file"):
+            table.get(key, str, None)
         databases.append(Database(name, url, tables, exclude))
         table.finish()
     return tuple(databases)

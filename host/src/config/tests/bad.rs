@@ -102,6 +102,9 @@ bad_table! {
     database_empty_path: "[databases.app]\nurl='sqlite:'", "databases.app.url", "can't be empty";
     database_in_backups: "[databases.app]\nurl='sqlite:backups/a.db'", "databases.app.url", "inside it";
     database_url_file_missing: "[databases.app]\nurl_file='/nonexistent/url'", "databases.app.url_file", "No such file";
+    database_with_two_passwords: "[databases.app]\nurl='postgres://u:p@h/d'\npassword='x'", "databases.app.password", "has a password already";
+    database_file_with_a_password: "[databases.app]\nurl='sqlite:a.db'\npassword='x'", "databases.app.password", "only the URL of a server";
+    database_password_file_missing: "[databases.app]\nurl='mysql://u@h/d'\npassword_file='/nonexistent/password'", "databases.app.password_file", "No such file";
     hook_as_text: "[hooks]\nbefore='reload app'", "hooks.before", "a list of strings";
     hook_as_one_line: "[hooks]\nbefore=['systemctl reload app']", "hooks.before", "one by one";
     hook_timeout_zero: "[hooks]\ntimeout='0s'", "hooks.timeout", "more than zero";
@@ -118,6 +121,7 @@ bad_table! {
     schedule_with_at_and_cron: "[[schedules]]\nname='a'\nat='02:00'\ncron='0 2 * * *'", "schedules[0].cron", "either";
     schedule_cron_of_six_fields: "[[schedules]]\nname='a'\ncron='0 0 2 * * *'", "schedules[0].cron", "not a cron expression";
     schedule_cron_of_nonsense: "[[schedules]]\nname='a'\ncron='every day'", "schedules[0].cron", "30 2 * * 1-5";
+    schedule_cron_that_never_comes: "[[schedules]]\nname='a'\ncron='0 2 30 2 *'", "schedules[0].cron", "never comes";
     schedule_jitter_of_a_day: "[[schedules]]\nname='a'\nat='02:00'\njitter='1d'", "schedules[0].jitter", "an hour";
     schedule_ping_in_the_clear: "[[schedules]]\nname='a'\nat='02:00'\nping_url='http://hc.example.org/x'", "schedules[0].ping_url", "in the clear";
     verify_without_time: "[verify]\n", "verify.at", "is missing";

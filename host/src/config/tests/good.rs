@@ -193,6 +193,35 @@ fn a_url_file_is_read_and_warned_about_when_others_can_read_it() {
 }
 
 #[test]
+fn a_password_of_its_own_becomes_part_of_the_url() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("secret");
+    std::fs::write(&file, " p@ss:w/o?r#d%41 \r\n").unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    for (url, expected) in [
+        ("postgres://u@h:1/d?sslmode=require", "u"),
+        ("postgres://h/d", ""),
+        ("postgres://u%40x@/d?host=/run", "u@x"),
+    ] {
+        let text = format!("[databases.a]\nurl = '{url}'\npassword_file = 'secret'\n");
+        let config = Config::parse(&text, dir.path()).unwrap();
+        let DatabaseEngine::Postgres(url) = &config.databases[0].engine else {
+            panic!("postgres")
+        };
+        let server = crate::dump::server::Server::parse(url).unwrap();
+        assert_eq!(server.password.unwrap().expose(), " p@ss:w/o?r#d%41 ");
+        assert_eq!(server.user.unwrap_or_default(), expected);
+        assert_eq!(server.database, "d");
+        assert!(config.warnings[0].contains("chmod 600"), "{:?}", config.warnings);
+        assert!(!config.databases[0].has_inline_password);
+    }
+    let text = "[databases.a]\nurl = 'mysql://u@h/d'\npassword = 'a@b'\n";
+    let config = Config::parse(text, dir.path()).unwrap();
+    assert!(config.databases[0].has_inline_password);
+}
+
+#[test]
 fn a_byte_order_mark_and_windows_line_ends_are_accepted() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("cofre.toml");
