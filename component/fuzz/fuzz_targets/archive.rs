@@ -17,7 +17,10 @@ fuzz_target!(|data: &[u8]| {
 
     let quick = verify(&place.roots, 7, true).unwrap();
     let full = verify(&place.roots, 7, false).unwrap();
-    assert!(!quick.problems.is_empty() <= !full.problems.is_empty(), "{quick:?} {full:?}");
+    assert!(
+        !quick.problems.is_empty() <= !full.problems.is_empty(),
+        "{quick:?} {full:?}"
+    );
     let listed = entries(&place.roots, 7, None, u32::MAX);
     let detailed = details(&place.roots, 7);
     let request = RestoreRequest { id: 7, only: vec![] };
@@ -31,7 +34,10 @@ fuzz_target!(|data: &[u8]| {
     }
     match &restored {
         // What another ZIP reader thinks is for verification alone.
-        Ok(_) => assert!(full.problems.iter().all(|p| p.contains("another ZIP reader")), "{full:?}"),
+        Ok(_) => assert!(
+            full.problems.iter().all(|p| p.contains("another ZIP reader")),
+            "{full:?}"
+        ),
         // No archive of cofre's: without entries, with names for Windows, or a bomb.
         Err(e) if full.manifest => assert!(!full.problems.is_empty(), "{e}"),
         Err(_) => {}

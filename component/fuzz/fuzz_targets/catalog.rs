@@ -34,7 +34,10 @@ fn check_valid(place: &Place, before: &[Record]) {
     status::status(&place.roots, NOW).unwrap();
     assert_eq!(catalog::list(&place.roots).unwrap().len(), before.len());
     for row in before {
-        assert_eq!(catalog::find(&place.roots, &row.id.to_string()).unwrap().record, *row);
+        assert_eq!(
+            catalog::find(&place.roots, &row.id.to_string()).unwrap().record,
+            *row
+        );
         assert_eq!(catalog::find(&place.roots, &row.name).unwrap().record, *row);
     }
     let mut catalog = Catalog::load(&place.backups()).unwrap();
@@ -62,7 +65,10 @@ fn check_valid(place: &Place, before: &[Record]) {
         // There is no id left to give.
         Err(e) => {
             assert_eq!(e.kind, ErrorKind::CatalogInvalid, "{e}");
-            assert_eq!(files.get("backup_history.json"), place.tree("backups").get("backup_history.json"));
+            assert_eq!(
+                files.get("backup_history.json"),
+                place.tree("backups").get("backup_history.json")
+            );
         }
     }
 }
@@ -76,8 +82,14 @@ fuzz_target!(|data: &[u8]| {
             Some(rows)
         }
         Err(e) => {
-            assert!(matches!(e.kind, ErrorKind::CatalogInvalid | ErrorKind::Unsupported), "{e}");
-            assert!(e.to_string().len() < 2000 && !e.to_string().contains(char::is_control), "{e:?}");
+            assert!(
+                matches!(e.kind, ErrorKind::CatalogInvalid | ErrorKind::Unsupported),
+                "{e}"
+            );
+            assert!(
+                e.to_string().len() < 2000 && !e.to_string().contains(char::is_control),
+                "{e:?}"
+            );
             None
         }
     };
@@ -92,7 +104,11 @@ fuzz_target!(|data: &[u8]| {
                 assert!(row.id == old.id || old.id > SANE_ID, "{old:?} {row:?}");
             }
             if valid.is_none() {
-                let aside = |name: &str| before.get(name).is_none_or(|old| second.tree("backups").values().any(|new| new == old));
+                let aside = |name: &str| {
+                    before
+                        .get(name)
+                        .is_none_or(|old| second.tree("backups").values().any(|new| new == old))
+                };
                 assert!(aside("backup_history.json"), "the old catalog is lost");
             }
             // A second one finds nothing to do.

@@ -18,7 +18,11 @@ fuzz_target!(|input: Input| {
     for path in &input.paths {
         let excluded = filter.excluded(path);
         let mut fresh = Filter::new(&input.include, &input.exclude).unwrap();
-        assert_eq!(excluded, fresh.excluded(path), "it depends on what was asked before");
+        assert_eq!(
+            excluded,
+            fresh.excluded(path),
+            "it depends on what was asked before"
+        );
         if excluded {
             assert!(!path.is_empty(), "the root is never excluded");
             assert!(filter.excluded(&format!("{path}/below")));

@@ -27,8 +27,14 @@ fuzz_target!(|data: &[u8]| {
         }
         Ok((None, rows)) => assert!(rows.is_empty()),
         Err(e) => {
-            assert!(matches!(e.kind, ErrorKind::Corrupt | ErrorKind::Unsupported), "{e}");
-            assert!(e.to_string().len() < 2000 && !e.to_string().contains(char::is_control), "{e:?}");
+            assert!(
+                matches!(e.kind, ErrorKind::Corrupt | ErrorKind::Unsupported),
+                "{e}"
+            );
+            assert!(
+                e.to_string().len() < 2000 && !e.to_string().contains(char::is_control),
+                "{e:?}"
+            );
         }
     }
 });

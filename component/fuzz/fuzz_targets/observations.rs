@@ -5,8 +5,8 @@
 use std::os::unix::fs::symlink;
 
 use cofre_component::create::create;
-use cofre_component::types::{Compression, CreateRequest, Inventory, RestoreRequest, RunRequest, Source};
 use cofre_component::restore::restore;
+use cofre_component::types::{Compression, CreateRequest, Inventory, RestoreRequest, RunRequest, Source};
 use cofre_component::verify::verify;
 use cofre_component_fuzz::place::{NOW, Place, Thing};
 use libfuzzer_sys::fuzz_target;

@@ -39,7 +39,10 @@ fn check_content(archive: &Archive, tree: &BTreeMap<String, Thing>, everything: 
     }
     for (path, thing) in &described {
         let absolute = matches!(thing, Thing::Link(target) if target.starts_with('/'));
-        assert!(!everything || absolute || tree.contains_key(path), "{path} is missing");
+        assert!(
+            !everything || absolute || tree.contains_key(path),
+            "{path} is missing"
+        );
     }
 }
 
@@ -48,7 +51,10 @@ fuzz_target!(|input: Input| {
     place.put_archive(7, &input.archive.bytes());
     let before = place.tree("backups");
     let full = verify(&place.roots, 7, false).unwrap();
-    let request = RestoreRequest { id: 7, only: input.only.clone() };
+    let request = RestoreRequest {
+        id: 7,
+        only: input.only.clone(),
+    };
     let restored = restore(&place.roots, &request);
     assert_eq!(place.tree("backups"), before);
     place.check_surroundings();
@@ -64,8 +70,16 @@ fuzz_target!(|input: Input| {
             }
         }
         Err(e) => {
-            assert!(e.to_string().len() < 4000 && !e.to_string().contains(char::is_control), "{e:?}");
-            assert!(!full.manifest || !full.problems.is_empty() || !input.only.is_empty(), "{e}");
+            assert!(
+                e.to_string().len() < 4000 && !e.to_string().contains(char::is_control),
+                "{e:?}"
+            );
+            // Of names, what is too long for this system may fit another.
+            let too_long = e.message.contains("too long");
+            assert!(
+                too_long || !full.manifest || !full.problems.is_empty() || !input.only.is_empty(),
+                "{e}"
+            );
         }
     }
 });

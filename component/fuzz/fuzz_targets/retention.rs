@@ -79,10 +79,20 @@ fuzz_target!(|input: Input| {
         .map(|(record, row)| RecordView {
             record,
             archive_present: row.present
-                ^ matches!(record.status, Status::Completed | Status::Partial | Status::InProgress),
+                ^ matches!(
+                    record.status,
+                    Status::Completed | Status::Partial | Status::InProgress
+                ),
         })
         .collect();
-    let [max_backups, keep_daily, keep_weekly, keep_monthly, keep_yearly, keep_partial] = input.policy.map(u32::from);
+    let [
+        max_backups,
+        keep_daily,
+        keep_weekly,
+        keep_monthly,
+        keep_yearly,
+        keep_partial,
+    ] = input.policy.map(u32::from);
     let policy = RetentionPolicy {
         max_backups,
         keep_daily,

@@ -35,14 +35,17 @@ fn files(large: bool) -> Vec<(&'static str, Vec<u8>)> {
 }
 
 fn request(large: bool, start: &str) -> CreateRequest {
-    let seen = files(large).into_iter().zip(1..).map(|((name, content), inode)| Observation {
-        size: content.len() as u64,
-        mtime_ns: Some(MTIME_NS),
-        ctime_ns: Some(MTIME_NS),
-        inode: Some(inode),
-        mode: Some(0o644),
-        ..Observation::new(name.to_owned(), Kind::File)
-    });
+    let seen = files(large)
+        .into_iter()
+        .zip(1..)
+        .map(|((name, content), inode)| Observation {
+            size: content.len() as u64,
+            mtime_ns: Some(MTIME_NS),
+            ctime_ns: Some(MTIME_NS),
+            inode: Some(inode),
+            mode: Some(0o644),
+            ..Observation::new(name.to_owned(), Kind::File)
+        });
     CreateRequest {
         run: RunRequest {
             backup_type: "manual".into(),
@@ -72,7 +75,12 @@ fn with_source(large: bool) -> Place {
         let path = place.path("source").join(name);
         std::fs::write(&path, content).unwrap();
         let time = SystemTime::UNIX_EPOCH + Duration::from_nanos(MTIME_NS as u64);
-        File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+        File::options()
+            .write(true)
+            .open(path)
+            .unwrap()
+            .set_modified(time)
+            .unwrap();
     }
     place
 }
@@ -116,6 +124,13 @@ fuzz_target!(|data: &[u8]| {
     let id = report.backup.record.id;
     let verified = verify(&place.roots, id, false).unwrap();
     assert_eq!(verified.problems, Vec::<String>::new());
-    restore(&place.roots, &RestoreRequest { id, only: vec!["s".into()] }).unwrap();
+    restore(
+        &place.roots,
+        &RestoreRequest {
+            id,
+            only: vec!["s".into()],
+        },
+    )
+    .unwrap();
     assert!(place.tree("target/s") == place.tree("source"));
 });

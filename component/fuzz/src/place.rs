@@ -22,11 +22,11 @@ pub struct Place {
 }
 
 impl Place {
-    /// A new one; in memory, where the system has such a folder.
+    /// A new one; in memory, where the system has such a folder and nobody named another.
     #[must_use]
     pub fn new() -> Self {
         let memory = Path::new("/dev/shm");
-        let temp = if memory.is_dir() {
+        let temp = if memory.is_dir() && std::env::var_os("TMPDIR").is_none() {
             tempfile::tempdir_in(memory)
         } else {
             tempfile::tempdir()
@@ -89,7 +89,10 @@ impl Place {
             .map(|e| e.unwrap().file_name().into_string().unwrap())
             .collect();
         names.sort();
-        assert_eq!(names, ["backups", "beside", "link", "source", "staging", "target"]);
+        assert_eq!(
+            names,
+            ["backups", "beside", "link", "source", "staging", "target"]
+        );
         let beside = BTreeMap::from([("file".to_owned(), Thing::File(b"not yours".to_vec()))]);
         assert_eq!(self.tree("beside"), beside);
         assert_eq!(fs::read_link(self.path("link")).unwrap(), Path::new("beside"));

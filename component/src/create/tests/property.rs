@@ -34,8 +34,29 @@ type Planned = (Vec<String>, Node, u32, i64);
 
 fn names() -> impl Strategy<Value = String> {
     let odd = select(vec![
-        " ", "a ", ".a", "...", "-rf", "*", "[a]", "a\\b", "C:", "a:b", "\u{202e}gpj", "é", "e\u{301}", "日本", "\n",
-        "\u{1b}[31m", "\u{7f}", "\u{feff}", "CON", "a.zip", "backup_info.json", "\u{10ffff}", "'\"$(x)`",
+        " ",
+        "a ",
+        ".a",
+        "...",
+        "-rf",
+        "*",
+        "[a]",
+        "a\\b",
+        "C:",
+        "a:b",
+        "\u{202e}gpj",
+        "é",
+        "e\u{301}",
+        "日本",
+        "\n",
+        "\u{1b}[31m",
+        "\u{7f}",
+        "\u{feff}",
+        "CON",
+        "a.zip",
+        "backup_info.json",
+        "\u{10ffff}",
+        "'\"$(x)`",
     ]);
     prop_oneof![
         4 => select(vec!["a", "b", "c", "d"]).prop_map(str::to_owned),
@@ -43,11 +64,22 @@ fn names() -> impl Strategy<Value = String> {
         2 => "[^/\u{0}]{1,20}",
         1 => "[a-z]{255}",
     ]
-    .prop_filter("what no system takes", |name| name != "." && name != ".." && name.len() <= 255)
+    .prop_filter("what no system takes", |name| {
+        name != "." && name != ".." && name.len() <= 255
+    })
 }
 
 fn nodes() -> impl Strategy<Value = Node> {
-    let border = select(vec![65_535, 65_536, 65_537, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, 2 * BLOCK + 1]);
+    let border = select(vec![
+        65_535,
+        65_536,
+        65_537,
+        BLOCK - 1,
+        BLOCK,
+        BLOCK + 1,
+        2 * BLOCK,
+        2 * BLOCK + 1,
+    ]);
     let length = prop_oneof![12 => 0..300_u64, 6 => 300..70_000_u64, 1 => border];
     prop_oneof![
         2 => Just(Node::Folder),
@@ -93,7 +125,12 @@ fn make(root: &Path, plan: &[Planned]) -> Vec<Observation> {
                 } else {
                     SystemTime::UNIX_EPOCH + Duration::from_nanos(time.unsigned_abs())
                 };
-                File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+                File::options()
+                    .write(true)
+                    .open(&path)
+                    .unwrap()
+                    .set_modified(time)
+                    .unwrap();
                 Kind::File
             }
             Node::Link(target) if symlink(target, &path).is_ok() => Kind::Symlink(target.clone()),
@@ -192,7 +229,12 @@ fn comes_back_as_it_was(
     for seen in &seen {
         let entry = listed[format!("s/{}", seen.path).as_str()];
         prop_assert_eq!(&entry.kind, &seen.kind);
-        prop_assert_eq!((entry.mode, entry.mtime_ns), (seen.mode, seen.mtime_ns), "{}", &seen.path);
+        prop_assert_eq!(
+            (entry.mode, entry.mtime_ns),
+            (seen.mode, seen.mtime_ns),
+            "{}",
+            &seen.path
+        );
     }
     Ok(())
 }

@@ -20,7 +20,10 @@ type Shape = (i64, u8, Option<u8>, [bool; 5]);
 fn shapes() -> impl Strategy<Value = Vec<Shape>> {
     // Several a day and years apart, and some from the future.
     let hours = prop_oneof![6 => 0..200_i64, 3 => 0..20_000_i64, 1 => -100..0_i64];
-    vec((hours, 0..10_u8, proptest::option::of(0..3_u8), any::<[bool; 5]>()), 0..40)
+    vec(
+        (hours, 0..10_u8, proptest::option::of(0..3_u8), any::<[bool; 5]>()),
+        0..40,
+    )
 }
 
 fn made((hours, status, plan, [pinned, legacy, good, verified, _]): &Shape, id: u64) -> Record {
@@ -44,7 +47,13 @@ fn made((hours, status, plan, [pinned, legacy, good, verified, _]): &Shape, id: 
 fn policies() -> impl Strategy<Value = RetentionPolicy> {
     let age = || prop_oneof![2 => Just(0), 2 => 0..30_000_000_u64, 1 => any::<u64>()];
     (1..6_u32, [0..4_u32, 0..4, 0..4, 0..4], 0..4_u32, age(), age()).prop_map(
-        |(max_backups, [keep_daily, keep_weekly, keep_monthly, keep_yearly], keep_partial, within, failed)| {
+        |(
+            max_backups,
+            [keep_daily, keep_weekly, keep_monthly, keep_yearly],
+            keep_partial,
+            within,
+            failed,
+        )| {
             RetentionPolicy {
                 max_backups,
                 keep_daily,

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, TimeDelta};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -21,20 +22,44 @@ use crate::types::{Check, RetentionPolicy};
 /// One step. Numbers choose among the rows that there are.
 #[derive(Debug, Clone)]
 enum Step {
-    Begin { kind: bool, seconds: i64 },
+    Begin {
+        kind: bool,
+        seconds: i64,
+    },
     /// The archive and its sidecar are there, and then nothing: a kill.
     Publish,
-    Finish { partial: bool },
-    Fail { cancelled: bool },
-    Delete { row: usize, force: bool },
-    Prune { max_backups: u32, keep_partial: u32 },
-    Pin { row: usize, pinned: bool },
-    Record { row: usize, check: u8, good: bool },
+    Finish {
+        partial: bool,
+    },
+    Fail {
+        cancelled: bool,
+    },
+    Delete {
+        row: usize,
+        force: bool,
+    },
+    Prune {
+        max_backups: u32,
+        keep_partial: u32,
+    },
+    Pin {
+        row: usize,
+        pinned: bool,
+    },
+    Record {
+        row: usize,
+        check: u8,
+        good: bool,
+    },
     Rebuild,
     /// Somebody removes the archive of a row.
-    Lose { row: usize },
+    Lose {
+        row: usize,
+    },
     /// The catalog ends early.
-    Tear { part: usize },
+    Tear {
+        part: usize,
+    },
     /// The catalog is gone.
     Forget,
     /// A half-written file is left.
@@ -81,7 +106,7 @@ struct World {
 impl World {
     fn now(&self) -> String {
         let start = DateTime::parse_from_rfc3339("2026-11-25T02:00:00.000000-03:00").unwrap();
-        time::format_instant(start + chrono::TimeDelta::seconds(self.clock))
+        time::format_instant(start + TimeDelta::seconds(self.clock))
     }
 
     fn id_of(&self, row: usize) -> Option<u64> {
@@ -99,7 +124,11 @@ impl World {
         let sha256 = sidecar::compute(&self.folder.dir(), &row.name).unwrap();
         sidecar::publish(&self.folder.dir(), &row.name, &sha256).unwrap();
         Record {
-            status: if partial { Status::Partial } else { Status::Completed },
+            status: if partial {
+                Status::Partial
+            } else {
+                Status::Completed
+            },
             size: bytes.len() as u64,
             sha256: Some(sha256),
             finished_at: Some(self.now()),
@@ -107,14 +136,22 @@ impl World {
         }
     }
 
-    fn gone(&mut self, id: u64, name: &str) {
-        self.safe.remove(&id);
-        self.deleted.insert(name.to_owned());
+    fn gone(&mut self, row: &Record) {
+        self.safe.remove(&row.id);
+        // Of a run that never had an archive nothing can come back.
+        if matches!(row.status, Status::Completed | Status::Partial) {
+            self.deleted.insert(row.name.clone());
+        }
     }
 
     fn do_step(&mut self, step: &Step) {
         self.clock += 1;
-        if self.broken && !matches!(step, Step::Rebuild | Step::Tear { .. } | Step::Forget | Step::Lose { .. }) {
+        if self.broken
+            && !matches!(
+                step,
+                Step::Rebuild | Step::Tear { .. } | Step::Forget | Step::Lose { .. }
+            )
+        {
             self.refused(step);
             return;
         }
@@ -129,7 +166,9 @@ impl World {
                 };
                 let row = begin(&roots, &request).unwrap();
                 assert!(!self.given.contains_key(&row.id), "id {} again", row.id);
-                assert!(self.given.values().all(|name| *name != row.name), "{} again", row.name);
+                let known =
+                    self.deleted.contains(&row.name) || self.safe.values().any(|name| *name == row.name);
+                assert!(!known, "{} again", row.name);
                 self.given.insert(row.id, row.name.clone());
                 self.open = Some(row);
                 self.adopted();
@@ -155,11 +194,14 @@ impl World {
             Step::Delete { row, force } => {
                 let Some(id) = self.id_of(*row) else { return };
                 match delete(&roots, id, *force, &now) {
-                    Ok(backup) => self.gone(id, &backup.record.name),
+                    Ok(backup) => self.gone(&backup.record),
                     Err(e) => assert_eq!(e.kind, ErrorKind::Refused, "{e}"),
                 }
             }
-            Step::Prune { max_backups, keep_partial } => self.prune(*max_backups, *keep_partial, &now),
+            Step::Prune {
+                max_backups,
+                keep_partial,
+            } => self.prune(*max_backups, *keep_partial, &now),
             Step::Pin { row, pinned } => {
                 let Some(id) = self.id_of(*row) else { return };
                 pin(&roots, id, *pinned).unwrap();
@@ -183,22 +225,27 @@ impl World {
                 self.open = None;
                 self.adopted();
             }
-            Step::Lose { row } => self.lose(*row),
+            Step::Lose { row } => {
+                self.lose(*row);
+                if self.broken {
+                    self.look();
+                }
+            }
             Step::Tear { part } => {
                 let bytes = std::fs::read(self.folder.path(HISTORY_NAME)).unwrap_or_default();
-                self.folder.write(HISTORY_NAME, &bytes[..bytes.len() * part / 100]);
+                self.folder
+                    .write(HISTORY_NAME, &bytes[..bytes.len() * part / 100]);
                 self.broken = true;
             }
             Step::Forget => {
                 self.folder.dir().unlink_if_exists(HISTORY_NAME).unwrap();
-                // Where there is no archive, nothing tells that there ever was a catalog.
-                self.broken = Catalog::load(&self.folder.dir()).is_err();
-                if !self.broken {
-                    self.open = None;
-                }
+                self.look();
             }
             Step::Leave => {
-                for name in [".backup_20261125_020000_manual.zip.partial", "..catalog.json.partial"] {
+                for name in [
+                    ".backup_20261125_020000_manual.zip.partial",
+                    "..catalog.json.partial",
+                ] {
                     self.folder.write(name, b"half");
                 }
             }
@@ -207,7 +254,10 @@ impl World {
 
     /// Nothing is done, and nothing changed, on a catalog that can't be read.
     fn refused(&self, step: &Step) {
-        let before = (self.folder.names(), std::fs::read(self.folder.path(HISTORY_NAME)).ok());
+        let before = (
+            self.folder.names(),
+            std::fs::read(self.folder.path(HISTORY_NAME)).ok(),
+        );
         let roots = &self.folder.roots;
         let now = self.now();
         let result = match step {
@@ -219,7 +269,10 @@ impl World {
             _ => return,
         };
         assert_eq!(result.unwrap_err().kind, ErrorKind::CatalogInvalid);
-        let after = (self.folder.names(), std::fs::read(self.folder.path(HISTORY_NAME)).ok());
+        let after = (
+            self.folder.names(),
+            std::fs::read(self.folder.path(HISTORY_NAME)).ok(),
+        );
         assert_eq!(after, before);
     }
 
@@ -235,7 +288,7 @@ impl World {
         assert!(kept >= completed.count().min(max_backups as usize));
         for verdict in done.iter().filter(|v| !v.keep) {
             assert!(!verdict.backup.record.pinned);
-            self.gone(verdict.backup.record.id, &verdict.backup.record.name);
+            self.gone(&verdict.backup.record);
         }
     }
 
@@ -246,6 +299,14 @@ impl World {
             for file in [format!("{name}.zip"), format!("{name}.zip.sha256")] {
                 self.folder.dir().unlink_if_exists(&file).unwrap();
             }
+        }
+    }
+
+    /// Where neither catalog nor archive is left, nothing tells that there ever was one.
+    fn look(&mut self) {
+        if !self.folder.has(HISTORY_NAME) {
+            self.broken = Catalog::load(&self.folder.dir()).is_err();
+            self.open = self.open.take().filter(|_| self.broken);
         }
     }
 
