@@ -2,6 +2,7 @@
 //! a configuration as they are and where they are, without the program's wasmtime, server and databases.
 #![allow(
     dead_code,
+    unused_imports,
     missing_docs,
     reason = "the program uses the rest, and documents it"
 )]
