@@ -268,7 +268,8 @@ fn flat(entry: &Entry) -> Flat {
         Kind::File => 0o100_000,
         Kind::Folder => 0o040_000,
         Kind::Link => 0o120_000,
-        Kind::Other(n) => u16::from(n) << 12,
+        // Never a link, which is a kind of its own.
+        Kind::Other(n) => u16::from(n % 10) << 12,
         Kind::NoMode => 0,
     };
     let folder = entry.kind == Kind::Folder;
