@@ -5,6 +5,10 @@
 
 use std::fmt;
 
+/// Longest subject, in characters: a path in an archive or a glob may have 64 KiB, and its beginning is enough to
+/// find it.
+const MAX_SUBJECT: usize = 1000;
+
 /// What kind of failure it is; one for each case of the WIT variant `error`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
@@ -67,7 +71,12 @@ impl Error {
     /// Names what the error is about.
     #[must_use]
     pub fn about(mut self, subject: impl Into<String>) -> Self {
-        self.subject = Some(subject.into());
+        let mut subject = subject.into();
+        if let Some((end, _)) = subject.char_indices().nth(MAX_SUBJECT) {
+            subject.truncate(end);
+            subject.push('…');
+        }
+        self.subject = Some(subject);
         self
     }
 
@@ -90,5 +99,19 @@ impl fmt::Display for Error {
             write!(f, " ({remedy})")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_error_is_about_stays_short() {
+        let about = |subject: String| Error::new(ErrorKind::Io, "create", "no").about(subject);
+        let fits = "é".repeat(MAX_SUBJECT);
+        assert_eq!(about(fits.clone()).subject.as_deref(), Some(fits.as_str()));
+        let cut = about("é".repeat(60_000)).to_string();
+        assert_eq!(cut, format!("create {fits}…: no"));
     }
 }

@@ -37,5 +37,8 @@ pub mod verify;
 
 #[cfg(test)]
 mod testing;
+// The fuzz targets' code that the tests share calls this crate by its name.
+#[cfg(test)]
+extern crate self as cofre_component;
 
 pub use error::{Error, ErrorKind, Result};

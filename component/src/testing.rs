@@ -19,7 +19,20 @@ pub(crate) struct Folder {
 impl Folder {
     /// An empty one.
     pub(crate) fn new() -> Self {
-        let temp = tempfile::tempdir().unwrap();
+        Self::of(tempfile::tempdir().unwrap())
+    }
+
+    /// An empty one where writing durably costs nothing, for tests that write thousands of times.
+    pub(crate) fn in_memory() -> Self {
+        let memory = Path::new("/dev/shm");
+        if memory.is_dir() {
+            Self::of(tempfile::tempdir_in(memory).unwrap())
+        } else {
+            Self::new()
+        }
+    }
+
+    fn of(temp: tempfile::TempDir) -> Self {
         let roots = Roots::new().with(BACKUPS, temp.path());
         Self { temp, roots }
     }

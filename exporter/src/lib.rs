@@ -22,7 +22,7 @@ mod probe;
 mod requests;
 pub mod schedule;
 pub mod server;
-mod small_file;
+pub mod small_file;
 mod snapshot;
 pub mod textfile;
 mod watched;

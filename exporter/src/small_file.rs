@@ -16,7 +16,7 @@ const LIMIT: u64 = 4 << 20;
 ///
 /// # Errors
 /// What the file system says; `InvalidData` for something else than a regular file of UTF-8 text up to 4 MiB.
-pub(crate) fn read(path: &Path) -> io::Result<String> {
+pub fn read(path: &Path) -> io::Result<String> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
     if !file.metadata()?.is_file() {

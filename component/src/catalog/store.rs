@@ -6,7 +6,7 @@ use chrono::{DateTime, FixedOffset, Offset, Utc};
 
 use super::parse::{self, HISTORY_NAME};
 use super::state::{State, Tombstone};
-use super::totals::Totals;
+use super::totals::{Totals, up};
 use super::{Record, Status, names, time};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{self, Dir, FileKind};
@@ -208,8 +208,8 @@ impl Catalog {
         let row = self.rows.iter().find(|r| r.id == id).ok_or_else(|| missing(id))?;
         let plan = self.state.totals.of(row);
         match check {
-            Check::Verify => plan.verify_failures += 1,
-            Check::Drill => plan.drill_failures += 1,
+            Check::Verify => up(&mut plan.verify_failures),
+            Check::Drill => up(&mut plan.drill_failures),
             Check::Restore => {}
         }
         Ok(())

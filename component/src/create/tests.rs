@@ -4,6 +4,7 @@
 mod changing;
 mod ends;
 mod large;
+mod property;
 mod reuse;
 mod spread;
 

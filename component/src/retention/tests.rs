@@ -1,6 +1,8 @@
 //! Retention over a whole year of dates, rule by rule.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod property;
+
 use chrono::{Days, NaiveDate, NaiveDateTime};
 
 use super::*;

@@ -1,6 +1,8 @@
 //! Opening and closing rows, and cleaning up after what was interrupted.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod property;
+
 use super::*;
 use crate::catalog::HISTORY_NAME;
 use crate::testing::{Folder, archive_of, archive_with, row, row_with};

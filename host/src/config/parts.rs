@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use cofre_exporter::small_file;
+
 use super::document::{Document, Section, nearest};
 use super::{
     Archive, Compression, Config, DatabaseEngine, Limits, Origin, Retention, Secret, SingleFile, Source,
@@ -101,7 +103,7 @@ pub(super) fn whole_secret_file(
     warnings: &mut Vec<String>,
 ) -> Option<Secret> {
     let file = path(section, key, dir)?;
-    match std::fs::read_to_string(&file) {
+    match small_file::read(&file) {
         Ok(text) if text.trim().is_empty() => {
             section.problem(key, format!("{} is empty", file.display()), None);
             None

@@ -2,6 +2,7 @@
 //! password that only a private file holds.
 
 mod login;
+mod options;
 
 use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt as _;
@@ -13,7 +14,8 @@ use crate::error::{Code, Error, Result};
 use crate::fsutil::show;
 use crate::process::{self, End, Limit, Sink, Stream};
 
-pub(crate) use login::{Login, Tail, Watch, check_options};
+pub(crate) use login::{Login, Tail, Watch};
+pub(crate) use options::check_options;
 
 /// Folders that hold the programs of one major version of PostgreSQL (Debian, Red Hat): before and after the number.
 const VERSIONED: [(&str, &str, &str); 2] = [("/usr/lib/postgresql", "", "bin"), ("/usr", "pgsql-", "bin")];

@@ -6,6 +6,8 @@ use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+use cofre_exporter::small_file;
+
 use crate::error::{Error, Result};
 use crate::text::{escape, shown};
 
@@ -204,7 +206,7 @@ fn is_sqlite(path: &Path) -> bool {
 
 /// Names of variables whose value is the URL of a database server. The values, with their passwords, stay there.
 fn servers(env: &Path) -> Vec<String> {
-    let Ok(text) = std::fs::read_to_string(env) else {
+    let Ok(text) = small_file::read(env) else {
         return Vec::new();
     };
     let is_server = |value: &str| {

@@ -5,16 +5,24 @@ use std::collections::VecDeque;
 use super::*;
 use crate::shards::{Coordinator, Worker};
 
-/// Runs a backup with `workers`, up to `out` tasks at a time, of which the youngest is done first.
+/// Runs a backup by [`spread_out`].
 fn spread(place: &Place, request: CreateRequest, workers: usize, out: usize) -> Record {
-    let request = Request::Create(request);
+    let outcome = spread_out(&place.roots, Request::Create(request), workers, out);
+    let Outcome::Created(report) = outcome else {
+        panic!("{outcome:?}")
+    };
+    report.backup.record
+}
+
+/// Does what is requested with `workers`, up to `out` tasks at a time, of which the youngest is done first.
+pub(super) fn spread_out(roots: &Roots, request: Request, workers: usize, out: usize) -> Outcome {
     let mut workers: Vec<Worker> = (0..workers).map(|_| Worker::new(&request)).collect();
     let mut coordinator = Coordinator::new(request);
     let mut waiting: VecDeque<(Vec<u8>, Option<Piece>)> = VecDeque::new();
     let mut turns = 0;
     loop {
         if waiting.len() < out {
-            match coordinator.next(&place.roots, 1 << 20, Some(END)).unwrap() {
+            match coordinator.next(roots, 1 << 20, Some(END)).unwrap() {
                 Turn::Task(task) => {
                     waiting.push_back((task, None));
                     continue;
@@ -22,23 +30,20 @@ fn spread(place: &Place, request: CreateRequest, workers: usize, out: usize) -> 
                 Turn::Working => continue,
                 Turn::Waiting => assert!(!waiting.is_empty(), "nothing is out"),
                 Turn::Ended(outcome) => {
-                    let Outcome::Created(report) = *outcome else {
-                        panic!()
-                    };
                     assert!(waiting.is_empty());
-                    return report.backup.record;
+                    return *outcome;
                 }
             }
         }
         for (task, piece) in waiting.iter_mut().rev().filter(|(_, piece)| piece.is_none()) {
             turns += 1;
             let worker = turns % workers.len();
-            let done = workers[worker].work(&place.roots, task).unwrap();
+            let done = workers[worker].work(roots, task).unwrap();
             assert!(done.data.len() < 9 << 20, "no host takes a result of any size");
             *piece = Some(done);
         }
         let (_, piece) = waiting.pop_front().unwrap();
-        coordinator.take(&place.roots, piece.unwrap(), Some(END)).unwrap();
+        coordinator.take(roots, piece.unwrap(), Some(END)).unwrap();
     }
 }
 

@@ -101,6 +101,8 @@ bad_table! {
     database_without_name: "[databases.app]\nurl='postgres://u@h'", "databases.app.url", "which database";
     database_empty_path: "[databases.app]\nurl='sqlite:'", "databases.app.url", "can't be empty";
     database_in_backups: "[databases.app]\nurl='sqlite:backups/a.db'", "databases.app.url", "inside it";
+    // Reading it would never end.
+    database_url_file_device: "[databases.app]\nurl_file='/dev/zero'", "databases.app.url_file", "not a regular file";
     database_url_file_missing: "[databases.app]\nurl_file='/nonexistent/url'", "databases.app.url_file", "No such file";
     database_with_two_passwords: "[databases.app]\nurl='postgres://u:p@h/d'\npassword='x'", "databases.app.password", "has a password already";
     database_file_with_a_password: "[databases.app]\nurl='sqlite:a.db'\npassword='x'", "databases.app.password", "only the URL of a server";
