@@ -344,6 +344,7 @@ fn a_change_of_the_contract_without_a_new_version_is_seen() {
     assert_eq!(breaks(&newer, &old), None);
     assert!(breaks(&old, &newer).is_some_and(|why| why.contains("went back")));
 }
+
 #[test]
 fn credentials_are_compared_in_constant_time_and_in_one_place() {
     let auth = "host/src/serve/http/auth.rs";
