@@ -120,7 +120,10 @@ export function checked(options) {
     backupDir: folder,
     stateDir,
     zipPathPrefix: `${backupDir.replace(/\/+$/, '')}/`,
-    sources: Object.entries(options.sources).map(([name, given]) => source(name, given, folder)),
+    // By name as in the program: the first failure is then the same one.
+    sources: Object.entries(options.sources)
+      .map(([name, given]) => source(name, given, folder))
+      .sort((a, b) => Buffer.compare(Buffer.from(a.folder), Buffer.from(b.folder))),
     compression,
     level: whole('level', options.level ?? level, 1, most),
     policy: retention(options.retention ?? {}),

@@ -78,8 +78,8 @@ class Table:
         return Table(self.get(key, dict, {}), self.full(key))
 
     def named(self, key: str) -> list[tuple[str, Table]]:
-        """The tables `[key.NAME]`."""
-        return [(name, Table(table, f"{key}.{name}")) for name, table in self.get(key, dict, {}).items()]
+        """The tables `[key.NAME]`, by name as in the program: the first failure is then the same one."""
+        return [(name, Table(table, f"{key}.{name}")) for name, table in sorted(self.get(key, dict, {}).items())]
 
     def finish(self) -> None:
         """Refuses what nobody asked for."""
