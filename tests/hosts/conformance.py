@@ -37,6 +37,9 @@ files = ["requirements.txt", "etc/app.ini"]
 [sources.logs]
 path = "logs"
 allow_empty = true
+[sources.some]
+path = "static"
+include = ["js/**", "**/*.css"]
 """
 
 
@@ -333,6 +336,63 @@ def run(hosts: list[Host], table: list[Request]) -> None:
                 assert not (host.app / target).exists(), what
             staging = host.app / ".cofre/staging"
             assert not staging.exists() or not list(staging.iterdir()), f"{what}: {host.name} leaves its staging"
+
+
+def odd(app: Path) -> None:
+    """Names that terminals, shells and other systems trip over, and some that can't be saved."""
+    for name in ("new\nline", "\x1b[31mred", 'qu"ote', "it's", "ri\u202eght", "e\u0301", "\u00e9", "-rf", "A", "a", " lead", "tab\t"):
+        set_file(app / "static/odd" / name, name.encode())
+    (app / "static/odd/link").symlink_to("it's")
+    (app / "static/odd/dangling").symlink_to("../no/where")
+    (app / "static/odd/loop").symlink_to("loop")
+    (app / "static/odd/ti\nme").symlink_to("new\nline")
+    for path in (app / "static/odd").iterdir():
+        os.utime(path, ns=(-1_500_000_000,) * 2 if path.name == "a" else (10**18 + 1,) * 2, follow_symlinks=False)
+    os.utime(app / "static/odd", ns=(10**18,) * 2)
+    os.utime(app / "static", ns=(10**18,) * 2)
+
+
+def not_utf8(app: Path) -> None:
+    """What is left away makes the backup partial: a file, a folder, a link's target."""
+    set_file(Path(os.fsdecode(os.fsencode(app / "static/odd") + b"/caf\xe9\t\"'\\")), b"x")
+    set_file(Path(os.fsdecode(os.fsencode(app / "static/odd") + b"/d\xff/x")), b"x")
+    os.symlink(b"\xff", app / "static/odd/aim")
+    for path in (app / "static/odd").iterdir():
+        os.utime(path, ns=(10**18,) * 2, follow_symlinks=False)
+    os.utime(app / "static/odd", ns=(10**18,) * 2)
+
+
+def lose_catalog(app: Path) -> None:
+    """Both of its files are gone, as after a copy of the archives alone."""
+    (app / "backups/backup_history.json").unlink()
+    (app / "backups/.catalog.json").unlink()
+
+
+def test_odd_names_links_and_partial_backups(hosts: list[Host]) -> None:
+    run(
+        hosts,
+        [
+            Request("create", {"type": "manual"}, before=odd),
+            Request("entries", {"selector": "latest"}),
+            Request("restore", {"selector": "latest", "to": "links", "absolute_links": True}),
+            Request("restore", {"selector": "latest", "to": "some", "only": ["static/odd/*", "some/**/*.css"]}),
+            Request("restore", {"selector": "latest", "to": "nothing", "only": ["no/such/**"]}, fails="not_found"),
+            Request("create", {"type": "manual"}, before=not_utf8),
+            Request("details", {"selector": "latest"}),
+            Request("diff", {"a": "1", "b": "2"}),
+            Request("verify", {"selector": "2"}),
+            Request("pin", {"selector": "2", "pinned": True}),
+            Request("create", {"type": "a/b"}, fails="usage"),
+            Request("create", {"type": "x" * 33}, fails="usage"),
+            Request("find", {"selector": "latest\n"}, fails="not_found"),
+            Request("restore", {"selector": "1", "to": "links/below"}),
+            Request("rebuild", {}, before=lose_catalog),
+            Request("list"),
+            Request("status"),
+            Request("verify", {"selector": "1"}, before=lambda app: [a.unlink() for a in (app / "backups").glob("*.zip")] and None),
+            Request("status"),
+        ],
+    )
 
 
 def test_each_host_is_kept_out_by_the_lock(hosts: list[Host]) -> None:

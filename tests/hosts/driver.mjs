@@ -11,12 +11,13 @@ const repository = new Repository({
     static: { path: 'static', exclude: ['**/*.tmp'] },
     config: { files: ['requirements.txt', 'etc/app.ini'] },
     logs: { path: 'logs', allowEmpty: true },
+    some: { path: 'static', include: ['js/**', '**/*.css'] },
   },
   compression,
   retention: { maxBackups: 3 },
   exclusive: true,
 });
-const { selector, a, b, pinned, dry_run: dryRun, ...rest } = given;
+const { selector, a, b, pinned, dry_run: dryRun, absolute_links: absoluteLinks, ...rest } = given;
 const calls = {
   list: () => repository.list(),
   status: () => repository.status(),
@@ -30,7 +31,7 @@ const calls = {
   pin: () => repository.pin(selector, pinned),
   prune: () => repository.prune({ dryRun }),
   rebuild: () => repository.rebuild(),
-  restore: () => repository.restore(selector, rest),
+  restore: () => repository.restore(selector, { absoluteLinks, ...rest }),
 };
 let answer;
 try {

@@ -3,7 +3,7 @@
 import { execFileSync } from 'node:child_process';
 import {
   chmodSync, closeSync, constants, existsSync, fchmodSync, fstatSync, fsyncSync, lstatSync, lutimesSync, mkdirSync, mkdtempSync,
-  openSync, readFileSync, readdirSync, realpathSync, renameSync, rmSync, rmdirSync, utimesSync,
+  openSync, readFileSync, readdirSync, readlinkSync, realpathSync, renameSync, rmSync, rmdirSync, symlinkSync, utimesSync,
 } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { AlreadyExists, Busy, Corrupt, InvalidInput, NotFound, SandboxRefused, SourceMissing, clean, fromOs } from './errors.js';
@@ -47,9 +47,16 @@ export function refuseWhileLocked(handle, path) {
 /** A private folder for one run in the state folder. */
 export class Staging {
   constructor(stateDir) {
-    mkdirSync(join(stateDir, 'staging'), { recursive: true, mode: 0o700 });
-    // Not `run-…`, which the other hosts sweep when nobody holds its lock.
-    this.path = mkdtempSync(join(stateDir, 'staging', 'node-'));
+    const parent = join(stateDir, 'staging');
+    mkdirSync(parent, { recursive: true, mode: 0o700 });
+    // Not `run-…`, which the other hosts sweep when nobody holds its lock. Node has no lock: the name says whose it is.
+    const here = /\d+/.exec(readlinkSync('/proc/self/ns/pid'))[0];
+    for (const name of readdirSync(parent)) {
+      const [, space, pid] = /^node-(\d+)-(\d+)-/.exec(name) ?? [];
+      // A process of another container can't be seen from here.
+      if (space === here && !existsSync(`/proc/${pid}`)) rmSync(join(parent, name), { recursive: true, force: true });
+    }
+    this.path = mkdtempSync(join(parent, `node-${here}-${process.pid}-`));
     this.handle = openSync(this.path, DIRECTORY);
   }
 
@@ -132,11 +139,19 @@ export class RestoreTarget {
   attributes(path, item, bits) {
     const link = item.kind.tag === 'symlink';
     if (item.mtimeNs !== undefined) {
-      const time = Number(item.mtimeNs) / 1e9;
+      // Node takes a negative number for now, and a date for what it is.
+      const time = item.mtimeNs < 0n ? new Date(Number(item.mtimeNs) / 1e6) : Number(item.mtimeNs) / 1e9;
       if (link) lutimesSync(path, time, time);
       else utimesSync(path, time, time);
     }
     if (item.mode !== undefined && !link) chmodSync(path, item.mode & bits);
+  }
+
+  /** A link that the component may not make. */
+  absoluteLink(item) {
+    const path = this.place(item);
+    symlinkSync(item.kind.val, path);
+    this.attributes(path, item, 0);
   }
 
   commit() {

@@ -21,7 +21,7 @@ export interface Options {
   sources: Record<string, Source>;
   compression?: 'deflate' | 'zstd' | 'store';
   level?: number;
-  retention?: Partial<RetentionPolicy>;
+  retention?: { [Key in keyof RetentionPolicy]?: RetentionPolicy[Key] extends bigint ? bigint | number : RetentionPolicy[Key] };
   /** That nothing else writes to the backups folder meanwhile: demanded by everything that writes, since Node has no flock(2). */
   exclusive?: boolean;
 }
@@ -66,7 +66,7 @@ export declare class Repository {
   prune(options?: { dryRun?: boolean }): { backup: Row; keep: boolean; reasons: string[] }[];
   pin(selector: string | number, pinned?: boolean): Row;
   rebuild(): { backups: Row[]; kept_aside: string | null; problems: string[]; left_out: string[] };
-  restore(selector: string | number, options?: { to?: string; only?: string[] } & Control): Restored;
+  restore(selector: string | number, options?: { to?: string; only?: string[]; absoluteLinks?: boolean } & Control): Restored;
 }
 
 export declare class BackupManager {

@@ -1,17 +1,17 @@
 // cofre from Node: backups by the sandboxed component, in the same folder and catalog as the program `cofre`.
 
 import { closeSync, lstatSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
+import { isMainThread } from 'node:worker_threads';
 import { Cancelled, CofreError, Corrupt, InvalidInput, NotFound, Unsupported, clean, fromOs } from './errors.js';
 import { RestoreTarget, Staging, openBackups, openFolder, refuseWhileLocked } from './folders.js';
 import { observe } from './observe.js';
 import { entry, plain, row, status } from './records.js';
+import { checked, text, texts } from './options.js';
 import { Session } from './sandbox.js';
 
 export * from './errors.js';
 export { WIT_VERSION } from './sandbox.js';
-
-const LEVELS = { deflate: 5, zstd: 1, store: 5 };
 
 /** Now, RFC 3339 with the local offset and microseconds. */
 function now() {
@@ -28,21 +28,7 @@ const cancelled = () => new Cancelled('stopped on request; nothing is left behin
 export class Repository {
   /** @param {import('./index.d.ts').Options} options */
   constructor(options) {
-    const { backupDir = 'backups', sources, exclusive = false, retention = {}, compression = 'deflate' } = options;
-    if (!sources || Object.keys(sources).length === 0) throw new InvalidInput('sources: there is nothing to back up');
-    if (!(compression in LEVELS)) throw new InvalidInput(`compression: ${clean(String(compression))} is none of deflate, zstd, store`);
-    if (options.databases) throw new Unsupported('the Node host dumps no databases', 'make these backups with the program `cofre` or the Python host');
-    this.exclusive = exclusive;
-    this.backupDir = resolve(backupDir);
-    this.stateDir = resolve(options.stateDir ?? '.cofre');
-    this.zipPathPrefix = `${backupDir.replace(/\/+$/, '')}/`;
-    this.sources = sources;
-    this.compression = compression;
-    this.level = options.level ?? LEVELS[compression];
-    this.policy = {
-      maxBackups: 30, keepDaily: 0, keepWeekly: 0, keepMonthly: 0, keepYearly: 0, keepWithinSeconds: 0n, keepPartial: 3,
-      keepFailedSeconds: 2592000n, ...retention,
-    };
+    Object.assign(this, checked(options));
   }
 
   // Reading
@@ -96,6 +82,8 @@ export class Repository {
 
   create({ type = 'manual', plan = 'manual', full = false, ...control } = {}) {
     this.demandExclusive();
+    text('type', type);
+    text('plan', plan);
     try {
       mkdirSync(this.backupDir, { mode: 0o700 });
     } catch (error) {
@@ -109,7 +97,11 @@ export class Repository {
       try {
         report = this.pack(writer, run, begun.id, full, control);
       } catch (error) {
-        new Session([writer]).call('failRun', begun.id, error.detail ?? String(error), error instanceof Cancelled, now());
+        try {
+          new Session([writer]).call('failRun', begun.id, error.detail ?? String(error), error instanceof Cancelled, now());
+        } catch (second) {
+          process.emitWarning(`the failed run ${begun.id} could not be recorded (the next run does it): ${second.message}`);
+        }
         throw error;
       }
       // A failure here does not fail the backup, which is good and on disk.
@@ -143,9 +135,10 @@ export class Repository {
   }
 
   /** Times come back to the microsecond: Node can't set finer ones. */
-  restore(selector, { to, only = [], ...control } = {}) {
+  restore(selector, { to, only = [], absoluteLinks = false, ...control } = {}) {
+    texts('only', only);
     const backup = this.find(selector);
-    const target = resolve(to ?? join(this.backupDir, `restore_${backup.name}`));
+    const target = resolve(text('to', to ?? join(this.backupDir, `restore_${backup.name}`)));
     return this.umasked(() => {
       const backups = openBackups(this.backupDir);
       let partial;
@@ -156,6 +149,7 @@ export class Repository {
         const request = { tag: 'restore', val: { id: BigInt(backup.id), only } };
         const report = new Session(mounts).run(request, now, control, cancelled);
         for (const item of pages(new Session([mount]), BigInt(backup.id))) if (only.length === 0 || partial.holds(item)) partial.apply(item);
+        if (absoluteLinks) report.linksLeftOut.forEach((item) => partial.absoluteLink(item));
         partial.commit();
         if (this.exclusive) this.note(BigInt(backup.id), 'restore', 'restored');
         return {
@@ -163,7 +157,7 @@ export class Repository {
           backup: row(report.backup),
           restore_path: target,
           metadata: metadata(target),
-          links_left_out: report.linksLeftOut.map(entry),
+          links_left_out: absoluteLinks ? [] : report.linksLeftOut.map(entry),
         };
       } finally {
         partial?.close();
@@ -215,6 +209,7 @@ export class Repository {
 
   /** What is made is for the owner alone. Everything in between is synchronous, so that nobody else notices. */
   umasked(work) {
+    if (!isMainThread) throw new Unsupported('a worker thread can\'t make files for the owner alone, since the umask is the process\'s', 'use a child process');
     const before = process.umask(0o077);
     try {
       return work();
@@ -242,18 +237,18 @@ export class Repository {
         const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
         if (stat) leftOut.set(`${stat.dev}:${stat.ino}`, reason);
       }
-      const sources = Object.entries(this.sources).map(([folder, source], number) => {
+      const sources = this.sources.map((source, number) => {
+        const { folder } = source;
         const list = `observed-${number}.jsonl`;
         let root = `/sources/${folder}`;
         try {
           if (source.files) {
-            const files = source.files.map((file) => singleFile(file));
-            writeFileSync(join(staging.path, list), observe(staging.stage(`files/${folder}`, files), new Map()), { mode: 0o600 });
+            writeFileSync(join(staging.path, list), observe(staging.stage(`files/${folder}`, source.files), new Map()), { mode: 0o600 });
             root = `/staging/files/${folder}`;
           } else {
-            const handle = openFolder(resolve(source.path));
+            const handle = openFolder(source.path);
             handles.push(handle);
-            mounts.push({ name: root, handle, path: resolve(source.path) });
+            mounts.push({ name: root, handle, path: source.path });
             writeFileSync(join(staging.path, list), observe(`/proc/self/fd/${handle}`, leftOut), { mode: 0o600 });
           }
         } catch (error) {
@@ -264,9 +259,9 @@ export class Repository {
           folder,
           root,
           inventory: { tag: 'observed-file', val: list },
-          include: source.include ?? [],
-          exclude: source.exclude ?? [],
-          allowEmpty: source.allowEmpty ?? false,
+          include: source.include,
+          exclude: source.exclude,
+          allowEmpty: source.allowEmpty,
         };
       });
       const request = { run, begun, sources, databases: [], compression: this.compression, level: this.level, full };
@@ -288,13 +283,6 @@ function* pages(session, number) {
     yield* page;
     after = page.at(-1).path;
   }
-}
-
-/** A file below the current folder keeps its path in the archive, another one only its name. */
-function singleFile(file) {
-  const path = resolve(file);
-  const here = `${process.cwd()}/`;
-  return { path, name: path.startsWith(here) ? path.slice(here.length) : basename(path) };
 }
 
 function metadata(target) {

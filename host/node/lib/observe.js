@@ -17,6 +17,13 @@ const ESCAPED = { 9: '\\t', 10: '\\n', 13: '\\r', 34: '\\"', 39: "\\'", 92: '\\\
 const escapeName = (name) =>
   [...name].map((b) => ESCAPED[b] ?? (b >= 0x20 && b < 0x7f ? String.fromCharCode(b) : `\\x${b.toString(16).padStart(2, '0')}`)).join('');
 
+// The system's own words, as the other hosts have them, so that a manifest is the same whoever wrote it.
+const WORDS = {
+  EACCES: 'Permission denied', EIO: 'Input/output error', ELOOP: 'Too many levels of symbolic links', ENAMETOOLONG: 'File name too long',
+  EPERM: 'Operation not permitted', ESTALE: 'Stale file handle',
+};
+const describe = (error) => `${WORDS[error.code] ?? error.code} (os error ${-error.errno})`;
+
 /**
  * The lines for everything below `root`, the root itself included.
  * @param {string} root
@@ -43,7 +50,7 @@ export function observe(root, leftOut) {
       names = readdirSync(folder, { encoding: 'buffer' });
     } catch (error) {
       if (path === '') throw fromOs('list the source', error);
-      if (error.code !== 'ENOENT') bare(path, 'unreadable', `the folder can't be listed: ${error.code}`);
+      if (error.code !== 'ENOENT') bare(path, 'unreadable', `the folder can't be listed: ${describe(error)}`);
       continue;
     }
     for (const name of names) {
@@ -54,7 +61,7 @@ export function observe(root, leftOut) {
       try {
         stat = lstatSync(full, { bigint: true });
       } catch (error) {
-        if (error.code !== 'ENOENT') bare(below, 'unreadable', error.code);
+        if (error.code !== 'ENOENT') bare(below, 'unreadable', describe(error));
         continue;
       }
       const reason = leftOut.get(`${stat.dev}:${stat.ino}`);

@@ -3,10 +3,11 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, readlinkSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, beforeEach, test } from 'node:test';
+import { Worker } from 'node:worker_threads';
 import * as cofre from '../lib/index.js';
 import { Session } from '../lib/sandbox.js';
 
@@ -89,6 +90,61 @@ test('a killed run is cleaned up by the program', () => {
   const done = spawnSync(process.env.COFRE_BINARY, ['create'], { cwd: app, encoding: 'utf8' });
   assert.equal(done.status, 0, done.stderr);
   assert.deepEqual(repository().list().map((row) => row.status), ['failed', 'completed']);
+  // Copies of files with secrets must not stay for ever; those of a run that lives must.
+  const staging = () => readdirSync('.cofre/staging');
+  assert.equal(staging().length, 1);
+  const living = staging()[0].replace(/-\d+-[^-]+$/, `-${process.ppid}-living`);
+  mkdirSync(join('.cofre/staging', living));
+  repository().create();
+  assert.deepEqual(staging(), [living]);
+});
+
+test('options that JavaScript would make something else of are refused', () => {
+  const bad = [
+    undefined, null, {}, { sources: {} }, { sources, backupdir: 'x' }, { sources, exclusive: 'yes' }, { sources, compression: 'toString' },
+    { sources, level: '9' }, { sources, level: 99 }, { sources, retention: { maxBackup: 3 } }, { sources, retention: { maxBackups: 0 } },
+    { sources, retention: { maxBackups: '3' } }, { sources, retention: { keepWithinSeconds: 1e20 } }, { sources, backupDir: '' },
+    { sources, backupDir: 'a\0' }, { sources, backupDir: 3 }, { sources, backupDir: '.' }, { sources, backupDir: 'static' },
+    { sources, stateDir: 'backups/state' },
+    ...['..', 'a/b', '', 'a\u001b', 'database', 'a.'].map((name) => ({ sources: { [name]: { path: 'static' } } })),
+    ...[
+      null, 'static', {}, { path: 'static', files: ['a'] }, { files: [] }, { files: 'static/a.txt' }, { files: [3] },
+      { path: 'static', exclude: '*.tmp' }, { path: 'static', exlude: [] }, { path: 'static', allowEmpty: 1 },
+      { files: ['static/a.txt', './static/a.txt'] }, { files: ['/one/a.txt', '/other/a.txt'] },
+    ].map((source) => ({ sources: { x: source } })),
+  ];
+  for (const options of bad) {
+    assert.throws(() => new cofre.Repository(options), (e) => e instanceof cofre.InvalidInput && !/[\0\u001b]/.test(e.message), JSON.stringify(options));
+  }
+  assert.deepEqual(readdirSync(app), ['static']);
+  const good = new cofre.Repository({ sources, exclusive: true, retention: { maxBackups: 1, keepWithinSeconds: 5, keepDaily: undefined } });
+  for (const type of [null, 3, 'a\ud800', 'a\0']) assert.throws(() => good.create({ type }), cofre.InvalidInput);
+  good.create();
+  for (const only of ['static/**', [3]]) assert.throws(() => good.restore(1, { to: 'r', only }), cofre.InvalidInput);
+  for (const to of ['a\0', 3]) assert.throws(() => good.restore(1, { to }), cofre.InvalidInput);
+});
+
+test('absolute links come back on request, and times before 1970', () => {
+  symlinkSync('/etc/hostname', 'static/out');
+  utimesSync('static/a.txt', new Date(-1500), new Date(-1500));
+  repository().create();
+  assert.deepEqual(repository().restore(1, { to: 'without' }).links_left_out.map((item) => item.path), ['static/out']);
+  assert.deepEqual(readdirSync('without/static'), ['a.txt']);
+  assert.deepEqual(repository().restore(1, { to: 'with', absoluteLinks: true }).links_left_out, []);
+  assert.equal(readlinkSync('with/static/out'), '/etc/hostname');
+  assert.equal(statSync('with/static/a.txt').mtimeMs, -1500);
+});
+
+test('a worker thread is told what to do', async () => {
+  const code = `
+    const { parentPort, workerData } = require('node:worker_threads');
+    import(workerData).then(({ Repository }) => {
+      try { new Repository({ sources: { static: { path: 'static' } }, exclusive: true }).create(); } catch (e) { parentPort.postMessage(e.message); }
+    });`;
+  const worker = new Worker(code, { eval: true, workerData: new URL('../lib/index.js', import.meta.url).href });
+  const message = await new Promise((done, failed) => worker.once('message', done).once('error', failed));
+  assert.match(message, /use a child process/);
+  await worker.terminate();
 });
 
 test('links, missing and empty sources, databases', () => {

@@ -362,6 +362,9 @@ def test_a_restore_never_replaces_anything(app: App) -> None:
 # The configuration
 
 
+STATIC = '[sources.static]\npath = "static"\n'
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -378,16 +381,60 @@ def test_a_restore_never_replaces_anything(app: App) -> None:
         ('[databases.x]\nurl = "oracle:x"', "databases.x.url"),
         ('[[schedules]]\nname = "d"\nat = "25:00"', "not a time of day"),
         ('[[schedules]]\nname = "d"\nat = "someday 02:00"', "not a day of the week"),
+        (f'{STATIC}[[schedules]]\nname = "d"\nat = "02:00"\n[[schedules]]\nname = "d"\nat = "03:00"', "two schedules have the name `d`"),
+        (f'{STATIC}[[schedules]]\nname = "manual"\nat = "02:00"', "`manual` is the plan of runs by hand"),
+        (f'{STATIC}[[schedules]]\nname = "d"\nat = "02:00"\ncron = "* * * * *"', "either `at` or `cron`"),
+        (f'keep_within = "{"9" * 23}d"\n{STATIC}', "is not a duration"),
+        (f'keep_within = "99999999999d"\n{STATIC}', "is more than a hundred years"),
+        (f'{STATIC}[limits]\nstall = "0s"', "limits.stall: `0s` is not more than zero"),
+        (f'{STATIC}[hooks]\nbefore = [""]', "hooks.before: the first item has to be a program"),
+        (f'{STATIC}[hooks]\nafter = ["a\\u0000"]', "hooks.after: an argument can't contain a NUL"),
+        (f'repository = ""\n{STATIC}', "repository: has to be 1 to 64 bytes"),
+        ('[databases.x]\nurl = "sqlite:app.db"\n[databases.X]\nurl = "sqlite:app.db"', "differs from another database only in case"),
+        ('[databases.x]\nurl_file = "not_utf8"', "databases.x.url_file"),
+        ("a = " + "[" * 5_000, "cofre.toml"),
         ("[sources]\n", "nothing to back up"),
         ("a = ", "cofre.toml"),
     ],
 )
 def test_a_bad_configuration_is_named_as_by_the_program(app: App, text: str, message: str) -> None:
+    app.write("not_utf8", b"\xff\xfe")
     app.config.write_text(text)
     with pytest.raises(cofre.ConfigInvalid, match=message):
         load(app.config)
     if text != "[sources]\n":
         assert app.cofre("create", code=2)["code"] in ("invalid_config", "usage")
+
+
+def test_a_configuration_that_is_no_file_is_refused(app: App) -> None:
+    app.config.unlink()
+    os.mkfifo(app.config)
+    with pytest.raises(cofre.ConfigInvalid, match="it is a FIFO, not a file"):
+        load(app.config)
+    with pytest.raises(cofre.ConfigInvalid, match="NUL"):
+        load("a\0b")
+    os.mkfifo(app.root / "fifo")
+    app.config.unlink()
+    app.config.write_text('[databases.x]\nurl_file = "fifo"\n')
+    with pytest.raises(cofre.ConfigInvalid, match="databases.x.url_file: it is a FIFO, not a file"):
+        load(app.config)
+
+
+def test_a_value_of_the_wrong_type_is_not_shown(app: App) -> None:
+    """It may hold a password."""
+    app.config.write_text('[databases.x]\nurl = ["postgres://user:secret@host/app"]\n')
+    with pytest.raises(cofre.ConfigInvalid, match="databases.x.url: has to be a string, and is a list") as caught:
+        load(app.config)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_group_that_does_not_exist_is_only_said(app: App, caplog: pytest.LogCaptureFixture) -> None:
+    for group in ("no-such-group", "9" * 20):
+        app.config.write_text(f'group = "{group}"\n{STATIC}')
+        row = app.repository().create()
+        assert row is not None and row["status"] == "completed"
+        assert "the group can't read the catalog" in caplog.text
+        caplog.clear()
 
 
 def test_the_service_s_tables_are_left_to_the_program(sample: App) -> None:

@@ -1,14 +1,18 @@
 """The background thread of the daily and weekly runs. Several processes, and `cofre serve`, may have the same plans: whoever
-gets the lock first makes the run, and the others see it in the catalog and leave it."""
+gets the lock first makes the run, and the others see it in the catalog and leave it. A forked process, which inherits no
+threads, gets one of its own: a server may load the program first and fork afterwards."""
 
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from datetime import datetime, timedelta, tzinfo
 
+from .component import is_lost
 from .config import Plan
 from .errors import Busy, CofreError
 from .repository import Repository
@@ -30,6 +34,19 @@ def newest_due(plan: Plan, now: float, zone: tzinfo | None) -> float:
     raise AssertionError("a plan is due once a week at least")
 
 
+_running: weakref.WeakSet[Automatic] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    # Where the component was used before, the child can't use it, and leaves the plans to its parent.
+    if not is_lost():
+        for automatic in list(_running):
+            automatic.go_on_after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 class Automatic:
     """Looks once a minute whether a plan is due, and makes its backup. What was due before the start is not made up for."""
 
@@ -47,14 +64,25 @@ class Automatic:
         now = clock()
         # The newest due time of each plan that is dealt with.
         self._done = {plan.name: newest_due(plan, now, zone) for plan in plans}
-        self._thread = threading.Thread(target=self._run, name="cofre-automatic", daemon=True)
+        self._thread = self._new_thread()
+
+    def _new_thread(self) -> threading.Thread:
+        return threading.Thread(target=self._run, name="cofre-automatic", daemon=True)
 
     def start(self) -> None:
         """Starts the thread, which does not keep the program alive."""
         self._thread.start()
+        _running.add(self)
+
+    def go_on_after_fork(self) -> None:
+        """Starts the thread again in a child, whose copies of the parent's locks may be held by nobody."""
+        self._cancel = threading.Event()
+        self._thread = self._new_thread()
+        self._thread.start()
 
     def stop(self) -> None:
         """Ends the thread; a run that goes on is cancelled."""
+        _running.discard(self)
         self._cancel.set()
         if self._thread.is_alive():
             self._thread.join()

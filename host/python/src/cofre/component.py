@@ -15,7 +15,7 @@ import wasmtime
 from wasmtime.component import Component as Compiled
 from wasmtime.component import Linker
 
-from .errors import SandboxRefused, clean
+from .errors import SandboxRefused, Unsupported, clean
 
 WIT_VERSION = "0.1.0"
 """The version of the contract that this package speaks."""
@@ -70,10 +70,35 @@ def find(path: str | os.PathLike[str] | None = None) -> Path:
     return file
 
 
+class _Process:
+    """Which process uses the runtime: its threads are not in a child that is forked from it."""
+
+    user: int | None = None
+
+
+_process = _Process()
+
+
+def is_lost() -> bool:
+    """Whether this process was forked from one that used the component: a call would wait for ever."""
+    return _process.user not in (None, os.getpid())
+
+
+def check_process() -> None:
+    """Raises `Unsupported` in a process that can't use the component any more."""
+    if is_lost():
+        raise Unsupported(
+            "this process was forked from one that had used the component, whose threads are not in it",
+            "make the first call after the fork, or start processes in another way (multiprocessing: `spawn`)",
+        )
+
+
 class Component:
     """A compiled component and what calls on it share. Make one for a process; any thread may use it."""
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        check_process()
+        _process.user = os.getpid()
         self.path = find(path)
         self.engine = wasmtime.Engine(_config())
         try:
@@ -153,6 +178,7 @@ _shared_lock = threading.Lock()
 
 def shared(path: str | os.PathLike[str] | None = None) -> Component:
     """The component of this process for `path`, compiled once."""
+    check_process()
     file = find(path).resolve()
     with _shared_lock:
         if file not in _shared:

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 from .document import Table, near
 from .errors import CofreError, ConfigInvalid, clean
+from .folders import read_text
 from .sandbox import Limits
 from .sqlite.tables import TableFilter
 
@@ -126,10 +127,12 @@ class Config:
         """The databases, unless they are switched off."""
         return list(self.databases) if self.switches["database"] else []
 
-    def with_backups(self, backup_dir: str) -> Config:
-        """The same with another backups folder."""
-        path = _resolve(Path.cwd(), backup_dir, "backup_dir")
-        return replace(self, backup_dir=path, zip_path_prefix=f"{backup_dir.rstrip('/')}/")
+    def with_backups(self, folder: Path, backup_dir: str) -> Config:
+        """The same with another backups folder, below `folder` unless the path is absolute."""
+        if _surrogate(backup_dir):
+            raise ConfigInvalid(f"backup_dir: `{clean(backup_dir)}` is not UTF-8")
+        path = _resolve(folder, backup_dir, "backup_dir")
+        return _checked(replace(self, backup_dir=path, zip_path_prefix=f"{backup_dir.rstrip('/')}/"))
 
 
 def load(file: str | os.PathLike[str]) -> Config:
@@ -138,12 +141,16 @@ def load(file: str | os.PathLike[str]) -> Config:
     Raises `ConfigInvalid` that names the file, the key and what is wrong with it.
     """
     path = Path(os.path.abspath(file))
+    if "\0" in str(path):
+        raise ConfigInvalid("the path of the configuration contains a NUL character")
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(read_text(path))
     except OSError as error:
         raise ConfigInvalid(
             f"read {clean(str(path))}: {error.strerror}", "`cofre init` writes a configuration"
         ) from error
+    except RecursionError:
+        raise ConfigInvalid(f"{clean(str(path))}: lists or tables are nested too deeply") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigInvalid(f"{clean(str(path))}: {clean(str(error))}") from error
     try:
@@ -174,7 +181,7 @@ def _read(document: dict[str, Any], folder: Path) -> Config:
         zip_path_prefix=f"{backups.rstrip('/')}/",
         state_dir=_resolve(folder, root.get("state_dir", str, ".cofre"), "state_dir"),
         group=root.get("group", str, None),
-        repository=root.get("repository", str, clean(folder.name or "root")),
+        repository=_repository(root, folder),
         time_zone=_zone(zone) if zone else None,
         retention=_retention(root),
         compression=compression,
@@ -188,8 +195,14 @@ def _read(document: dict[str, Any], folder: Path) -> Config:
         other_plans=others,
     )
     root.finish()
-    _check(config)
-    return config
+    return _checked(config)
+
+
+def _repository(root: Table, folder: Path) -> str:
+    name: str = root.get("repository", str, clean(folder.name or "root"))
+    if "repository" in root.table and (not 1 <= len(name.encode()) <= 64 or _has_control(name)):
+        raise ConfigInvalid("repository: has to be 1 to 64 bytes without control characters")
+    return name
 
 
 def _zone(name: str) -> ZoneInfo:
@@ -228,7 +241,7 @@ def _archive(root: Table) -> tuple[str, int]:
 
 def _limits(root: Table) -> Limits:
     table = root.section("limits")
-    limits = Limits(table.number("memory_mib", 32, 4_096, 256) << 20, table.duration("stall", 600))
+    limits = Limits(table.number("memory_mib", 32, 4_096, 256) << 20, table.duration("stall", 600, 1))
     table.finish()
     return limits
 
@@ -242,7 +255,7 @@ def _switches(root: Table) -> dict[str, bool]:
 
 def _folder_name(name: str, key: str) -> None:
     bad = not name or len(name.encode()) > 64 or name in (".", "..") or name.endswith((".", " ")) or name.startswith(" ")
-    if bad or any(c in "/\\:" or ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 for c in name):
+    if bad or _has_control(name) or any(c in "/\\:" for c in name):
         raise ConfigInvalid(f"{key}: `{clean(name)}` can't be the name of a folder in the archive")
 
 
@@ -284,14 +297,18 @@ def _databases(root: Table, folder: Path) -> tuple[Database, ...]:
     databases: list[Database] = []
     for name, table in root.named("databases"):
         _folder_name(name, "databases")
+        if any(other.name.lower() == name.lower() for other in databases):
+            raise ConfigInvalid(f"databases.{clean(name)}: differs from another database only in case")
         url, file = table.get("url", str, None), table.get("url_file", str, None)
         if (url is None) == (file is None):
             raise ConfigInvalid(f"databases.{clean(name)}: a database has either `url` or `url_file`")
         if file is not None:
             try:
-                url = _resolve(folder, file, f"databases.{name}.url_file").read_text(encoding="utf-8").strip()
+                url = read_text(_resolve(folder, file, f"databases.{name}.url_file")).strip()
             except OSError as error:
                 raise ConfigInvalid(f"databases.{clean(name)}.url_file: {error.strerror}") from error
+            except UnicodeDecodeError:
+                raise ConfigInvalid(f"databases.{clean(name)}.url_file: is not UTF-8") from None
         if url.startswith("sqlite:") and not url.startswith("sqlite://"):
             url = f"sqlite:{_resolve(folder, url.removeprefix('sqlite:'), f'databases.{name}.url')}"
         elif url.partition("://")[0] not in ("postgres", "postgresql", "mysql", "mariadb"):
@@ -312,7 +329,15 @@ def _databases(root: Table, folder: Path) -> tuple[Database, ...]:
 
 def _hooks(root: Table) -> Hooks:
     table = root.section("hooks")
-    hooks = Hooks(table.strings("before"), table.strings("after"), table.duration("timeout", 300))
+    hooks = Hooks(table.strings("before"), table.strings("after"), table.duration("timeout", 300, 1))
+    for event, argv in (("before", hooks.before), ("after", hooks.after)):
+        if argv and not argv[0]:
+            raise ConfigInvalid(
+                f"hooks.{event}: the first item has to be a program",
+                'write program and arguments one by one, such as `["systemctl", "reload", "app"]`',
+            )
+        if any("\0" in word for word in argv):
+            raise ConfigInvalid(f"hooks.{event}: an argument can't contain a NUL character")
     table.finish()
     return hooks
 
@@ -320,6 +345,7 @@ def _hooks(root: Table) -> Hooks:
 def _plans(root: Table) -> tuple[tuple[Plan, ...], tuple[str, ...]]:
     plans: list[Plan] = []
     others: list[str] = []
+    names: set[str] = set()
     for item in root.get("schedules", list, []):
         table = Table(item, "schedules")
         name = table.get("name", str, "")
@@ -332,6 +358,13 @@ def _plans(root: Table) -> tuple[tuple[Plan, ...], tuple[str, ...]]:
         enabled = table.get("enabled", bool, True)
         table.asked.update(("cron", "jitter", "ping_url", "ping_url_file"))
         table.finish()
+        if name == "manual":
+            raise ConfigInvalid("schedules.name: `manual` is the plan of runs by hand", "choose another name")
+        if name in names:
+            raise ConfigInvalid(f"schedules.name: two schedules have the name `{name}`", "choose another name")
+        names.add(name)
+        if at is not None and "cron" in table.table:
+            raise ConfigInvalid("schedules.cron: a schedule has either `at` or `cron`")
         if at is None and "cron" not in table.table:
             raise ConfigInvalid("schedules.at: is missing", 'write `at = "02:00"`')
         if at is None:
@@ -360,7 +393,16 @@ def parse_at(text: str) -> tuple[int, int, tuple[int, ...]]:
     return int(match[1]), int(match[2]), tuple(sorted(set(days)))
 
 
-def _check(config: Config) -> None:
+def _has_control(text: str) -> bool:
+    return any(ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 for c in text)
+
+
+def _surrogate(text: str) -> bool:
+    """Whether a name of the file system is not UTF-8."""
+    return any(0xD800 <= ord(c) <= 0xDFFF for c in text)
+
+
+def _checked(config: Config) -> Config:
     if not config.sources and not config.databases:
         raise ConfigInvalid("sources: there is nothing to back up", 'add `[sources.static]` with `path = "static"`')
     backups = os.path.realpath(config.backup_dir)
@@ -381,3 +423,4 @@ def _check(config: Config) -> None:
     for database in config.databases:
         if database.file is not None and inside(database.file):
             raise ConfigInvalid(f"databases.{clean(database.name)}.url: lies in the backups folder")
+    return config

@@ -8,6 +8,7 @@ from typing import Any
 
 from .errors import ConfigInvalid, clean
 
+_LONGEST = 100 * 366 * 86_400
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
@@ -30,7 +31,9 @@ class Table:
             return default
         value = self.table[key]
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise ConfigInvalid(f"{self.full(key)}: has to be {_KINDS[kind]}, not {clean(repr(value))}")
+            # Not the value itself, which may hold a password.
+            found = next((word for known, word in _KINDS.items() if type(value) is known), type(value).__name__)
+            raise ConfigInvalid(f"{self.full(key)}: has to be {_KINDS[kind]}, and is {found}")
         return value
 
     def number(self, key: str, least: int, most: int, default: int) -> int:
@@ -55,24 +58,28 @@ class Table:
             raise ConfigInvalid(f"{self.full(key)}: has to be a list of strings")
         return tuple(values)
 
-    def duration(self, key: str, default: int) -> int:
+    def duration(self, key: str, default: int, least: int = 0) -> int:
         """Seconds, from `90s`, `10m`, `12h`, `30d`, `2w`."""
         text: str = self.get(key, str, f"{default}s")
-        match = re.fullmatch(r"\s*(\d+)\s*([smhdw])\s*", text)
+        match = re.fullmatch(r"\s*([0-9]{1,20})\s*([smhdw])\s*", text)
         if match is None:
             raise ConfigInvalid(
                 f"{self.full(key)}: `{clean(text)}` is not a duration",
                 "write a number with s, m, h, d or w, such as `30d`",
             )
-        return int(match[1]) * _UNITS[match[2]]
+        seconds = int(match[1]) * _UNITS[match[2]]
+        if not least <= seconds <= _LONGEST:
+            much = "more than a hundred years" if seconds else "not more than zero"
+            raise ConfigInvalid(f"{self.full(key)}: `{clean(text)}` is {much}")
+        return seconds
 
     def section(self, key: str) -> Table:
         """The table `[key]`, empty where it is not written."""
         return Table(self.get(key, dict, {}), self.full(key))
 
     def named(self, key: str) -> list[tuple[str, Table]]:
-        """The tables `[key.NAME]`."""
-        return [(name, Table(table, f"{key}.{name}")) for name, table in self.get(key, dict, {}).items()]
+        """The tables `[key.NAME]`, by name as in the program: the first failure is then the same one."""
+        return [(name, Table(table, f"{key}.{name}")) for name, table in sorted(self.get(key, dict, {}).items())]
 
     def finish(self) -> None:
         """Refuses what nobody asked for."""
@@ -81,7 +88,7 @@ class Table:
                 raise ConfigInvalid(f"{self.full(key)}: unknown key", near(key, tuple(self.asked)))
 
 
-_KINDS = {str: "a string", int: "a whole number", bool: "true or false", list: "a list", dict: "a table"}
+_KINDS = {str: "a string", bool: "true or false", int: "a whole number", float: "a float", list: "a list", dict: "a table"}
 
 
 def near(word: str, known: tuple[str, ...]) -> str:

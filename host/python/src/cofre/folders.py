@@ -59,6 +59,18 @@ def open_file(path: str | os.PathLike[str]) -> int:
     return handle
 
 
+def read_text(path: str | os.PathLike[str]) -> str:
+    """The text of a file of the administrator's, links followed. What is no file is an error; a FIFO would make the program wait.
+
+    Raises `OSError` and `UnicodeDecodeError`.
+    """
+    with os.fdopen(os.open(path, FILE_FLAGS & ~os.O_NOFOLLOW), encoding="utf-8") as file:
+        mode = os.fstat(file.fileno()).st_mode
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, f"it is {kind_name(mode)}, not a file")
+        return file.read()
+
+
 def open_beneath(root: int, path: bytes, flags: int) -> int:
     """Opens `path` below the handle `root`, one component at a time: no link, no `..`, nothing outside.
 

@@ -35,7 +35,11 @@ def locked(folder: int) -> Iterator[None]:
                     "keep the backups on a local file system, or mount this one with locks",
                 ) from error
             raise from_os(f"lock {where}", error) from error
-        yield
+        try:
+            yield
+        finally:
+            # Closing alone is not enough: a child that was forked meanwhile has the same description open.
+            fcntl.flock(held, fcntl.LOCK_UN)
     finally:
         os.close(held)
 

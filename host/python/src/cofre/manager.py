@@ -12,7 +12,7 @@ from typing import Any
 from . import component as components
 from .automatic import Automatic
 from .config import ENVIRONMENT, SWITCHES, Config, load
-from .errors import CofreError, ConfigInvalid
+from .errors import CofreError, ConfigInvalid, Internal, clean
 from .original import PLANS, original
 from .records import Record
 from .repository import Repository
@@ -21,6 +21,7 @@ log = logging.getLogger("cofre")
 
 _BACKUP_DIR = "backups"
 _MAX_BACKUPS = 30
+_MOST_BACKUPS = 100_000
 
 
 class BackupManager:
@@ -32,15 +33,18 @@ class BackupManager:
 
     def __init__(
         self,
-        backup_dir: str = _BACKUP_DIR,
+        backup_dir: str | os.PathLike[str] = _BACKUP_DIR,
         max_backups: int = _MAX_BACKUPS,
         *,
         config: str | os.PathLike[str] | Config | None = None,
         component: str | os.PathLike[str] | None = None,
         automatic: bool = True,
     ) -> None:
-        if max_backups < 1:
-            raise ConfigInvalid(f"max_backups: has to be at least 1, not {max_backups}")
+        if type(max_backups) is not int or not 1 <= max_backups <= _MOST_BACKUPS:
+            raise ConfigInvalid(f"max_backups: has to be a whole number from 1 to {_MOST_BACKUPS}, and is {max_backups!r}")
+        backup_dir = os.fspath(backup_dir) if isinstance(backup_dir, str | os.PathLike) else backup_dir
+        if not isinstance(backup_dir, str):
+            raise ConfigInvalid(f"backup_dir: has to be a path, and is {backup_dir.__class__.__name__}")
         # Looked for now, so that what is missing shows at the start and not at two in the morning.
         self._component = components.find(component)
         self._folder = Path.cwd()
@@ -75,11 +79,7 @@ class BackupManager:
         config = self._config or original(self._folder)
         backup_dir, max_backups = self._overrides
         if backup_dir != _BACKUP_DIR:
-            config = replace(
-                config,
-                backup_dir=Path(os.path.normpath(self._folder / backup_dir)),
-                zip_path_prefix=f"{backup_dir.rstrip('/')}/",
-            )
+            config = config.with_backups(self._folder, backup_dir)
         retention = config.retention
         if max_backups != _MAX_BACKUPS:
             retention = replace(retention, max_backups=max_backups)
@@ -97,6 +97,10 @@ class BackupManager:
         except CofreError as error:
             log.error("backup failed: %s", error)
             return _failed(repository, backup_type, error)
+        except Exception as error:
+            # Programs of the original system look at the dictionary and expect nothing else.
+            log.exception("backup failed")
+            return _failed(repository, backup_type, _unexpected(error))
 
     def get_backup_status(self) -> dict[str, Any]:
         """The totals: `total_backups`, `total_size_mb`, `last_backup`, ..."""
@@ -113,6 +117,9 @@ class BackupManager:
         except CofreError as error:
             log.error("restore failed: %s", error)
             return {"success": False, "error": str(error), "code": error.code}
+        except Exception as error:
+            log.exception("restore failed")
+            return {"success": False, "error": str(_unexpected(error)), "code": Internal.code}
 
     def verify_backup(self, backup_id: int | str = "latest") -> dict[str, Any]:
         """Verifies a backup: `success`, `status`, `problems`, or `error`."""
@@ -140,6 +147,10 @@ def _configured(config: str | os.PathLike[str] | Config | None, folder: Path) ->
     if named:
         return load(named)
     return load(folder / "cofre.toml") if os.path.lexists(folder / "cofre.toml") else None
+
+
+def _unexpected(error: Exception) -> Internal:
+    return Internal(clean(f"{type(error).__name__}: {error}"), "this is a bug; please report it with the log")
 
 
 def _failed(repository: Repository | None, kind: str, error: CofreError) -> Record:

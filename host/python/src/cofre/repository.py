@@ -23,6 +23,7 @@ from .errors import (
     CofreError,
     ConfigInvalid,
     Corrupt,
+    InvalidInput,
     NotFound,
     SandboxRefused,
     SourceMissing,
@@ -71,7 +72,7 @@ class Repository:
 
     def find(self, selector: str | int) -> Record:
         """One row. Raises `NotFound`."""
-        return records.row(self._read("find", str(selector)))
+        return records.row(self._read("find", _selector(selector)))
 
     def entries(self, selector: str | int) -> Rows:
         """What is in an archive."""
@@ -98,7 +99,7 @@ class Repository:
         stop = cancel or threading.Event()
 
         def all_of_it() -> dict[str, Any]:
-            backup = self._with_reader(lambda s: s.call("find", str(selector)))
+            backup = self._with_reader(lambda s: s.call("find", _selector(selector)))
             report = self._verify(backup, quick, progress, stop)
             # A quick look proves damage, but not that all is well.
             if not quick or report["problems"]:
@@ -249,6 +250,10 @@ class Repository:
         cancel: threading.Event | None,
         due: Callable[[Session], bool] | None,
     ) -> Record | None:
+        _text("type", type)
+        _text("plan", plan)
+        # Compiling it may take long: not under the lock, and not in the run's time.
+        self._shared()
         _make_backups_folder(self.config.backup_dir)
         run = {
             "backup_type": type,
@@ -270,6 +275,7 @@ class Repository:
                 ended = self._record_failure(writer, begun, error)
                 hooks.after(self.config, begun, ended)
                 raise
+            share.owner_only(backups, report["backup"]["name"])
             self._prune(writer)
         hooks.after(self.config, begun, report["backup"])
         log.info("backup %s: %s, %d bytes", begun["name"], report["backup"]["status"], report["backup"]["size"])
@@ -348,7 +354,13 @@ class Repository:
         cancel: threading.Event | None,
     ) -> dict[str, Any]:
         config = self.config
-        backup = self._with_reader(lambda s: s.call("find", str(selector)))
+        if isinstance(only, str):
+            raise InvalidInput("only: has to be a list of globs, and is one string")
+        for glob in only:
+            _text("only", glob)
+        if to is not None and "\0" in os.fsdecode(to):
+            raise InvalidInput("restore: the target contains a NUL character", "name a new folder")
+        backup = self._with_reader(lambda s: s.call("find", _selector(selector)))
         target = Path(os.path.abspath(to)) if to is not None else config.backup_dir / f"restore_{backup['name']}"
         with self._backups() as backups, RestoreTarget(target) as partial:
             mounts = [Mount("/backups", backups), Mount("/target", partial.handle, True)]
@@ -372,8 +384,21 @@ class Repository:
         }
 
 
+def _text(what: str, value: Any) -> str:
+    """A text that the contract can carry."""
+    if not isinstance(value, str):
+        raise InvalidInput(f"{what}: has to be a string, and is {value.__class__.__name__}")
+    if any(0xD800 <= ord(c) <= 0xDFFF for c in value):
+        raise InvalidInput(f"{what}: `{clean(value)}` is not UTF-8")
+    return value
+
+
+def _selector(selector: str | int) -> str:
+    return _text("backup", str(selector))
+
+
 def _id(session: Session, selector: str | int) -> int:
-    number: int = session.call("find", str(selector))["id"]
+    number: int = session.call("find", _selector(selector))["id"]
     return number
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import wasmtime
 from wasmtime.component import Record, ResourceAny, Variant
 
-from .component import TICK_SECONDS, WIT_VERSION, Component
+from .component import TICK_SECONDS, WIT_VERSION, Component, check_process
 from .errors import CofreError, Internal, SandboxRefused, Stuck, clean, from_wit
 
 STEP_BYTES = 4 << 20
@@ -76,6 +76,7 @@ class Session:
     """A running instance. Use it in one thread at a time; after a trap every further call fails."""
 
     def __init__(self, component: Component, mounts: list[Mount], limits: Limits = Limits()) -> None:
+        check_process()
         self._component = component
         self._limits = limits
         self._places = {mount.name: _real(mount.handle) for mount in mounts}
