@@ -55,6 +55,22 @@ impl App {
         app
     }
 
+    /// A copy of the whole folder, in memory where the machine has a place for that: what waits for a disk is slow.
+    pub(crate) fn copy(&self) -> Self {
+        let memory = Path::new("/dev/shm");
+        let place = if memory.is_dir() {
+            memory.to_owned()
+        } else {
+            std::env::temp_dir()
+        };
+        let dir = tempfile::Builder::new().prefix("cofre-e2e-").tempdir_in(place);
+        let copy = Self {
+            dir: dir.expect("a temporary folder"),
+        };
+        copy_tree(self.root(), copy.root());
+        copy
+    }
+
     /// The folder.
     pub(crate) fn root(&self) -> &Path {
         self.dir.path()
