@@ -16,6 +16,10 @@ use rustix::io::Errno;
 
 use crate::error::{Error, Result};
 
+mod calls;
+
+pub use calls::{copy, fchmod, fsync, openat, syncfs};
+
 pub use crate::text::{shown as show, shown_bytes as show_bytes};
 
 /// Longest path that the kernel takes in one call, without its NUL.
@@ -112,7 +116,8 @@ pub fn file_flags() -> OFlags {
 pub fn open_beneath(dir: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
     let path = OsStr::from_bytes(if path.is_empty() { b"." } else { path });
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    match rustix::fs::openat2(dir, Path::new(path), flags, Mode::empty(), resolve) {
+    let open = || rustix::fs::openat2(dir, Path::new(path), flags, Mode::empty(), resolve);
+    match rustix::io::retry_on_intr(open) {
         // Old kernels and some container filters don't know openat2 (some of these say "not permitted").
         Err(Errno::NOSYS | Errno::PERM) => open_stepwise(dir, path.as_bytes(), flags),
         other => other,
@@ -129,14 +134,14 @@ fn open_stepwise(dir: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> rustix::io:
         .split(|b| *b == b'/')
         .filter(|name| !name.is_empty())
         .peekable();
-    let mut at = rustix::fs::openat(dir, ".", step, Mode::empty())?;
+    let mut at = openat(dir, ".", step, Mode::empty())?;
     while let Some(name) = names.next() {
         let flags = if names.peek().is_some() {
             step
         } else {
             flags | OFlags::NOFOLLOW
         };
-        at = rustix::fs::openat(&at, OsStr::from_bytes(name), flags, Mode::empty())?;
+        at = openat(&at, OsStr::from_bytes(name), flags, Mode::empty())?;
     }
     Ok(at)
 }
@@ -255,15 +260,54 @@ pub fn write_file_with(
         prepare(file.as_fd());
         rustix::fs::renameat(dir, &*aside, dir, name)
     });
+    finish(dir, name, &aside, written)
+}
+
+/// [`write_file`] for a file that must not exist.
+///
+/// # Errors
+/// `AlreadyExists`, and as [`write_file`].
+pub fn write_new_file(dir: BorrowedFd<'_>, name: &str, bytes: &[u8]) -> Result<()> {
+    let aside = format!(".{name}.tmp");
+    let written = write_aside(dir, &aside, bytes).and_then(|_| rename_new(dir, &aside, name));
+    finish(dir, name, &aside, written)
+}
+
+/// Renames without replacing anything; where the file system can't promise that, it is looked at before.
+fn rename_new(dir: BorrowedFd<'_>, from: &str, to: &str) -> rustix::io::Result<()> {
+    match rustix::fs::renameat_with(dir, from, dir, to, rustix::fs::RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS) => match stat_name(dir, to.as_bytes()) {
+            Ok(_) => Err(Errno::EXIST),
+            Err(Errno::NOENT) => rustix::fs::renameat(dir, from, dir, to),
+            Err(errno) => Err(errno),
+        },
+        other => other,
+    }
+}
+
+/// What keeps files from being written in a folder, where that is more than a single error: the file system is
+/// read-only, or there is no space or quota. Tried with a file that never has a name; `None` where all is well, or
+/// where such a file can't be made.
+#[must_use]
+pub fn trouble(folder: &Path) -> Option<Errno> {
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    let tried = openat(rustix::fs::CWD, folder, flags, Mode::RUSR | Mode::WUSR)
+        .and_then(|file| rustix::io::write(&file, &[0; 4096]).map(drop));
+    tried
+        .err()
+        .filter(|errno| matches!(*errno, Errno::ROFS | Errno::NOSPC | Errno::DQUOT))
+}
+
+fn finish(dir: BorrowedFd<'_>, name: &str, aside: &str, written: rustix::io::Result<()>) -> Result<()> {
     if let Err(errno) = written {
         // Left over it would only cost its space; the next write removes it.
-        let _ = rustix::fs::unlinkat(dir, &*aside, AtFlags::empty());
+        let _ = rustix::fs::unlinkat(dir, aside, AtFlags::empty());
         return Err(error(
             format_args!("write {} in {}", show(name), fd_path(dir)),
             errno,
         ));
     }
-    rustix::fs::fsync(dir).map_err(|errno| error(format_args!("make {} durable", fd_path(dir)), errno))
+    fsync(dir).map_err(|errno| error(format_args!("make {} durable", fd_path(dir)), errno))
 }
 
 /// Makes a new file with this content and makes it durable.
@@ -273,7 +317,7 @@ fn write_aside(dir: BorrowedFd<'_>, name: &str, bytes: &[u8]) -> rustix::io::Res
         Err(errno) => return Err(errno),
     }
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR)?;
+    let file = openat(dir, name, flags, Mode::RUSR | Mode::WUSR)?;
     let mut left = bytes;
     while !left.is_empty() {
         let written = match rustix::io::write(&file, left) {
@@ -284,7 +328,7 @@ fn write_aside(dir: BorrowedFd<'_>, name: &str, bytes: &[u8]) -> rustix::io::Res
         };
         left = left.get(written..).unwrap_or_default();
     }
-    rustix::fs::fsync(&file)?;
+    fsync(&file)?;
     Ok(file)
 }
 
@@ -364,7 +408,7 @@ fn move_up(dir: BorrowedFd<'_>, name: &CStr, top: BorrowedFd<'_>, moved: &mut u6
 
 /// Opens a directory that is about to be emptied, made accessible if its mode is in the way.
 fn open_for_removal(parent: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<OwnedFd> {
-    let path = rustix::fs::openat(
+    let path = openat(
         parent,
         name,
         OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
@@ -374,12 +418,12 @@ fn open_for_removal(parent: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<
     if stat.st_mode & 0o700 != 0o700 {
         rustix::fs::chmod(proc_path(path.as_fd()), Mode::RWXU)?;
     }
-    rustix::fs::openat(&path, ".", dir_flags(), Mode::empty())
+    openat(&path, ".", dir_flags(), Mode::empty())
 }
 
 /// All names in a directory, for loops that change it.
 fn names(dir: BorrowedFd<'_>) -> rustix::io::Result<Vec<CString>> {
-    let fresh = rustix::fs::openat(dir, ".", dir_flags(), Mode::empty())?;
+    let fresh = openat(dir, ".", dir_flags(), Mode::empty())?;
     let mut out = Vec::new();
     list::<Errno>(fresh.as_fd(), |name| {
         out.push(name.to_owned());

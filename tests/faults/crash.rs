@@ -1,7 +1,7 @@
 //! SIGKILL at each call that changes a file, before it and in the middle of a write.
 
 use crate::injector::{Action, inject};
-use crate::judge::judge;
+use crate::judge::{How, judge};
 use crate::points::run_points;
 use crate::scene::{Stage, count};
 
@@ -24,20 +24,35 @@ fn killed_at_any_call_nothing_is_lost_and_the_next_run_cleans_up() {
     for stage in &stages {
         for (action, only) in [(Action::Kill, "all"), (Action::Torn, "write,writev,copy")] {
             let count = count(stage, only, action == Action::Torn);
-            points.extend((1..=count).map(|at| Point { stage, action: action.clone(), only, at }));
+            points.extend((1..=count).map(|at| Point {
+                stage,
+                action: action.clone(),
+                only,
+                at,
+            }));
         }
     }
     let label = |point: &Point<'_>| {
-        let Point { stage, action, only, at } = point;
-        (stage.scene.name.to_owned(), format!("{action:?} at {at} of {only}"))
+        let Point {
+            stage,
+            action,
+            only,
+            at,
+        } = point;
+        (
+            stage.scene.name.to_owned(),
+            format!("{action:?} at {at} of {only}"),
+        )
     };
     run_points("killed_at_any_call", SHARE, points, label, |point, index| {
         let (app, known) = point.stage.ready();
         let command = point.stage.scene.command(&app);
         let injected = inject(&command, app.root(), &point.action, point.only, point.at);
-        let hit = injected.hit.unwrap_or_else(|| panic!("the call never came: {}", injected.run));
+        let hit = injected
+            .hit
+            .unwrap_or_else(|| panic!("the call never came: {}", injected.run));
         assert!(injected.killed, "not killed at {hit}: {}", injected.run);
         eprintln!("at {hit}");
-        judge(point.stage, &app, &known, None, index % THOROUGH == 0);
+        judge(point.stage, &app, &known, None, How { thorough: index % THOROUGH == 0, times: true });
     });
 }

@@ -2,7 +2,7 @@
 //! names what it is about, or gets by; either way nothing is lost, and the same command works afterwards.
 
 use crate::injector::{Action, Call, inject};
-use crate::judge::judge;
+use crate::judge::{How, judge};
 use crate::points::run_points;
 use crate::scene::{Stage, count};
 use crate::support::{App, Run};
@@ -23,7 +23,12 @@ struct Kind {
 }
 
 const fn kind(name: &'static str, action: Action, only: &'static str, exits: &'static [i32]) -> Kind {
-    Kind { name, action, only, exits }
+    Kind {
+        name,
+        action,
+        only,
+        exits,
+    }
 }
 
 /// Linux's numbers.
@@ -43,12 +48,27 @@ const KINDS: &[Kind] = &[
     kind("no space, once", Action::Fail(ENOSPC), GROW, &[7]),
     kind("no space from there on", Action::FailFromHere(ENOSPC), GROW, &[7]),
     kind("an I/O error", Action::Fail(EIO), "all", &[10]),
-    kind("I/O errors from there on", Action::FailFromHere(EIO), "all", &[10]),
+    kind(
+        "I/O errors from there on",
+        Action::FailFromHere(EIO),
+        "all",
+        &[10],
+    ),
     kind("permission denied", Action::Fail(EACCES), NAMED, &[8]),
-    kind("read-only from there on", Action::FailFromHere(EROFS), NAMED, &[8]),
+    kind(
+        "read-only from there on",
+        Action::FailFromHere(EROFS),
+        NAMED,
+        &[8],
+    ),
     kind("too many open files", Action::Fail(EMFILE), "open", &[10]),
     // These are no failures: the call is to be made again.
-    kind("interrupted", Action::Fail(EINTR), "open,write,writev,copy,truncate,fallocate,fsync,syncfs,chmod", &[]),
+    kind(
+        "interrupted",
+        Action::Fail(EINTR),
+        "open,write,writev,copy,truncate,fallocate,fsync,syncfs,chmod",
+        &[],
+    ),
     kind("half a write", Action::Short, "write,writev,copy", &[]),
 ];
 
@@ -70,21 +90,36 @@ fn whatever_call_fails_the_command_says_it_and_nothing_is_lost() {
     }
     let label = |point: &Point<'_>| {
         let Point { stage, kind, at } = point;
-        (format!("{}: {}", stage.scene.name, kind.name), format!("at {at} of {}", kind.only))
+        (
+            format!("{}: {}", stage.scene.name, kind.name),
+            format!("at {at} of {}", kind.only),
+        )
     };
     run_points("whatever_call_fails", SHARE, points, label, |point, index| {
         let Point { stage, kind, at } = point;
         let (app, known) = stage.ready();
-        let injected = inject(&stage.scene.command(&app), app.root(), &kind.action, kind.only, *at);
-        let hit = injected.hit.unwrap_or_else(|| panic!("the call never came: {}", injected.run));
+        let injected = inject(
+            &stage.scene.command(&app),
+            app.root(),
+            &kind.action,
+            kind.only,
+            *at,
+        );
+        let hit = injected
+            .hit
+            .unwrap_or_else(|| panic!("the call never came: {}", injected.run));
         eprintln!("at {hit}");
         let code = injected.run.code.unwrap_or(-1);
-        assert!(code == 0 || kind.exits.contains(&code), "an unexpected end: {}", injected.run);
+        assert!(
+            code == 0 || kind.exits.contains(&code),
+            "an unexpected end: {}",
+            injected.run
+        );
         if code != 0 {
             names_it(&app, &hit, &injected.run);
         }
         let ended = (code == 0).then_some(&injected.run);
-        judge(stage, &app, &known, ended, index % THOROUGH == 0);
+        judge(stage, &app, &known, ended, How { thorough: index % THOROUGH == 0, times: true });
     });
 }
 
@@ -93,6 +128,13 @@ fn names_it(app: &App, hit: &Call, run: &Run) {
     let root = app.root().to_str().expect("a temporary path in UTF-8");
     let said = run.stderr.lines().any(|line| line.contains(root));
     let name = hit.path.rsplit('/').next().unwrap_or_default();
-    let plain = name.trim_start_matches('.').trim_end_matches(".partial").trim_end_matches(".tmp");
-    assert!(said || run.stderr.contains(plain), "{} is not named: {run}", hit.path);
+    let plain = name
+        .trim_start_matches('.')
+        .trim_end_matches(".partial")
+        .trim_end_matches(".tmp");
+    assert!(
+        said || run.stderr.contains(plain),
+        "{} is not named: {run}",
+        hit.path
+    );
 }

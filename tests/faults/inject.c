@@ -16,7 +16,8 @@
  * AT      which of them, from 1
  *
  * The log has a line for each call that returned: its place in the order of all beginnings and ends, when it returned, name,
- * path, second path, offset, length, result, data. `hit` and the call that was it; at the end `exit CODE` or `signal N`.
+ * path, second path, offset, length (of an open the flags, of a chmod
+ * the mode), result, data. `hit` and the call that was it; at the end `exit CODE` or `signal N`.
  * SIGTERM is for the program. */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -180,6 +181,7 @@ static int describe(pid_t tid, const struct call *call, const struct user_regs_s
         if (call->shape == PWRITE) c->offset = (long long)a[3]; else position(tid, (int)a[0], c);
     }
     if (!counts(c->path)) return 0;
+    if (!strcmp(call->name, "chmod")) c->length = call->number == SYS_fchmodat ? a[2] : a[1];
     if (!strcmp(call->name, "open")) {
         if (!(flags & (O_CREAT | O_TRUNC | O_WRONLY | O_RDWR)) || (flags & O_PATH)) return 0;
         c->length = flags;

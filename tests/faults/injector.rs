@@ -158,7 +158,10 @@ pub(crate) fn read(run: Run, log: &Path) -> Injected {
         last.starts_with("exit ") || last.starts_with("signal "),
         "the injector did not end well: {run}\n{text}"
     );
-    assert!(!text.contains("\ncommand "), "the command of the injector failed: {run}");
+    assert!(
+        !text.contains("\ncommand "),
+        "the command of the injector failed: {run}"
+    );
     let mut calls = of("call");
     calls.sort_by_key(|call| call.began);
     Injected {

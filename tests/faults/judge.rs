@@ -24,11 +24,21 @@ pub(crate) struct Known {
 
 impl Known {
     pub(crate) fn of(app: &App) -> Self {
-        let rows = if app.history_path().exists() { app.history() } else { Vec::new() };
+        let rows = if app.history_path().exists() {
+            app.history()
+        } else {
+            Vec::new()
+        };
         let complete = rows.iter().filter(|row| row["status"] == "completed");
         Self {
-            archives: complete.map(|row| (name(row).to_owned(), digest(&app.archive(row)))).collect(),
-            highest: rows.iter().filter_map(|row| row["id"].as_u64()).max().unwrap_or(0),
+            archives: complete
+                .map(|row| (name(row).to_owned(), digest(&app.archive(row))))
+                .collect(),
+            highest: rows
+                .iter()
+                .filter_map(|row| row["id"].as_u64())
+                .max()
+                .unwrap_or(0),
             rows,
             names: names(app.root()),
         }
@@ -37,7 +47,9 @@ impl Known {
     /// What was complete is as it was, and is listed, apart from what may go.
     fn intact(&self, app: &App, rows: &[Value], may_go: &dyn Fn(u64) -> bool) {
         for before in &self.rows {
-            let Some(digest_before) = self.archives.get(name(before)) else { continue };
+            let Some(digest_before) = self.archives.get(name(before)) else {
+                continue;
+            };
             let id = before["id"].as_u64().unwrap();
             let now = rows.iter().find(|row| row["id"] == id);
             let archive = app.archive(before);
@@ -57,17 +69,31 @@ impl Known {
     }
 }
 
+/// How closely it is looked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct How {
+    /// Read every archive in the end.
+    pub(crate) thorough: bool,
+    /// The times of files count too.
+    pub(crate) times: bool,
+}
+
 /// Looks at everything after a fault, with the command again and the next run. `ended` is the command's own run, where it
-/// ended with 0. `thorough` reads every archive in the end.
-pub(crate) fn judge(stage: &Stage, app: &App, known: &Known, ended: Option<&Run>, thorough: bool) {
+/// ended with 0.
+pub(crate) fn judge(stage: &Stage, app: &App, known: &Known, ended: Option<&Run>, how: How) {
     let scene = stage.scene;
     let done = ended.is_some();
-    stage.whole(app, ended);
+    stage.whole(app, ended, how.times);
     let mut highest = known.highest;
     if let Some(rows) = listed(app, !done) {
         sound(app, &rows);
         known.intact(app, &rows, &|id| scene.may_go.contains(&id));
-        highest = highest.max(rows.iter().filter_map(|row| row["id"].as_u64()).max().unwrap_or(0));
+        highest = highest.max(
+            rows.iter()
+                .filter_map(|row| row["id"].as_u64())
+                .max()
+                .unwrap_or(0),
+        );
     } else {
         // Without a list the archives themselves have to be there.
         for row in &known.rows {
@@ -81,18 +107,21 @@ pub(crate) fn judge(stage: &Stage, app: &App, known: &Known, ended: Option<&Run>
     let again = run(&mut scene.command(app));
     let code = again.code.unwrap_or(-1);
     assert!(scene.again.contains(&code), "the same command again: {again}");
-    stage.whole(app, Some(&again));
+    stage.whole(app, Some(&again), how.times);
     if code == 0 {
         (scene.done)(app, known);
     }
 
     let row = next_run(app);
-    assert!(row["id"].as_u64().unwrap() > highest, "the id of {row} was given out before: {highest}");
+    assert!(
+        row["id"].as_u64().unwrap() > highest,
+        "the id of {row} was given out before: {highest}"
+    );
     let rows = listed(app, false).unwrap();
     sound(app, &rows);
     known.intact(app, &rows, &|id| scene.retention || scene.may_go.contains(&id));
     clean(stage, app, known, &rows);
-    if thorough {
+    if how.thorough {
         app.cofre(&["verify", "--all"]).exits(0);
     }
 }
@@ -118,9 +147,15 @@ fn listed(app: &App, may_be_invalid: bool) -> Option<Vec<Value>> {
 
 /// The rows make sense by themselves, and what they call complete is.
 fn sound(app: &App, rows: &[Value]) {
-    let ids: BTreeSet<_> = rows.iter().map(|row| row["id"].as_u64().expect("an id")).collect();
+    let ids: BTreeSet<_> = rows
+        .iter()
+        .map(|row| row["id"].as_u64().expect("an id"))
+        .collect();
     let names: BTreeSet<_> = rows.iter().map(name).collect();
-    assert!(ids.len() == rows.len() && names.len() == rows.len(), "an id or a name twice: {rows:?}");
+    assert!(
+        ids.len() == rows.len() && names.len() == rows.len(),
+        "an id or a name twice: {rows:?}"
+    );
     for row in rows {
         let archive = app.archive(row);
         if !matches!(row["status"].as_str(), Some("completed" | "partial")) {
@@ -128,13 +163,22 @@ fn sound(app: &App, rows: &[Value]) {
             continue;
         }
         assert!(archive.is_file(), "{row} has no archive");
-        assert_eq!(row["sha256"], digest(&archive), "half an archive is listed: {row}");
+        assert_eq!(
+            row["sha256"],
+            digest(&archive),
+            "half an archive is listed: {row}"
+        );
         let sidecar = app.backups().join(format!("{}.zip.sha256", name(row)));
         if let Ok(text) = std::fs::read_to_string(sidecar) {
             assert!(text.starts_with(row["sha256"].as_str().unwrap()), "{row}: {text}");
         }
     }
-    for archive in app.archives() {
+    let archives = if app.backups().is_dir() {
+        app.archives()
+    } else {
+        Vec::new()
+    };
+    for archive in archives {
         if !rows.iter().any(|row| app.archive(row) == archive) {
             run(Command::new(tool("unzip")).arg("-tqq").arg(&archive)).exits(0);
         }
@@ -146,25 +190,36 @@ fn clean(stage: &Stage, app: &App, known: &Known, rows: &[Value]) {
     for row in rows {
         assert_ne!(row["status"], "in_progress", "{row}");
     }
-    let mut expected: BTreeSet<String> = ["backup_history.json", ".catalog.json", ".scan.json"].map(str::to_owned).into();
-    for row in rows.iter().filter(|row| row["status"] == "completed" || row["status"] == "partial") {
+    let mut expected: BTreeSet<String> = ["backup_history.json", ".catalog.json", ".scan.json"]
+        .map(str::to_owned)
+        .into();
+    for row in rows
+        .iter()
+        .filter(|row| row["status"] == "completed" || row["status"] == "partial")
+    {
         expected.insert(format!("{}.zip", name(row)));
         expected.insert(format!("{}.zip.sha256", name(row)));
     }
     let kept = |name: &str| name.contains(".json.broken-") || name.starts_with("restore_backup_");
     for file in app.backup_files() {
-        assert!(expected.contains(&file) || kept(&file), "{file} is left in the backups folder: {:?}", app.backup_files());
+        assert!(
+            expected.contains(&file) || kept(&file),
+            "{file} is left in the backups folder: {:?}",
+            app.backup_files()
+        );
     }
     let state = app.path(".cofre");
     if state.is_dir() {
         for (path, _) in crate::tree::tree(&state) {
-            let unfinished = path.starts_with("staging/") || path.ends_with(".tmp") || path.ends_with(".partial");
+            let unfinished =
+                path.starts_with("staging/") || path.ends_with(".tmp") || path.ends_with(".partial");
             assert!(!unfinished, "{path} is left in the state folder");
         }
     }
     let mine = stage.clean.root();
     for file in names(app.root()) {
-        let known = known.names.contains(&file) || mine.join(&file).exists() || file == "backups" || file == ".cofre";
+        let known =
+            known.names.contains(&file) || mine.join(&file).exists() || file == "backups" || file == ".cofre";
         assert!(known, "{file} is left in the application's folder");
     }
 }
@@ -175,10 +230,15 @@ fn name(row: &Value) -> &str {
 
 fn names(folder: &Path) -> BTreeSet<String> {
     let entries = std::fs::read_dir(folder).unwrap();
-    entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
+    entries
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect()
 }
 
 fn digest(file: &Path) -> String {
     let bytes = std::fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }

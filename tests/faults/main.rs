@@ -15,9 +15,11 @@
 mod support;
 
 mod crash;
+mod disk;
 mod errors;
 mod injector;
 mod judge;
 mod points;
+mod power;
 mod scene;
 mod tree;

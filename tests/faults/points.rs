@@ -44,7 +44,9 @@ pub(crate) fn run_points<P: Sync>(
                     let Some(point) = points.get(at) else { break };
                     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| each(point, at))) {
                         let (group, name) = label(point);
-                        bad.lock().unwrap().push(format!("{group}: {name}\n{}", text(&*payload)));
+                        bad.lock()
+                            .unwrap()
+                            .push(format!("{group}: {name}\n{}", text(&*payload)));
                     }
                 }
             });
@@ -55,7 +57,11 @@ pub(crate) fn run_points<P: Sync>(
         *counts.entry(label(point).0).or_default() += 1;
     }
     let bad = bad.into_inner().unwrap();
-    let mut report = format!("{test}: {} of {total} points, {} violations\n", points.len(), bad.len());
+    let mut report = format!(
+        "{test}: {} of {total} points, {} violations\n",
+        points.len(),
+        bad.len()
+    );
     for (group, count) in counts {
         report.push_str(&format!("  {count:5}  {group}\n"));
     }
@@ -69,5 +75,6 @@ const MOST_SHOWN: usize = 40;
 
 fn text(payload: &(dyn std::any::Any + Send)) -> &str {
     let text = payload.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("a panic without words")
+    text.or_else(|| payload.downcast_ref::<&str>().copied())
+        .unwrap_or("a panic without words")
 }

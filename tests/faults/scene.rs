@@ -3,7 +3,7 @@
 use crate::injector::{Action, Call, inject};
 use crate::judge::Known;
 use crate::support::{App, Rng, Run};
-use crate::tree::{difference, tree};
+use crate::tree::{difference, timeless, tree};
 
 /// Two databases would be two dumps; one of three rows is enough, and few calls.
 const SQL: &str = "CREATE TABLE setores(id INTEGER PRIMARY KEY, nome TEXT);\n\
@@ -125,11 +125,19 @@ pub(crate) const SCENES: &[Scene] = &[
     Scene {
         name: "restore, into the backups",
         args: &["restore", "2"],
+        again: &[0, 10],
         ..PLAIN
     },
     Scene {
         name: "restore, a database",
-        args: &["restore", "latest", "--database", "app", "--into", "sqlite:ROOT/new.db"],
+        args: &[
+            "restore",
+            "latest",
+            "--database",
+            "app",
+            "--into",
+            "sqlite:ROOT/new.db",
+        ],
         makes: &["new.db"],
         again: &[0, 10],
         ..PLAIN
@@ -173,6 +181,11 @@ pub(crate) const SCENES: &[Scene] = &[
         again: &[0, 10],
         ..PLAIN
     },
+    Scene {
+        name: "man",
+        args: &["man", "--output", "ROOT/manual"],
+        ..PLAIN
+    },
 ];
 
 /// A scene with its folder.
@@ -202,7 +215,12 @@ impl Stage {
         for made in scene.makes {
             assert!(clean.path(made).exists(), "{what}\nmakes no {made}");
         }
-        Self { scene, template, clean, calls: run.calls }
+        Self {
+            scene,
+            template,
+            clean,
+            calls: run.calls,
+        }
     }
 
     /// A folder as the command finds it, and what was known before.
@@ -219,7 +237,7 @@ impl Stage {
     }
 
     /// What the command makes is complete or not there; all of it is there after `run`, which says so.
-    pub(crate) fn whole(&self, app: &App, run: Option<&Run>) {
+    pub(crate) fn whole(&self, app: &App, run: Option<&Run>, times: bool) {
         let said = run.map_or_else(String::new, Run::to_string);
         for made in self.scene.makes {
             let path = app.path(made);
@@ -227,8 +245,16 @@ impl Stage {
                 assert!(run.is_none(), "{made} is not there: {said}");
                 continue;
             }
-            let differs = difference(&tree(&path), &tree(&self.clean.path(made)));
-            assert_eq!(differs, None, "{made} is not complete, the first difference: {said}");
+            let (mine, clean) = (tree(&path), tree(&self.clean.path(made)));
+            let differs = if times {
+                difference(&mine, &clean)
+            } else {
+                difference(&timeless(mine), &timeless(clean))
+            };
+            assert_eq!(
+                differs, None,
+                "{made} is not complete, the first difference: {said}"
+            );
         }
     }
 }
@@ -257,7 +283,12 @@ fn application() -> App {
     std::os::unix::fs::symlink("app.js", app.path("static/link.js")).unwrap();
     app.write("requirements.txt", b"flask\n");
     let db = app.path("app.db");
-    crate::support::run(std::process::Command::new(crate::support::tool("sqlite3")).arg(db).arg(SQL)).exits(0);
+    crate::support::run(
+        std::process::Command::new(crate::support::tool("sqlite3"))
+            .arg(db)
+            .arg(SQL),
+    )
+    .exits(0);
     configure(&app, 30);
     app
 }
@@ -299,12 +330,18 @@ fn limited(app: App) -> App {
 /// go. A run cleans up after both; a delete does not.
 fn crashed() -> App {
     let app = three_backups();
-    for (args, call, at) in [(["create"].as_slice(), "rename", 3), (&["delete", "1"], "unlink", 3)] {
+    for (args, call, at) in [
+        (["create"].as_slice(), "rename", 3),
+        (&["delete", "1"], "unlink", 3),
+    ] {
         let killed = inject(&app.command(args), app.root(), &Action::Kill, call, at);
         assert!(killed.killed, "{}", killed.run);
     }
     let left = app.backup_files();
-    assert!(left.iter().any(|name| name.ends_with("_manual.zip.partial")), "{left:?}");
+    assert!(
+        left.iter().any(|name| name.ends_with("_manual.zip.partial")),
+        "{left:?}"
+    );
     assert_eq!(app.archives().len(), 3, "{left:?}");
     app
 }
@@ -318,7 +355,10 @@ fn row(app: &App, id: u64) -> serde_json::Value {
 fn created(app: &App, known: &Known) {
     let rows = app.history();
     let newest = rows.iter().max_by_key(|row| row["id"].as_u64()).expect("a row");
-    assert!(newest["id"].as_u64().unwrap() > known.highest, "a new row: {rows:?}");
+    assert!(
+        newest["id"].as_u64().unwrap() > known.highest,
+        "a new row: {rows:?}"
+    );
     assert_eq!(newest["status"], "completed", "{newest}");
 }
 
@@ -333,6 +373,10 @@ fn gone(app: &App, ids: &[u64]) {
 fn all_listed(app: &App, known: &Known) {
     let rows = app.history();
     for row in &known.rows {
-        assert!(rows.iter().any(|now| now["id"] == row["id"] && now["name"] == row["name"]), "{row} is not in {rows:?}");
+        assert!(
+            rows.iter()
+                .any(|now| now["id"] == row["id"] && now["name"] == row["name"]),
+            "{row} is not in {rows:?}"
+        );
     }
 }
