@@ -1,6 +1,6 @@
 //! SIGKILL at each call that changes a file, before it and in the middle of a write.
 
-use crate::injector::{Action, inject};
+use crate::injector::Action;
 use crate::judge::{How, judge};
 use crate::points::run_points;
 use crate::scene::{Stage, count};
@@ -46,13 +46,25 @@ fn killed_at_any_call_nothing_is_lost_and_the_next_run_cleans_up() {
     };
     run_points("killed_at_any_call", SHARE, points, label, |point, index| {
         let (app, known) = point.stage.ready();
-        let command = point.stage.scene.command(&app);
-        let injected = inject(&command, app.root(), &point.action, point.only, point.at);
+        let injected = point
+            .stage
+            .scene
+            .inject(&app, &point.action, point.only, point.at);
         let hit = injected
             .hit
             .unwrap_or_else(|| panic!("the call never came: {}", injected.run));
         assert!(injected.killed, "not killed at {hit}: {}", injected.run);
         eprintln!("at {hit}");
-        judge(point.stage, &app, &known, None, How { thorough: index % THOROUGH == 0, times: true });
+        let ended = injected.done.then_some(&injected.run);
+        judge(
+            point.stage,
+            &app,
+            &known,
+            ended,
+            How {
+                thorough: index % THOROUGH == 0,
+                times: true,
+            },
+        );
     });
 }

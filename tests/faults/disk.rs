@@ -21,8 +21,15 @@ const EVERY_SELECTION: usize = 5;
 
 #[derive(Debug, Clone)]
 enum Inode {
-    Folder { mode: u32, durable: BTreeMap<String, usize> },
-    File { mode: u32, durable: Vec<u8>, now: Vec<u8> },
+    Folder {
+        mode: u32,
+        durable: BTreeMap<String, usize>,
+    },
+    File {
+        mode: u32,
+        durable: Vec<u8>,
+        now: Vec<u8>,
+    },
     Link(String),
 }
 
@@ -48,7 +55,10 @@ pub(crate) struct Disk {
 impl Disk {
     /// A disk with what is below `root`, all of it durable.
     pub(crate) fn of(root: &Path) -> Self {
-        let folder = |mode| Inode::Folder { mode, durable: BTreeMap::new() };
+        let folder = |mode| Inode::Folder {
+            mode,
+            durable: BTreeMap::new(),
+        };
         let mut disk = Self {
             root: root.to_str().expect("UTF-8").to_owned(),
             inodes: vec![folder(0o700)],
@@ -58,7 +68,11 @@ impl Disk {
         for (path, node) in tree(root) {
             let inode = match node {
                 Node::Folder { mode } => folder(mode),
-                Node::File { mode, content, .. } => Inode::File { mode, durable: content.clone(), now: content },
+                Node::File { mode, content, .. } => Inode::File {
+                    mode,
+                    durable: content.clone(),
+                    now: content,
+                },
                 Node::Link(target) => Inode::Link(target),
             };
             disk.add(&path, inode);
@@ -69,7 +83,9 @@ impl Disk {
 
     /// Plays one call that returned well.
     pub(crate) fn play(&mut self, call: &Call) {
-        let Some(path) = self.relative(&call.path) else { return };
+        let Some(path) = self.relative(&call.path) else {
+            return;
+        };
         // What lies there is for one run, and none comes back to it after a crash.
         if path.starts_with(STAGING) {
             return;
@@ -89,11 +105,21 @@ impl Disk {
                 }
                 _ => panic!("{call}: no such file"),
             },
-            "mkdir" => self.add(&path, Inode::Folder { mode: 0o700, durable: BTreeMap::new() }),
+            "mkdir" => self.add(
+                &path,
+                Inode::Folder {
+                    mode: 0o700,
+                    durable: BTreeMap::new(),
+                },
+            ),
             "symlink" => self.add(&path, Inode::Link(call.other.clone())),
             "unlink" => {
                 let folder = self.folder_of(&path);
-                self.pending.push(Change { folder, remove: Some(name.to_owned()), set: None });
+                self.pending.push(Change {
+                    folder,
+                    remove: Some(name.to_owned()),
+                    set: None,
+                });
             }
             "rename" => self.rename(&path, call),
             "fsync" => self.sync(&path),
@@ -107,7 +133,14 @@ impl Disk {
     fn open(&mut self, path: &str, flags: u64) {
         if self.find(path).is_none() {
             assert!(flags & O_CREAT != 0, "{path} is opened and was never made");
-            self.add(path, Inode::File { mode: 0o600, durable: Vec::new(), now: Vec::new() });
+            self.add(
+                path,
+                Inode::File {
+                    mode: 0o600,
+                    durable: Vec::new(),
+                    now: Vec::new(),
+                },
+            );
         }
         if flags & O_TRUNC != 0
             && let Some(Inode::File { now, .. }) = self.inode(path)
@@ -122,22 +155,40 @@ impl Disk {
         };
         let at = usize::try_from(call.offset).unwrap_or(now.len());
         let end = at + call.data.len();
-        assert_eq!(call.data.len() as i64, call.result, "{call}: the log has all that was written");
+        assert_eq!(
+            call.data.len() as i64,
+            call.result,
+            "{call}: the log has all that was written"
+        );
         now.resize(now.len().max(end), 0);
         now[at..end].copy_from_slice(&call.data);
     }
 
     fn rename(&mut self, path: &str, call: &Call) {
-        let to = self.relative(&call.other).unwrap_or_else(|| panic!("{call} leaves the folder"));
+        let to = self
+            .relative(&call.other)
+            .unwrap_or_else(|| panic!("{call} leaves the folder"));
         let ino = self.find(path).unwrap_or_else(|| panic!("{call}: no such file"));
         let (from_folder, to_folder) = (self.folder_of(path), self.folder_of(&to));
         let remove = Some(split(path).1.to_owned());
         let set = Some((split(&to).1.to_owned(), ino));
         if from_folder == to_folder {
-            self.pending.push(Change { folder: to_folder, remove, set });
+            self.pending.push(Change {
+                folder: to_folder,
+                remove,
+                set,
+            });
         } else {
-            self.pending.push(Change { folder: to_folder, remove: None, set });
-            self.pending.push(Change { folder: from_folder, remove, set: None });
+            self.pending.push(Change {
+                folder: to_folder,
+                remove: None,
+                set,
+            });
+            self.pending.push(Change {
+                folder: from_folder,
+                remove,
+                set: None,
+            });
         }
     }
 
@@ -174,7 +225,11 @@ impl Disk {
         let folder = self.folder_of(path);
         self.inodes.push(inode);
         let set = Some((split(path).1.to_owned(), self.inodes.len() - 1));
-        self.pending.push(Change { folder, remove: None, set });
+        self.pending.push(Change {
+            folder,
+            remove: None,
+            set,
+        });
     }
 
     fn relative(&self, path: &str) -> Option<String> {
@@ -195,11 +250,15 @@ impl Disk {
     /// What has a path now, for those who run.
     fn find(&self, path: &str) -> Option<usize> {
         let all: Vec<&Change> = self.pending.iter().collect();
-        path.split('/').filter(|name| !name.is_empty()).try_fold(0, |at, name| self.entries(at, &all).get(name).copied())
+        path.split('/')
+            .filter(|name| !name.is_empty())
+            .try_fold(0, |at, name| self.entries(at, &all).get(name).copied())
     }
 
     fn entries(&self, folder: usize, selected: &[&Change]) -> BTreeMap<String, usize> {
-        let Inode::Folder { durable, .. } = &self.inodes[folder] else { return BTreeMap::new() };
+        let Inode::Folder { durable, .. } = &self.inodes[folder] else {
+            return BTreeMap::new();
+        };
         let mut entries = durable.clone();
         for change in selected.iter().filter(|change| change.folder == folder) {
             apply(&mut entries, change);
@@ -211,22 +270,30 @@ impl Disk {
     pub(crate) fn states(&self) -> Vec<State> {
         let count = self.pending.len();
         let selections: Vec<Vec<bool>> = if count <= EVERY_SELECTION {
-            (0..1_usize << count).map(|bits| (0..count).map(|at| bits >> at & 1 == 1).collect()).collect()
+            (0..1_usize << count)
+                .map(|bits| (0..count).map(|at| bits >> at & 1 == 1).collect())
+                .collect()
         } else {
-            let single = |chosen: bool| move |one: usize| (0..count).map(|at| (at == one) == chosen).collect();
+            let single =
+                |chosen: bool| move |one: usize| (0..count).map(|at| (at == one) == chosen).collect();
             let all = [vec![false; count], vec![true; count]];
-            all.into_iter().chain((0..count).map(single(true))).chain((0..count).map(single(false))).collect()
+            all.into_iter()
+                .chain((0..count).map(single(true)))
+                .chain((0..count).map(single(false)))
+                .collect()
         };
         let mut states = Vec::new();
         for selection in selections {
-            let selected: Vec<&Change> =
-                self.pending.iter().zip(selection).filter_map(|(change, taken)| taken.then_some(change)).collect();
+            let selected: Vec<&Change> = self
+                .pending
+                .iter()
+                .zip(selection)
+                .filter_map(|(change, taken)| taken.then_some(change))
+                .collect();
             for half in [false, true] {
                 let mut state = State::new();
                 self.render(0, "", &selected, half, &mut state);
-                if !states.contains(&state) {
-                    states.push(state);
-                }
+                states.push(state);
             }
         }
         states
@@ -234,7 +301,11 @@ impl Disk {
 
     fn render(&self, at: usize, path: &str, selected: &[&Change], half: bool, state: &mut State) {
         for (name, ino) in self.entries(at, selected) {
-            let below = if path.is_empty() { name } else { format!("{path}/{name}") };
+            let below = if path.is_empty() {
+                name
+            } else {
+                format!("{path}/{name}")
+            };
             let node = match &self.inodes[ino] {
                 Inode::Link(target) => Node::Link(target.clone()),
                 Inode::Folder { mode, .. } => {
@@ -243,8 +314,16 @@ impl Disk {
                 }
                 Inode::File { mode, durable, now } => {
                     let torn = || now[..now.len() / 2].to_vec();
-                    let content = if half && durable != now { torn() } else { durable.clone() };
-                    Node::File { mode: *mode, mtime: (0, 0), content }
+                    let content = if half && durable != now {
+                        torn()
+                    } else {
+                        durable.clone()
+                    };
+                    Node::File {
+                        mode: *mode,
+                        mtime: (0, 0),
+                        content,
+                    }
                 }
             };
             state.insert(below, node);

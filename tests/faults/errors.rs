@@ -1,7 +1,7 @@
 //! Each call that changes a file fails, in each way that it can fail: the command tells it with a documented exit code and
 //! names what it is about, or gets by; either way nothing is lost, and the same command works afterwards.
 
-use crate::injector::{Action, Call, inject};
+use crate::injector::{Action, Call};
 use crate::judge::{How, judge};
 use crate::points::run_points;
 use crate::scene::{Stage, count};
@@ -98,13 +98,7 @@ fn whatever_call_fails_the_command_says_it_and_nothing_is_lost() {
     run_points("whatever_call_fails", SHARE, points, label, |point, index| {
         let Point { stage, kind, at } = point;
         let (app, known) = stage.ready();
-        let injected = inject(
-            &stage.scene.command(&app),
-            app.root(),
-            &kind.action,
-            kind.only,
-            *at,
-        );
+        let injected = stage.scene.inject(&app, &kind.action, kind.only, *at);
         let hit = injected
             .hit
             .unwrap_or_else(|| panic!("the call never came: {}", injected.run));
@@ -115,18 +109,28 @@ fn whatever_call_fails_the_command_says_it_and_nothing_is_lost() {
             "an unexpected end: {}",
             injected.run
         );
-        if code != 0 {
+        if !injected.done {
             names_it(&app, &hit, &injected.run);
         }
-        let ended = (code == 0).then_some(&injected.run);
-        judge(stage, &app, &known, ended, How { thorough: index % THOROUGH == 0, times: true });
+        let ended = injected.done.then_some(&injected.run);
+        judge(
+            stage,
+            &app,
+            &known,
+            ended,
+            How {
+                thorough: index % THOROUGH == 0,
+                times: true,
+            },
+        );
     });
 }
 
 /// The message names the file that the call was about, or the folder that it is in.
 fn names_it(app: &App, hit: &Call, run: &Run) {
     let root = app.root().to_str().expect("a temporary path in UTF-8");
-    let said = run.stderr.lines().any(|line| line.contains(root));
+    // An answer of the API is on standard output.
+    let said = run.stderr.contains(root) || run.stdout.contains(root);
     let name = hit.path.rsplit('/').next().unwrap_or_default();
     let plain = name
         .trim_start_matches('.')

@@ -176,6 +176,7 @@ static int describe(pid_t tid, const struct call *call, const struct user_regs_s
         if (call->number == SYS_ftruncate) c->length = a[1];
         break;
     case WRITE: case PWRITE: case WRITEV:
+        if (a[0] == STDOUT_FILENO || a[0] == STDERR_FILENO) return 0;
         link_of(tid, 0, (int)a[0], c->path);
         c->length = a[2];
         if (call->shape == PWRITE) c->offset = (long long)a[3]; else position(tid, (int)a[0], c);

@@ -14,12 +14,25 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+// How the service is started and called, as its own tests do it.
+#[path = "../service/http.rs"]
+#[allow(dead_code, reason = "only a part of it is of use here")]
+mod http;
+#[path = "../service/process.rs"]
+#[allow(dead_code, reason = "only a part of it is of use here")]
+mod process;
+#[path = "../service/site.rs"]
+#[allow(dead_code, reason = "only a part of it is of use here")]
+mod site;
+
 mod crash;
 mod disk;
+mod disks;
 mod errors;
 mod injector;
 mod judge;
 mod points;
 mod power;
 mod scene;
+mod serve;
 mod tree;

@@ -25,13 +25,8 @@ pub(crate) fn run_points<P: Sync>(
     each: impl Fn(&P, usize) + Sync,
 ) {
     let total = points.len();
-    let mut rng = Rng::new(test);
     if !all() {
-        for at in 0..total.min(share) {
-            let other = at + usize::try_from(rng.below((total - at) as u64)).unwrap();
-            points.swap(at, other);
-        }
-        points.truncate(share);
+        points = drawn(test, points, share, &label);
     }
     let next = AtomicUsize::new(0);
     let bad = Mutex::new(Vec::new());
@@ -44,9 +39,10 @@ pub(crate) fn run_points<P: Sync>(
                     let Some(point) = points.get(at) else { break };
                     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| each(point, at))) {
                         let (group, name) = label(point);
-                        bad.lock()
-                            .unwrap()
-                            .push(format!("{group}: {name}\n{}", text(&*payload)));
+                        let violation = format!("{group}: {name}\n{}", text(&*payload));
+                        // At once too: a long run is not waited for to see its first.
+                        eprintln!("violation: {violation}");
+                        bad.lock().unwrap().push(violation);
                     }
                 }
             });
@@ -68,6 +64,25 @@ pub(crate) fn run_points<P: Sync>(
     eprint!("{report}");
     let shown: Vec<_> = bad.iter().take(MOST_SHOWN).map(String::as_str).collect();
     assert!(bad.is_empty(), "{report}\n{}", shown.join("\n----\n"));
+}
+
+/// A seeded share of the points, as many of each group as there are.
+fn drawn<P>(test: &str, points: Vec<P>, share: usize, label: impl Fn(&P) -> (String, String)) -> Vec<P> {
+    let mut rng = Rng::new(test);
+    let mut groups: BTreeMap<String, Vec<P>> = BTreeMap::new();
+    for point in points {
+        groups.entry(label(&point).0).or_default().push(point);
+    }
+    let mut drawn = Vec::new();
+    while drawn.len() < share && !groups.is_empty() {
+        for group in groups.values_mut() {
+            let chosen = usize::try_from(rng.below(group.len() as u64)).unwrap();
+            drawn.push(group.swap_remove(chosen));
+        }
+        groups.retain(|_, group| !group.is_empty());
+    }
+    drawn.truncate(share);
+    drawn
 }
 
 /// Most violations that are shown in full: one kind makes hundreds of them.

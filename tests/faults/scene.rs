@@ -1,6 +1,6 @@
 //! The commands that change something, each with the folder that it finds.
 
-use crate::injector::{Action, Call, inject};
+use crate::injector::{Action, Call, Injected, inject};
 use crate::judge::Known;
 use crate::support::{App, Rng, Run};
 use crate::tree::{difference, timeless, tree};
@@ -29,9 +29,11 @@ pub(crate) struct Scene {
     pub(crate) again: &'static [i32],
     /// What holds once the command has ended with 0.
     pub(crate) done: fn(&App, &Known),
+    /// Runs it with a fault.
+    run: fn(&Scene, &App, &Action, &str, usize) -> Injected,
 }
 
-const PLAIN: Scene = Scene {
+pub(crate) const PLAIN: Scene = Scene {
     name: "",
     make: three_backups,
     prepare: |_| (),
@@ -42,6 +44,7 @@ const PLAIN: Scene = Scene {
     makes: &[],
     again: &[0],
     done: |_, _| (),
+    run: |scene, app, action, only, at| inject(&scene.command(app), app.root(), action, only, at),
 };
 
 /// All of them.
@@ -182,6 +185,14 @@ pub(crate) const SCENES: &[Scene] = &[
         ..PLAIN
     },
     Scene {
+        name: "serve, a backup through the API",
+        make: || backups(1),
+        args: &["create"],
+        done: created,
+        run: |_, app, action, only, at| crate::serve::backup(app, action, only, at),
+        ..PLAIN
+    },
+    Scene {
         name: "man",
         args: &["man", "--output", "ROOT/manual"],
         ..PLAIN
@@ -204,12 +215,22 @@ impl Stage {
         SCENES.iter().map(Self::new).collect()
     }
 
+    /// The one of this name.
+    pub(crate) fn named(name: &str) -> Self {
+        Self::new(
+            SCENES
+                .iter()
+                .find(|scene| scene.name == name)
+                .expect("a scene of this name"),
+        )
+    }
+
     fn new(scene: &'static Scene) -> Self {
         let template = (scene.make)();
         let (clean, known) = Self::set(scene, &template);
-        let run = inject(&scene.command(&clean), clean.root(), &Action::Trace, "all", 0);
+        let run = scene.inject(&clean, &Action::Trace, "all", 0);
         let what = format!("{}: {}", scene.name, run.run);
-        assert_eq!(run.run.code, Some(0), "{what}");
+        assert!(run.done, "{what}");
         assert!(!run.calls.is_empty(), "{what}\nchanges nothing");
         (scene.done)(&clean, &known);
         for made in scene.makes {
@@ -266,6 +287,11 @@ pub(crate) fn count(stage: &Stage, only: &str, halved: bool) -> usize {
 }
 
 impl Scene {
+    /// Runs the command with a fault at the call number `at` of those called `only`.
+    pub(crate) fn inject(&self, app: &App, action: &Action, only: &str, at: usize) -> Injected {
+        (self.run)(self, app, action, only, at)
+    }
+
     /// The command on a folder.
     pub(crate) fn command(&self, app: &App) -> std::process::Command {
         let root = app.root().to_str().expect("a temporary path in UTF-8");

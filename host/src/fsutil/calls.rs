@@ -56,7 +56,7 @@ pub fn copy(from: &mut File, limit: u64, to: &mut File) -> io::Result<u64> {
     // stopped, so that it can go on; how much it was, only the position tells.
     let start = io::Seek::stream_position(from)?;
     while copied < limit {
-        match io::copy(&mut from.by_ref().take(limit - copied), to) {
+        match io::copy(&mut Read::take(&*from, limit - copied), to) {
             Ok(_) => return Ok(io::Seek::stream_position(from)? - start),
             Err(e) if e.kind() == ErrorKind::Interrupted => {
                 copied = io::Seek::stream_position(from)? - start;
