@@ -13,7 +13,8 @@ pub(crate) fn all() -> bool {
 }
 
 /// Runs `each` with a seeded share of `points`, or with all of them. `label` gives a point's group, for the count, and its
-/// own name. `each` gets the point and its place among those that run.
+/// own name. `each` gets the point and its place among those that run, and tells whether it came to it: a run that is
+/// shorter than the first one, which told the number of calls, does not come to its last points.
 ///
 /// # Panics
 /// With every violation, when all points have run.
@@ -22,14 +23,14 @@ pub(crate) fn run_points<P: Sync>(
     share: usize,
     mut points: Vec<P>,
     label: impl Fn(&P) -> (String, String) + Sync,
-    each: impl Fn(&P, usize) + Sync,
+    each: impl Fn(&P, usize) -> bool + Sync,
 ) {
     let total = points.len();
     if !all() {
         points = drawn(test, points, share, &label);
     }
     let next = AtomicUsize::new(0);
-    let bad = Mutex::new(Vec::new());
+    let (bad, missed) = (Mutex::new(Vec::new()), AtomicUsize::new(0));
     let cores = std::thread::available_parallelism().map_or(1, usize::from).min(4);
     std::thread::scope(|scope| {
         for _ in 0..cores {
@@ -37,12 +38,16 @@ pub(crate) fn run_points<P: Sync>(
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(point) = points.get(at) else { break };
-                    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| each(point, at))) {
-                        let (group, name) = label(point);
-                        let violation = format!("{group}: {name}\n{}", text(&*payload));
-                        // At once too: a long run is not waited for to see its first.
-                        eprintln!("violation: {violation}");
-                        bad.lock().unwrap().push(violation);
+                    match catch_unwind(AssertUnwindSafe(|| each(point, at))) {
+                        Ok(true) => {}
+                        Ok(false) => drop(missed.fetch_add(1, Ordering::Relaxed)),
+                        Err(payload) => {
+                            let (group, name) = label(point);
+                            let violation = format!("{group}: {name}\n{}", text(&*payload));
+                            // At once too: a long run is not waited for to see its first.
+                            eprintln!("violation: {violation}");
+                            bad.lock().unwrap().push(violation);
+                        }
                     }
                 }
             });
@@ -52,9 +57,9 @@ pub(crate) fn run_points<P: Sync>(
     for point in &points {
         *counts.entry(label(point).0).or_default() += 1;
     }
-    let bad = bad.into_inner().unwrap();
+    let (bad, missed) = (bad.into_inner().unwrap(), missed.into_inner());
     let mut report = format!(
-        "{test}: {} of {total} points, {} violations\n",
+        "{test}: {} of {total} points, {missed} of them not there, {} violations\n",
         points.len(),
         bad.len()
     );
@@ -62,6 +67,10 @@ pub(crate) fn run_points<P: Sync>(
         report.push_str(&format!("  {count:5}  {group}\n"));
     }
     eprint!("{report}");
+    assert!(
+        missed * 20 <= points.len(),
+        "too many points are not there\n{report}"
+    );
     let shown: Vec<_> = bad.iter().take(MOST_SHOWN).map(String::as_str).collect();
     assert!(bad.is_empty(), "{report}\n{}", shown.join("\n----\n"));
 }

@@ -107,6 +107,7 @@ fn when_the_power_is_cut_nothing_is_lost_and_what_was_done_stays_done() {
                 times: false,
             },
         );
+        true
     });
 }
 

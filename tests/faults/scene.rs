@@ -257,6 +257,25 @@ impl Stage {
         (app, known)
     }
 
+    /// Runs the command until a fault meets the call number `at` of those called `only`: how many there are may differ
+    /// with the time that things take. `None` where it never comes to that.
+    pub(crate) fn meet(
+        &self,
+        action: &Action,
+        only: &str,
+        at: usize,
+    ) -> Option<(App, Known, Injected, Call)> {
+        for _ in 0..3 {
+            let (app, known) = self.ready();
+            let mut injected = self.scene.inject(&app, action, only, at);
+            if let Some(hit) = injected.hit.take() {
+                return Some((app, known, injected, hit));
+            }
+            assert!(injected.done, "undisturbed: {}", injected.run);
+        }
+        None
+    }
+
     /// What the command makes is complete or not there; all of it is there after `run`, which says so.
     pub(crate) fn whole(&self, app: &App, run: Option<&Run>, times: bool) {
         let said = run.map_or_else(String::new, Run::to_string);
