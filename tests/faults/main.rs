@@ -31,6 +31,7 @@ mod disks;
 mod errors;
 mod injector;
 mod judge;
+mod kinds;
 mod points;
 mod power;
 mod scene;
