@@ -151,9 +151,10 @@ impl RestoreTarget {
         fsutil::syncfs(&self.dir).map_err(fail)?;
         self.rename()?;
         self.done = true;
-        fsutil::fchmod(&self.dir, Mode::RWXU)
+        // The mark goes last: a power cut may take the rename back, and the next restore has to know whose the folder is.
+        fsutil::fsync(&self.parent)
+            .and_then(|()| fsutil::fchmod(&self.dir, Mode::RWXU))
             .and_then(|()| fsutil::fsync(&self.dir))
-            .and_then(|()| fsutil::fsync(&self.parent))
             .map_err(|e| {
                 let what = format_args!(
                     "make {} durable, which is complete and in its place",

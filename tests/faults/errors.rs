@@ -8,7 +8,7 @@ use crate::scene::{Stage, count};
 use crate::support::{App, Run};
 
 /// Points of a short run.
-const SHARE: usize = 500;
+const SHARE: usize = 800;
 /// One of so many points reads every archive at its end.
 const THOROUGH: usize = 8;
 

@@ -104,7 +104,7 @@ pub(crate) fn judge(stage: &Stage, app: &App, known: &Known, ended: Option<&Run>
         (scene.done)(app, known);
     }
 
-    let again = run(&mut scene.command(app));
+    let again = (scene.rerun)(scene, app);
     let code = again.code.unwrap_or(-1);
     assert!(scene.again.contains(&code), "the same command again: {again}");
     stage.whole(app, Some(&again), how.times);

@@ -8,8 +8,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::support::Rng;
 
 /// Whether every point is to run.
-pub(crate) fn all() -> bool {
-    std::env::var_os("COFRE_FAULTS").is_some_and(|value| value == "all")
+fn all() -> bool {
+    std::env::var_os("COFRE_FAULTS").is_some()
+}
+
+/// Whether the points of a scene are to run: `COFRE_FAULTS` is `all`, or how the names of some scenes begin.
+pub(crate) fn wanted(scene: &str) -> bool {
+    match std::env::var("COFRE_FAULTS") {
+        Ok(value) => value == "all" || scene.starts_with(&value),
+        Err(_) => true,
+    }
 }
 
 /// Runs `each` with a seeded share of `points`, or with all of them. `label` gives a point's group, for the count, and its

@@ -2,7 +2,7 @@
 
 use crate::injector::{Action, Call, Injected, inject};
 use crate::judge::Known;
-use crate::support::{App, Rng, Run};
+use crate::support::{App, Rng, Run, run};
 use crate::tree::{difference, timeless, tree};
 
 /// Two databases would be two dumps; one of three rows is enough, and few calls.
@@ -29,6 +29,8 @@ pub(crate) struct Scene {
     pub(crate) again: &'static [i32],
     /// What holds once the command has ended with 0.
     pub(crate) done: fn(&App, &Known),
+    /// Runs it once more, undisturbed.
+    pub(crate) rerun: fn(&Scene, &App) -> Run,
     /// Runs it with a fault.
     run: fn(&Scene, &App, &Action, &str, usize) -> Injected,
 }
@@ -44,6 +46,7 @@ pub(crate) const PLAIN: Scene = Scene {
     makes: &[],
     again: &[0],
     done: |_, _| (),
+    rerun: |scene, app| run(&mut scene.command(app)),
     run: |scene, app, action, only, at| inject(&scene.command(app), app.root(), action, only, at),
 };
 
@@ -189,6 +192,7 @@ pub(crate) const SCENES: &[Scene] = &[
         make: || backups(1),
         args: &["create"],
         done: created,
+        rerun: |_, app| crate::serve::backup(app, &Action::Trace, "all", 0).run,
         run: |_, app, action, only, at| crate::serve::backup(app, action, only, at),
         ..PLAIN
     },
@@ -212,7 +216,8 @@ pub(crate) struct Stage {
 impl Stage {
     /// Every scene, made and run once undisturbed.
     pub(crate) fn all() -> Vec<Self> {
-        SCENES.iter().map(Self::new).collect()
+        let wanted = SCENES.iter().filter(|scene| crate::points::wanted(scene.name));
+        wanted.map(Self::new).collect()
     }
 
     /// The one of this name.
@@ -328,11 +333,9 @@ fn application() -> App {
     std::os::unix::fs::symlink("app.js", app.path("static/link.js")).unwrap();
     app.write("requirements.txt", b"flask\n");
     let db = app.path("app.db");
-    crate::support::run(
-        std::process::Command::new(crate::support::tool("sqlite3"))
-            .arg(db)
-            .arg(SQL),
-    )
+    run(std::process::Command::new(crate::support::tool("sqlite3"))
+        .arg(db)
+        .arg(SQL))
     .exits(0);
     configure(&app, 30);
     app
