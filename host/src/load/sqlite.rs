@@ -251,7 +251,8 @@ impl<'a> Loading<'a> {
         };
         match (pages("page_count"), pages("max_page_count")) {
             (Ok(count), Ok(most)) => count >= most,
-            _ => true,
+            // A database that can't be asked any more is on a disk with troubles.
+            _ => false,
         }
     }
 
