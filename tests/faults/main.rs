@@ -29,6 +29,7 @@ mod crash;
 mod disk;
 mod disks;
 mod errors;
+mod folders;
 mod injector;
 mod judge;
 mod kinds;

@@ -1,13 +1,10 @@
 //! The commands that change something, each with the folder that it finds.
 
+use crate::folders::{application, backups, crashed, four_backups, limited, three_backups, two_backups};
 use crate::injector::{Action, Call, Injected, inject};
 use crate::judge::Known;
-use crate::support::{App, Rng, Run, run};
+use crate::support::{App, Run, run};
 use crate::tree::{difference, timeless, tree};
-
-/// Two databases would be two dumps; one of three rows is enough, and few calls.
-const SQL: &str = "CREATE TABLE setores(id INTEGER PRIMARY KEY, nome TEXT);\n\
-                   INSERT INTO setores(nome) VALUES ('obras'), ('saúde'), ('trânsito');\n";
 
 /// One command.
 pub(crate) struct Scene {
@@ -322,76 +319,6 @@ impl Scene {
         let args: Vec<_> = self.args.iter().map(|arg| arg.replace("ROOT", root)).collect();
         app.command(&args)
     }
-}
-
-/// A folder with a bit of everything and no backup.
-fn application() -> App {
-    let app = App::new();
-    app.write("static/css/style.css", b"body { margin: 0 }\n");
-    app.write("static/app.js", b"'use strict';\n");
-    app.write("static/foto.jpg", &Rng::fixed(7).bytes(3_000));
-    std::os::unix::fs::symlink("app.js", app.path("static/link.js")).unwrap();
-    app.write("requirements.txt", b"flask\n");
-    let db = app.path("app.db");
-    run(std::process::Command::new(crate::support::tool("sqlite3"))
-        .arg(db)
-        .arg(SQL))
-    .exits(0);
-    configure(&app, 30);
-    app
-}
-
-fn configure(app: &App, max_backups: u32) {
-    app.config(&format!(
-        "max_backups = {max_backups}\n[sources.static]\npath = \"static\"\n[sources.config]\nfiles = [\"requirements.txt\"]\n\
-         [databases.app]\nurl = \"sqlite:app.db\"\n"
-    ));
-}
-
-fn backups(count: u32) -> App {
-    let app = application();
-    for _ in 0..count {
-        app.create();
-    }
-    app
-}
-
-fn two_backups() -> App {
-    backups(2)
-}
-
-fn three_backups() -> App {
-    backups(3)
-}
-
-fn four_backups() -> App {
-    backups(4)
-}
-
-/// Retention keeps two from now on.
-fn limited(app: App) -> App {
-    configure(&app, 2);
-    app
-}
-
-/// A create that was killed when the archive was to get its name, then a delete that was killed when the first file was to
-/// go. A run cleans up after both; a delete does not.
-fn crashed() -> App {
-    let app = three_backups();
-    for (args, call, at) in [
-        (["create"].as_slice(), "rename", 3),
-        (&["delete", "1"], "unlink", 3),
-    ] {
-        let killed = inject(&app.command(args), app.root(), &Action::Kill, call, at);
-        assert!(killed.killed, "{}", killed.run);
-    }
-    let left = app.backup_files();
-    assert!(
-        left.iter().any(|name| name.ends_with("_manual.zip.partial")),
-        "{left:?}"
-    );
-    assert_eq!(app.archives().len(), 3, "{left:?}");
-    app
 }
 
 fn row(app: &App, id: u64) -> serde_json::Value {
