@@ -42,15 +42,20 @@ pub fn prune(roots: &Roots, policy: &RetentionPolicy, now: &str, dry_run: bool) 
         .filter(|v| !v.keep)
         .map(|v| v.backup.record.id)
         .collect();
-    if dry_run || going.is_empty() {
+    if dry_run {
         return Ok(verdicts);
     }
-    let mut names = Vec::with_capacity(going.len());
-    for id in going {
-        names.push(catalog.remove(id)?.name);
+    if !going.is_empty() {
+        for id in going {
+            catalog.remove(id)?;
+        }
+        catalog.publish(&dir)?;
     }
-    catalog.publish(&dir)?;
-    remove_buried(&dir, &mut catalog, &names)?;
+    // Whoever prunes wants the space, also that of a delete that was interrupted.
+    let names: Vec<String> = catalog.pending().map(|t| t.name.clone()).collect();
+    if !names.is_empty() {
+        remove_buried(&dir, &mut catalog, &names)?;
+    }
     Ok(verdicts)
 }
 

@@ -190,7 +190,16 @@ fn make_backups_folder(context: &Context) -> Result<()> {
         );
     };
     match rustix::fs::mkdirat(&parent, name, Mode::RWXU) {
-        Ok(()) | Err(Errno::EXIST) => Ok(()),
+        // A backup that lasts is of no use in a folder that does not. A path handle can't be synced.
+        Ok(()) => fsutil::openat(&parent, ".", fsutil::dir_flags(), Mode::empty())
+            .and_then(fsutil::fsync)
+            .map_err(|e| {
+                fsutil::error(
+                    format_args!("make the backups folder {} durable", fsutil::show(path)),
+                    e,
+                )
+            }),
+        Err(Errno::EXIST) => Ok(()),
         // A read-only file system refuses even where the folder exists.
         Err(Errno::ROFS) if !context.is_fresh() => Ok(()),
         Err(errno) => Err(fsutil::error(

@@ -16,6 +16,12 @@ use rustix::io::Errno;
 
 use crate::error::{Error, Result};
 
+mod calls;
+mod write;
+
+pub use calls::{copy, fchmod, fsync, openat, syncfs};
+pub use write::{trouble, write_file, write_file_with, write_new_file};
+
 pub use crate::text::{shown as show, shown_bytes as show_bytes};
 
 /// Longest path that the kernel takes in one call, without its NUL.
@@ -112,7 +118,8 @@ pub fn file_flags() -> OFlags {
 pub fn open_beneath(dir: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
     let path = OsStr::from_bytes(if path.is_empty() { b"." } else { path });
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    match rustix::fs::openat2(dir, Path::new(path), flags, Mode::empty(), resolve) {
+    let open = || rustix::fs::openat2(dir, Path::new(path), flags, Mode::empty(), resolve);
+    match rustix::io::retry_on_intr(open) {
         // Old kernels and some container filters don't know openat2 (some of these say "not permitted").
         Err(Errno::NOSYS | Errno::PERM) => open_stepwise(dir, path.as_bytes(), flags),
         other => other,
@@ -129,14 +136,14 @@ fn open_stepwise(dir: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> rustix::io:
         .split(|b| *b == b'/')
         .filter(|name| !name.is_empty())
         .peekable();
-    let mut at = rustix::fs::openat(dir, ".", step, Mode::empty())?;
+    let mut at = openat(dir, ".", step, Mode::empty())?;
     while let Some(name) = names.next() {
         let flags = if names.peek().is_some() {
             step
         } else {
             flags | OFlags::NOFOLLOW
         };
-        at = rustix::fs::openat(&at, OsStr::from_bytes(name), flags, Mode::empty())?;
+        at = openat(&at, OsStr::from_bytes(name), flags, Mode::empty())?;
     }
     Ok(at)
 }
@@ -230,64 +237,6 @@ pub fn error(what: impl fmt::Display, errno: Errno) -> Error {
     Error::io(what, &io::Error::from(errno))
 }
 
-/// Writes a small file of cofre's own so that a crash leaves the old content or the new, never half of one: aside
-/// as `.NAME.tmp`, made durable, renamed, the folder made durable. Mode 0600; a link in the name's place is
-/// replaced, not followed. Two writers of one name need a lock of their own.
-///
-/// # Errors
-/// What the system says; then the old content is still there.
-pub fn write_file(dir: BorrowedFd<'_>, name: &str, bytes: &[u8]) -> Result<()> {
-    write_file_with(dir, name, bytes, |_| ())
-}
-
-/// [`write_file`] with something to be done to the file before it appears under its name: giving it to a group.
-///
-/// # Errors
-/// As [`write_file`].
-pub fn write_file_with(
-    dir: BorrowedFd<'_>,
-    name: &str,
-    bytes: &[u8],
-    prepare: impl FnOnce(BorrowedFd<'_>),
-) -> Result<()> {
-    let aside = format!(".{name}.tmp");
-    let written = write_aside(dir, &aside, bytes).and_then(|file| {
-        prepare(file.as_fd());
-        rustix::fs::renameat(dir, &*aside, dir, name)
-    });
-    if let Err(errno) = written {
-        // Left over it would only cost its space; the next write removes it.
-        let _ = rustix::fs::unlinkat(dir, &*aside, AtFlags::empty());
-        return Err(error(
-            format_args!("write {} in {}", show(name), fd_path(dir)),
-            errno,
-        ));
-    }
-    rustix::fs::fsync(dir).map_err(|errno| error(format_args!("make {} durable", fd_path(dir)), errno))
-}
-
-/// Makes a new file with this content and makes it durable.
-fn write_aside(dir: BorrowedFd<'_>, name: &str, bytes: &[u8]) -> rustix::io::Result<OwnedFd> {
-    match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => {}
-        Err(errno) => return Err(errno),
-    }
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR)?;
-    let mut left = bytes;
-    while !left.is_empty() {
-        let written = match rustix::io::write(&file, left) {
-            Ok(0) => return Err(Errno::NOSPC),
-            Ok(written) => written,
-            Err(Errno::INTR) => continue,
-            Err(errno) => return Err(errno),
-        };
-        left = left.get(written..).unwrap_or_default();
-    }
-    rustix::fs::fsync(&file)?;
-    Ok(file)
-}
-
 /// Removes the tree `name` in `parent`, following no link, however deep it is and whatever its modes are.
 ///
 /// Folders found inside are first moved up into the top of the tree, so that neither the call stack nor the
@@ -296,7 +245,7 @@ fn write_aside(dir: BorrowedFd<'_>, name: &str, bytes: &[u8]) -> rustix::io::Res
 /// # Errors
 /// What the system says. That there is nothing is fine.
 pub fn remove_tree(parent: BorrowedFd<'_>, name: &OsStr) -> Result<()> {
-    let fail = |errno| error(format_args!("remove {}", show(name)), errno);
+    let fail = |errno| error(format_args!("remove {}/{}", fd_path(parent), show(name)), errno);
     match stat_name(parent, name.as_bytes()) {
         Err(Errno::NOENT) => return Ok(()),
         Err(errno) => return Err(fail(errno)),
@@ -364,7 +313,7 @@ fn move_up(dir: BorrowedFd<'_>, name: &CStr, top: BorrowedFd<'_>, moved: &mut u6
 
 /// Opens a directory that is about to be emptied, made accessible if its mode is in the way.
 fn open_for_removal(parent: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<OwnedFd> {
-    let path = rustix::fs::openat(
+    let path = openat(
         parent,
         name,
         OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
@@ -374,12 +323,12 @@ fn open_for_removal(parent: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<
     if stat.st_mode & 0o700 != 0o700 {
         rustix::fs::chmod(proc_path(path.as_fd()), Mode::RWXU)?;
     }
-    rustix::fs::openat(&path, ".", dir_flags(), Mode::empty())
+    openat(&path, ".", dir_flags(), Mode::empty())
 }
 
 /// All names in a directory, for loops that change it.
 fn names(dir: BorrowedFd<'_>) -> rustix::io::Result<Vec<CString>> {
-    let fresh = rustix::fs::openat(dir, ".", dir_flags(), Mode::empty())?;
+    let fresh = openat(dir, ".", dir_flags(), Mode::empty())?;
     let mut out = Vec::new();
     list::<Errno>(fresh.as_fd(), |name| {
         out.push(name.to_owned());

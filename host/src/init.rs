@@ -4,12 +4,12 @@
 mod look;
 mod write;
 
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 use crate::error::{Code, Error, Result};
+use crate::fsutil;
 use crate::text::shown;
 
 /// What was written.
@@ -57,18 +57,9 @@ pub fn init(dir: &Path) -> Result<Initialised> {
         )
         .remedy("this is a bug; please report it with the names of the files in the folder")
     })?;
-    let mut options = std::fs::OpenOptions::new();
     // The owner's alone: a password may come into it later.
-    let mut handle = options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&file)
-        .map_err(|e| Error::io(format!("write {}", shown(&file)), &e))?;
-    handle
-        .write_all(text.as_bytes())
-        .and_then(|()| handle.sync_all())
-        .map_err(|e| Error::io(format!("write {}", shown(&file)), &e))?;
+    let folder = std::fs::File::open(dir).map_err(|e| Error::io(format!("open {}", shown(dir)), &e))?;
+    fsutil::write_new_file(folder.as_fd(), "cofre.toml", text.as_bytes())?;
     config.file = Some(absolute.join("cofre.toml"));
     Ok(Initialised {
         file,

@@ -27,7 +27,7 @@ impl BackupsLock {
         let dir = dir.as_fd();
         let fail = |errno| fsutil::error(format_args!("lock {}", fsutil::fd_path(dir)), errno);
         // A description of its own: the caller's handle may be duplicated into other processes.
-        let held = rustix::fs::openat(dir, ".", fsutil::dir_flags(), Mode::empty()).map_err(fail)?;
+        let held = fsutil::openat(dir, ".", fsutil::dir_flags(), Mode::empty()).map_err(fail)?;
         match rustix::fs::flock(&held, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Self { _held: held }),
             Err(Errno::WOULDBLOCK) => Err(busy(held.as_fd())),

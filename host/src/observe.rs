@@ -286,7 +286,7 @@ impl Walk<'_> {
         serde_json::to_writer(&mut *self.out, line)
             .map_err(std::io::Error::from)
             .and_then(|()| self.out.write_all(b"\n"))
-            .map_err(|e| Error::io("write the observations to staging", &e))
+            .map_err(|e| Error::io("write the observations into the state folder's staging", &e))
     }
 }
 

@@ -184,7 +184,7 @@ fn extract(
         control,
     )?;
     let folder = staging.open_folder("restored")?;
-    rustix::fs::openat(&folder, ".", fsutil::dir_flags(), Mode::empty())
+    fsutil::openat(&folder, ".", fsutil::dir_flags(), Mode::empty())
         .map_err(|e| fsutil::error("open what was restored", e))
 }
 

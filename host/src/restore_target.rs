@@ -17,7 +17,8 @@ use crate::fsutil::{self, Identity, show};
 use crate::source;
 
 /// A partial folder's mode. The sticky bit, which nobody sets on such a folder by chance, says that cofre made
-/// it and may remove it; it goes when the restore is done.
+/// it and may remove it; it goes when the folder has its name. Whoever is killed in between leaves a complete folder
+/// with it, where it means nothing.
 const PARTIAL_MODE: u32 = 0o1700;
 
 /// What one entry of the archive is.
@@ -80,7 +81,7 @@ impl RestoreTarget {
             _ => error,
         })?;
         // Its handle is fsynced in the end, which a mere path handle can't be.
-        let parent = rustix::fs::openat(&parent, ".", fsutil::dir_flags(), Mode::empty())
+        let parent = fsutil::openat(&parent, ".", fsutil::dir_flags(), Mode::empty())
             .map_err(|e| fsutil::error(format_args!("open the folder above {}", show(dest)), e))?;
         check_free(parent.as_fd(), name, dest)?;
         let mut partial = OsString::from(".");
@@ -104,7 +105,7 @@ impl RestoreTarget {
     /// # Errors
     /// What the system says.
     pub fn open(&self) -> Result<OwnedFd> {
-        rustix::fs::openat(&self.dir, ".", fsutil::dir_flags(), Mode::empty())
+        fsutil::openat(&self.dir, ".", fsutil::dir_flags(), Mode::empty())
             .map_err(|e| fsutil::error(format_args!("open the partial folder of {}", show(&self.dest)), e))
     }
 
@@ -135,7 +136,8 @@ impl RestoreTarget {
     /// Finishes: absolute links, directories from the deepest up, everything to the disk, and the rename.
     ///
     /// # Errors
-    /// As [`Self::apply`]; `AlreadyExists` when the target came into being meanwhile. Nothing is left then.
+    /// As [`Self::apply`]; `AlreadyExists` when the target came into being meanwhile. Nothing is left then, unless the
+    /// error says that the target is complete.
     pub fn commit(mut self) -> Result<()> {
         for item in std::mem::take(&mut self.links) {
             self.absolute_link(&item)?;
@@ -146,11 +148,20 @@ impl RestoreTarget {
             self.directory(item)?;
         }
         let fail = |e| fsutil::error(format_args!("finish {}", show(&self.dest)), e);
-        rustix::fs::fchmod(&self.dir, Mode::RWXU).map_err(fail)?;
-        rustix::fs::syncfs(&self.dir).map_err(fail)?;
+        fsutil::syncfs(&self.dir).map_err(fail)?;
         self.rename()?;
         self.done = true;
-        rustix::fs::fsync(&self.parent).map_err(fail)
+        // The mark goes last: a power cut may take the rename back, and the next restore has to know whose the folder is.
+        fsutil::fsync(&self.parent)
+            .and_then(|()| fsutil::fchmod(&self.dir, Mode::RWXU))
+            .and_then(|()| fsutil::fsync(&self.dir))
+            .map_err(|e| {
+                let what = format_args!(
+                    "make {} durable, which is complete and in its place",
+                    show(&self.dest)
+                );
+                fsutil::error(what, e)
+            })
     }
 
     /// Removes what was extracted.
@@ -230,7 +241,7 @@ impl RestoreTarget {
 
     fn file(&self, item: &Item) -> Result<()> {
         let (dir, name) = self.place(item)?;
-        let file = match rustix::fs::openat(&dir, name, fsutil::file_flags(), Mode::empty()) {
+        let file = match fsutil::openat(&dir, name, fsutil::file_flags(), Mode::empty()) {
             Ok(file) => file,
             Err(Errno::LOOP | Errno::NXIO) => return Err(mismatch(item, "is not a regular file")),
             Err(Errno::NOENT) => return Err(mismatch(item, "was not extracted")),
@@ -243,7 +254,7 @@ impl RestoreTarget {
         }
         let fail = |errno| failed(item, errno);
         if let Some(mode) = item.mode {
-            rustix::fs::fchmod(&file, Mode::from_raw_mode(mode & 0o777)).map_err(fail)?;
+            fsutil::fchmod(&file, Mode::from_raw_mode(mode & 0o777)).map_err(fail)?;
         }
         match item.mtime_ns {
             Some(time) => rustix::fs::futimens(&file, &fsutil::timestamps(time)).map_err(fail),
@@ -265,7 +276,7 @@ impl RestoreTarget {
             rustix::fs::futimens(&dir, &fsutil::timestamps(time)).map_err(fail)?;
         }
         match item.mode {
-            Some(mode) => rustix::fs::fchmod(&dir, Mode::from_raw_mode(mode & 0o1777)).map_err(fail),
+            Some(mode) => fsutil::fchmod(&dir, Mode::from_raw_mode(mode & 0o1777)).map_err(fail),
             None => Ok(()),
         }
     }
@@ -320,7 +331,7 @@ fn check_free(parent: BorrowedFd<'_>, name: &OsStr, dest: &Path) -> Result<()> {
         Err(Errno::NOENT) => Ok(()),
         Err(errno) => Err(fail(errno)),
         Ok(stat) if fsutil::file_type(&stat) == FileType::Directory => {
-            let dir = rustix::fs::openat(parent, name, fsutil::dir_flags(), Mode::empty()).map_err(fail)?;
+            let dir = fsutil::openat(parent, name, fsutil::dir_flags(), Mode::empty()).map_err(fail)?;
             if fsutil::is_empty(dir.as_fd()).map_err(fail)? {
                 Ok(())
             } else {
@@ -350,19 +361,19 @@ fn make_partial(parent: BorrowedFd<'_>, name: &OsStr, dest: &Path) -> Result<Own
         }
         Err(errno) => return Err(fail(errno)),
     }
-    let dir = rustix::fs::openat(parent, name, fsutil::dir_flags(), Mode::empty()).map_err(fail)?;
+    let dir = fsutil::openat(parent, name, fsutil::dir_flags(), Mode::empty()).map_err(fail)?;
     let stat = rustix::fs::fstat(&dir).map_err(fail)?;
     if stat.st_uid != rustix::process::geteuid().as_raw() || !fsutil::is_empty(dir.as_fd()).map_err(fail)? {
         return Err(not_ours(name, dest));
     }
-    rustix::fs::fchmod(&dir, Mode::from_raw_mode(PARTIAL_MODE)).map_err(fail)?;
+    fsutil::fchmod(&dir, Mode::from_raw_mode(PARTIAL_MODE)).map_err(fail)?;
     let _ = rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive);
     Ok(dir)
 }
 
 /// Removes what a killed restore left behind.
 fn remove_stale(parent: BorrowedFd<'_>, name: &OsStr, dest: &Path) -> Result<()> {
-    let Ok(dir) = rustix::fs::openat(parent, name, fsutil::dir_flags(), Mode::empty()) else {
+    let Ok(dir) = fsutil::openat(parent, name, fsutil::dir_flags(), Mode::empty()) else {
         return Err(not_ours(name, dest));
     };
     let stat = rustix::fs::fstat(&dir).map_err(|e| fsutil::error(format_args!("stat {}", show(name)), e))?;

@@ -24,7 +24,7 @@ pub fn catalog(backups: BorrowedFd<'_>, group: &str) -> Result<()> {
     folder(backups, gid)?;
     for name in CATALOG_FILES {
         let fail = |errno| fsutil::error(format_args!("let the group `{group}` read {name}"), errno);
-        match rustix::fs::openat(backups, name, fsutil::file_flags(), Mode::empty()) {
+        match fsutil::openat(backups, name, fsutil::file_flags(), Mode::empty()) {
             Ok(opened) => file(opened.as_fd(), gid).map_err(fail)?,
             Err(Errno::NOENT) => {}
             Err(errno) => return Err(fail(errno)),
@@ -52,14 +52,14 @@ pub fn state(state_dir: BorrowedFd<'_>, one: BorrowedFd<'_>, group: &str) -> Res
 /// Lets the group read one file: 0640.
 fn file(file: BorrowedFd<'_>, gid: Gid) -> rustix::io::Result<()> {
     rustix::fs::fchown(file, None, Some(gid))?;
-    rustix::fs::fchmod(file, Mode::from_raw_mode(0o640))
+    fsutil::fchmod(file, Mode::from_raw_mode(0o640))
 }
 
 /// Opens one folder to the group: 0750.
 fn folder(dir: BorrowedFd<'_>, gid: Gid) -> Result<()> {
     let fail = |errno| fsutil::error(format_args!("open {} to the group", fsutil::fd_path(dir)), errno);
     rustix::fs::chownat(dir, "", None, Some(gid), AtFlags::EMPTY_PATH).map_err(fail)?;
-    rustix::fs::fchmod(dir, Mode::from_raw_mode(0o750)).map_err(fail)
+    fsutil::fchmod(dir, Mode::from_raw_mode(0o750)).map_err(fail)
 }
 
 /// The number of a group: from a number, or from `/etc/group`.

@@ -51,7 +51,7 @@ pub fn open_file_nofollow(path: &Path) -> Result<File> {
         }
         _ => {}
     }
-    let file = rustix::fs::openat(&parent, name, fsutil::file_flags(), Mode::empty())
+    let file = fsutil::openat(&parent, name, fsutil::file_flags(), Mode::empty())
         .map_err(|errno| explain(path, Want::File, errno))?;
     let stat = rustix::fs::fstat(&file).map_err(|e| fsutil::error(format_args!("open {}", show(path)), e))?;
     match fsutil::file_type(&stat) {
@@ -76,7 +76,7 @@ pub fn open_parent(path: &Path) -> Result<OwnedFd> {
 
 fn open(path: &Path, flags: OFlags, want: Want) -> Result<OwnedFd> {
     let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    match rustix::fs::openat2(CWD, path, flags, Mode::empty(), resolve) {
+    match rustix::io::retry_on_intr(|| rustix::fs::openat2(CWD, path, flags, Mode::empty(), resolve)) {
         Ok(fd) => Ok(fd),
         // No openat2 here (an old kernel, a container's filter): the same, one component at a time.
         Err(Errno::NOSYS | Errno::PERM) => {
@@ -91,16 +91,15 @@ fn walk(path: &Path, flags: OFlags) -> std::result::Result<OwnedFd, (PathBuf, Er
     let step = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let start = if path.is_absolute() { "/" } else { "." };
     let mut so_far = PathBuf::new();
-    let mut at =
-        rustix::fs::openat(CWD, start, step, Mode::empty()).map_err(|e| (PathBuf::from(start), e))?;
+    let mut at = fsutil::openat(CWD, start, step, Mode::empty()).map_err(|e| (PathBuf::from(start), e))?;
     for component in path.components() {
         so_far.push(component);
         if matches!(component, Component::Normal(_) | Component::ParentDir) {
-            at = rustix::fs::openat(&at, component.as_os_str(), step, Mode::empty())
+            at = fsutil::openat(&at, component.as_os_str(), step, Mode::empty())
                 .map_err(|e| (so_far.clone(), e))?;
         }
     }
-    rustix::fs::openat(&at, ".", flags, Mode::empty()).map_err(|e| (so_far, e))
+    fsutil::openat(&at, ".", flags, Mode::empty()).map_err(|e| (so_far, e))
 }
 
 /// Turns a failure into a sentence about the very component that caused it.

@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -59,12 +58,11 @@ impl Staging {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(fail(errno)),
         }
-        let parent =
-            rustix::fs::openat(&state, "staging", fsutil::dir_flags(), Mode::empty()).map_err(fail)?;
+        let parent = fsutil::openat(&state, "staging", fsutil::dir_flags(), Mode::empty()).map_err(fail)?;
         own(&parent, &path)?;
         // A dry run holds no lock of the backups: it must not sweep a folder that another run has made and not
         // yet locked. The kernel ends this lock with the handle; a file system without locks has no sweeping.
-        let gate = rustix::fs::openat(&parent, ".", fsutil::dir_flags(), Mode::empty()).map_err(fail)?;
+        let gate = fsutil::openat(&parent, ".", fsutil::dir_flags(), Mode::empty()).map_err(fail)?;
         if rustix::fs::flock(&gate, FlockOperation::LockExclusive).is_ok() {
             sweep(parent.as_fd());
         }
@@ -85,7 +83,7 @@ impl Staging {
                 Err(Errno::EXIST) => continue,
                 Err(errno) => return Err(fail(errno)),
             }
-            let dir = rustix::fs::openat(&parent, &name, fsutil::dir_flags(), Mode::empty()).map_err(fail)?;
+            let dir = fsutil::openat(&parent, &name, fsutil::dir_flags(), Mode::empty()).map_err(fail)?;
             // A file system without locks only costs the sweeping.
             let _ = rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive);
             let path = path.join(&name);
@@ -119,7 +117,7 @@ impl Staging {
     /// What the system says.
     pub fn open_folder(&self, folder: &str) -> Result<OwnedFd> {
         fsutil::open_beneath(self.dir.as_fd(), folder.as_bytes(), fsutil::dir_flags())
-            .map_err(|e| fsutil::error(format_args!("open {} in staging", fsutil::show(folder)), e))
+            .map_err(|e| fsutil::error(format_args!("open {}", show(self.path.join(folder))), e))
     }
 
     /// Makes a folder (and those above it); that it exists is fine.
@@ -127,14 +125,14 @@ impl Staging {
     /// # Errors
     /// What the system says.
     pub fn folder(&self, folder: &str) -> Result<PathBuf> {
-        let fail = |e| fsutil::error(format_args!("make {} in staging", fsutil::show(folder)), e);
+        let fail = |e| fsutil::error(format_args!("make {}", show(self.path.join(folder))), e);
         let mut at = self.open()?;
         for name in folder.split('/').filter(|name| !name.is_empty()) {
             match rustix::fs::mkdirat(&at, name, Mode::RWXU) {
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(errno) => return Err(fail(errno)),
             }
-            at = rustix::fs::openat(&at, name, fsutil::dir_flags(), Mode::empty()).map_err(fail)?;
+            at = fsutil::openat(&at, name, fsutil::dir_flags(), Mode::empty()).map_err(fail)?;
         }
         Ok(self.path.join(folder))
     }
@@ -181,13 +179,13 @@ impl Staging {
         let mut taken = copy_once(path, &mut source, &mut copy)?;
         if taken.changed {
             copy.set_len(0)
-                .map_err(|e| Error::io("empty a file in staging", &e))?;
+                .map_err(|e| Error::io(format_args!("stage {}", show(path)), &e))?;
             copy = rewound(copy)?;
             source = rewound(source)?;
             taken = copy_once(path, &mut source, &mut copy)?;
         }
         let fail = |e| fsutil::error(format_args!("stage {}", show(path)), e);
-        rustix::fs::fchmod(&copy, Mode::from_raw_mode(taken.stat.st_mode & 0o777)).map_err(fail)?;
+        fsutil::fchmod(&copy, Mode::from_raw_mode(taken.stat.st_mode & 0o777)).map_err(fail)?;
         let mtime = fsutil::mtime_ns(&taken.stat);
         rustix::fs::futimens(&copy, &fsutil::timestamps(mtime)).map_err(fail)?;
         self.settle_folders(folder, mtime)?;
@@ -209,8 +207,9 @@ impl Staging {
         while !at.is_empty() {
             let time = newest.entry(at.to_owned()).or_insert(mtime);
             *time = mtime.max(*time);
-            rustix::fs::futimens(self.open_folder(at)?, &fsutil::timestamps(*time))
-                .map_err(|e| fsutil::error(format_args!("set the time of {} in staging", show(at)), e))?;
+            rustix::fs::futimens(self.open_folder(at)?, &fsutil::timestamps(*time)).map_err(|e| {
+                fsutil::error(format_args!("set the time of {}", show(self.path.join(at))), e)
+            })?;
             at = at.rsplit_once('/').map_or("", |(above, _)| above);
         }
         Ok(())
@@ -223,7 +222,7 @@ impl Staging {
     /// What the system says.
     pub fn settle(&self, folder: &str, mtime_ns: i64) -> Result<()> {
         settle(self.open_folder(folder)?.as_fd(), mtime_ns)
-            .map_err(|e| fsutil::error(format_args!("set times of {} in staging", show(folder)), e))
+            .map_err(|e| fsutil::error(format_args!("set times in {}", show(self.path.join(folder))), e))
     }
 }
 
@@ -246,8 +245,7 @@ fn copy_once(path: &Path, source: &mut File, copy: &mut File) -> Result<Taken> {
     let fail = |e: &std::io::Error| Error::io(format_args!("stage {}", show(path)), e);
     let before = rustix::fs::fstat(&*source).map_err(|e| fail(&e.into()))?;
     let size = u64::try_from(before.st_size).unwrap_or(0);
-    let copied = std::io::copy(&mut source.take(size), copy).map_err(|e| fail(&e))?;
-    copy.flush().map_err(|e| fail(&e))?;
+    let copied = fsutil::copy(source, size, copy).map_err(|e| fail(&e))?;
     let after = rustix::fs::fstat(&*source).map_err(|e| fail(&e.into()))?;
     let same = copied == size
         && before.st_size == after.st_size
@@ -267,10 +265,10 @@ fn rewound(mut file: File) -> Result<File> {
 
 fn create(dir: BorrowedFd<'_>, path: &str) -> Result<File> {
     let (parent, name) = fsutil::split_parent(path.as_bytes());
-    let fail = |e| fsutil::error(format_args!("create {} in staging", show(path)), e);
+    let fail = |e| fsutil::error(format_args!("create {}/{}", fsutil::fd_path(dir), show(path)), e);
     let parent = fsutil::open_beneath(dir, parent, fsutil::dir_flags()).map_err(fail)?;
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::openat(&parent, OsStr::from_bytes(name), flags, Mode::RUSR | Mode::WUSR)
+    fsutil::openat(&parent, OsStr::from_bytes(name), flags, Mode::RUSR | Mode::WUSR)
         .map(File::from)
         .map_err(fail)
 }
@@ -319,7 +317,7 @@ pub(crate) fn own(dir: &OwnedFd, path: &Path) -> Result<()> {
 /// Removes the folders of runs that are dead: their lock is free.
 fn sweep(parent: BorrowedFd<'_>) {
     let mut stale = Vec::new();
-    let listed = rustix::fs::openat(parent, ".", fsutil::dir_flags(), Mode::empty()).and_then(|fresh| {
+    let listed = fsutil::openat(parent, ".", fsutil::dir_flags(), Mode::empty()).and_then(|fresh| {
         fsutil::list::<Errno>(fresh.as_fd(), |name| {
             if name.to_bytes().starts_with(PREFIX.as_bytes()) {
                 stale.push(name.to_owned());
@@ -331,7 +329,7 @@ fn sweep(parent: BorrowedFd<'_>) {
         tracing::warn!("can't look for left-over staging folders: {errno}");
     }
     for name in stale {
-        let Ok(dir) = rustix::fs::openat(parent, &*name, fsutil::dir_flags(), Mode::empty()) else {
+        let Ok(dir) = fsutil::openat(parent, &*name, fsutil::dir_flags(), Mode::empty()) else {
             continue;
         };
         if rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive).is_ok()
@@ -347,7 +345,7 @@ fn settle(dir: BorrowedFd<'_>, mtime_ns: i64) -> rustix::io::Result<()> {
     fsutil::list::<Errno>(dir, |name| {
         if fsutil::file_type(&fsutil::stat_name(dir, name.to_bytes())?) == FileType::Directory {
             // Staging is the host's own and at most three folders deep.
-            let below = rustix::fs::openat(dir, name, fsutil::dir_flags(), Mode::empty())?;
+            let below = fsutil::openat(dir, name, fsutil::dir_flags(), Mode::empty())?;
             return settle(below.as_fd(), mtime_ns);
         }
         rustix::fs::utimensat(dir, name, &times, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)

@@ -36,6 +36,11 @@ pub(crate) fn admin() -> &'static str {
     &admin_token().text
 }
 
+/// The administrator's line in a configuration.
+pub(crate) fn admin_toml() -> String {
+    admin_token().toml("ops", "admin")
+}
+
 /// The viewer's token, `prometheus` in every configuration.
 pub(crate) fn viewer() -> &'static str {
     &viewer_token().text

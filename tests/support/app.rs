@@ -55,6 +55,27 @@ impl App {
         app
     }
 
+    /// A copy of the whole folder, in memory if possible: what waits for a disk is slow.
+    pub(crate) fn copy(&self) -> Self {
+        let copy = Self::blank();
+        copy_tree(self.root(), copy.root());
+        copy
+    }
+
+    /// A folder with nothing in it, in memory where the machine has a place for that.
+    pub(crate) fn blank() -> Self {
+        let memory = Path::new("/dev/shm");
+        let place = if memory.is_dir() {
+            memory.to_owned()
+        } else {
+            std::env::temp_dir()
+        };
+        let dir = tempfile::Builder::new().prefix("cofre-e2e-").tempdir_in(place);
+        Self {
+            dir: dir.expect("a temporary folder"),
+        }
+    }
+
     /// The folder.
     pub(crate) fn root(&self) -> &Path {
         self.dir.path()

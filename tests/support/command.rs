@@ -57,6 +57,16 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// A run that did not end through [`run`], for those who judge.
+    pub(crate) fn of(what: String, code: Option<i32>, stdout: String, stderr: String) -> Self {
+        Self {
+            what,
+            code,
+            stdout,
+            stderr,
+        }
+    }
+
     /// Asserts the exit code.
     #[track_caller]
     pub(crate) fn exits(self, code: i32) -> Self {

@@ -79,6 +79,18 @@ fn error(operation: &str, path: &str, code: ErrorCode) -> Error {
     Error::new(kind, operation, text).about(path)
 }
 
+/// Makes a call again for as long as a signal interrupts it, as `std::fs` does natively: that is no failure.
+fn again<T>(
+    mut call: impl FnMut() -> std::result::Result<T, ErrorCode>,
+) -> std::result::Result<T, ErrorCode> {
+    loop {
+        match call() {
+            Err(ErrorCode::Interrupted) => {}
+            other => return other,
+        }
+    }
+}
+
 fn kind_of(t: DescriptorType) -> FileKind {
     match t {
         DescriptorType::RegularFile => FileKind::File,
@@ -113,15 +125,9 @@ fn open_dir(root: &Descriptor, shown: &str, path: &str) -> Result<Dir> {
     // MUTATE_DIRECTORY is what creating and renaming below it need; a read-only preopen refuses it, so it is
     // asked for first and done without when refused.
     let flags = DescriptorFlags::READ | DescriptorFlags::MUTATE_DIRECTORY;
-    root.open_at(PathFlags::empty(), path, OpenFlags::DIRECTORY, flags)
-        .or_else(|_| {
-            root.open_at(
-                PathFlags::empty(),
-                path,
-                OpenFlags::DIRECTORY,
-                DescriptorFlags::READ,
-            )
-        })
+    let open = |flags| again(|| root.open_at(PathFlags::empty(), path, OpenFlags::DIRECTORY, flags));
+    open(flags)
+        .or_else(|_| open(DescriptorFlags::READ))
         .map(|descriptor| Dir {
             descriptor,
             path: below(shown, path),
@@ -147,10 +153,11 @@ impl Dir {
     }
 
     fn open_as(&self, path: &str, flags: DescriptorFlags) -> Result<File> {
-        let descriptor = self
-            .descriptor
-            .open_at(PathFlags::empty(), path, OpenFlags::empty(), flags)
-            .map_err(|code| error("open", &below(&self.path, path), code))?;
+        let open = || {
+            self.descriptor
+                .open_at(PathFlags::empty(), path, OpenFlags::empty(), flags)
+        };
+        let descriptor = again(open).map_err(|code| error("open", &below(&self.path, path), code))?;
         Ok(File {
             descriptor,
             name: below(&self.path, path),
@@ -171,13 +178,8 @@ impl Dir {
     /// `AlreadyExists`, or what the file system says.
     pub fn create(&self, path: &str) -> Result<File> {
         let flags = DescriptorFlags::READ | DescriptorFlags::WRITE;
-        self.descriptor
-            .open_at(
-                PathFlags::empty(),
-                path,
-                OpenFlags::CREATE | OpenFlags::EXCLUSIVE,
-                flags,
-            )
+        let new = OpenFlags::CREATE | OpenFlags::EXCLUSIVE;
+        again(|| self.descriptor.open_at(PathFlags::empty(), path, new, flags))
             .map(|descriptor| File {
                 descriptor,
                 name: below(&self.path, path),
@@ -190,7 +192,7 @@ impl Dir {
     /// # Errors
     /// What the file system says, apart from "not found".
     pub fn stat(&self, path: &str) -> Result<Option<Stat>> {
-        match self.descriptor.stat_at(PathFlags::empty(), path) {
+        match again(|| self.descriptor.stat_at(PathFlags::empty(), path)) {
             Ok(stat) => Ok(Some(stat_of(&stat))),
             Err(ErrorCode::NoEntry) => Ok(None),
             Err(code) => Err(error("stat", &below(&self.path, path), code)),
@@ -202,9 +204,7 @@ impl Dir {
     /// # Errors
     /// What the file system says of the directory itself.
     pub fn list(&self) -> Result<Vec<DirEntry>> {
-        let stream = self
-            .descriptor
-            .read_directory()
+        let stream = again(|| self.descriptor.read_directory())
             .map_err(|code| error("list", &below(&self.path, "."), code))?;
         let mut out = Vec::new();
         let mut odd = 0usize;
@@ -238,8 +238,7 @@ impl Dir {
     /// # Errors
     /// What the file system says (absolute targets can't be read through WASI).
     pub fn read_link(&self, path: &str) -> Result<String> {
-        self.descriptor
-            .readlink_at(path)
+        again(|| self.descriptor.readlink_at(path))
             .map_err(|code| error("read link", &below(&self.path, path), code))
     }
 
@@ -248,8 +247,7 @@ impl Dir {
     /// # Errors
     /// `AlreadyExists`, or what the file system says.
     pub fn make_dir(&self, path: &str) -> Result<()> {
-        self.descriptor
-            .create_directory_at(path)
+        again(|| self.descriptor.create_directory_at(path))
             .map_err(|code| error("create directory", &below(&self.path, path), code))
     }
 
@@ -258,8 +256,7 @@ impl Dir {
     /// # Errors
     /// `AlreadyExists`, or what the file system says.
     pub fn symlink(&self, target: &str, path: &str) -> Result<()> {
-        self.descriptor
-            .symlink_at(target, path)
+        again(|| self.descriptor.symlink_at(target, path))
             .map_err(|code| error("create link", &below(&self.path, path), code))
     }
 
@@ -268,8 +265,7 @@ impl Dir {
     /// # Errors
     /// What the file system says.
     pub fn rename(&self, from: &str, to: &str) -> Result<()> {
-        self.descriptor
-            .rename_at(from, &self.descriptor, to)
+        again(|| self.descriptor.rename_at(from, &self.descriptor, to))
             .map_err(|code| error("rename", &below(&self.path, from), code))
     }
 
@@ -278,8 +274,7 @@ impl Dir {
     /// # Errors
     /// What the file system says.
     pub fn unlink(&self, path: &str) -> Result<()> {
-        self.descriptor
-            .unlink_file_at(path)
+        again(|| self.descriptor.unlink_file_at(path))
             .map_err(|code| error("remove", &below(&self.path, path), code))
     }
 
@@ -288,9 +283,7 @@ impl Dir {
     /// # Errors
     /// What the file system says.
     pub fn sync(&self) -> Result<()> {
-        self.descriptor
-            .sync()
-            .map_err(|code| error("sync", &below(&self.path, "."), code))
+        again(|| self.descriptor.sync()).map_err(|code| error("sync", &below(&self.path, "."), code))
     }
 }
 
@@ -301,7 +294,7 @@ impl File {
     /// # Errors
     /// What the file system says.
     pub fn read_at(&self, buffer: &mut Vec<u8>, len: usize, offset: u64) -> Result<()> {
-        match self.descriptor.read(len.min(super::READ_SIZE) as u64, offset) {
+        match again(|| self.descriptor.read(len.min(super::READ_SIZE) as u64, offset)) {
             Ok((bytes, _end)) => {
                 *buffer = bytes;
                 Ok(())
@@ -318,9 +311,7 @@ impl File {
         let mut done = 0usize;
         while done < bytes.len() {
             let piece = &bytes[done..bytes.len().min(done + WRITE_SIZE)];
-            let n = self
-                .descriptor
-                .write(piece, offset + done as u64)
+            let n = again(|| self.descriptor.write(piece, offset + done as u64))
                 .map_err(|code| error("write", &self.name, code))?;
             if n == 0 {
                 return Err(error("write", &self.name, ErrorCode::InsufficientSpace));
@@ -335,8 +326,7 @@ impl File {
     /// # Errors
     /// What the file system says.
     pub fn stat(&self) -> Result<Stat> {
-        self.descriptor
-            .stat()
+        again(|| self.descriptor.stat())
             .map(|s| stat_of(&s))
             .map_err(|code| error("stat", &self.name, code))
     }
@@ -346,9 +336,7 @@ impl File {
     /// # Errors
     /// What the file system says.
     pub fn sync(&self) -> Result<()> {
-        self.descriptor
-            .sync()
-            .map_err(|code| error("sync", &self.name, code))
+        again(|| self.descriptor.sync()).map_err(|code| error("sync", &self.name, code))
     }
 
     /// Cuts the file (or extends it with zeros) to `size` bytes.
@@ -356,8 +344,6 @@ impl File {
     /// # Errors
     /// What the file system says.
     pub fn set_size(&self, size: u64) -> Result<()> {
-        self.descriptor
-            .set_size(size)
-            .map_err(|code| error("set size", &self.name, code))
+        again(|| self.descriptor.set_size(size)).map_err(|code| error("set size", &self.name, code))
     }
 }

@@ -21,7 +21,7 @@ pub(super) fn recover(dir: &Dir, catalog: &mut Catalog) -> Result<()> {
     for name in leftovers {
         dir.unlink_if_exists(&name)?;
     }
-    finish_deletes(dir, catalog);
+    finish_deletes(dir, catalog)?;
     let open: Vec<Record> = catalog
         .records()
         .iter()
@@ -49,13 +49,21 @@ fn is_leftover(file_name: &str) -> bool {
 
 /// Removes the files of backups whose delete was interrupted. One that can't be removed is tried again by the
 /// next run; it must not stop this one.
-fn finish_deletes(dir: &Dir, catalog: &mut Catalog) {
+fn finish_deletes(dir: &Dir, catalog: &mut Catalog) -> Result<()> {
     let pending: Vec<String> = catalog.pending().map(|t| t.name.clone()).collect();
-    for name in pending {
-        if remove_files(dir, &name).is_ok() {
-            catalog.mark_removed(&name);
-        }
+    let removed: Vec<String> = pending
+        .into_iter()
+        .filter(|name| remove_files(dir, name).is_ok())
+        .collect();
+    if removed.is_empty() {
+        return Ok(());
     }
+    // They have to be gone for good before the catalog says so: nobody would look for them again.
+    dir.sync()?;
+    for name in removed {
+        catalog.mark_removed(&name);
+    }
+    Ok(())
 }
 
 /// Removes an archive and its sidecar; that they are gone already is fine.

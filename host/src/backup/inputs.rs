@@ -178,7 +178,10 @@ impl Inputs {
         let list = format!("observed-{}.jsonl", self.sources.len());
         let mut out = BufWriter::new(self.staging.create(&list)?);
         let seen = observe::observe(handle, left_out, &mut out).map_err(|e| named(e, &source.folder))?;
-        out.flush().map_err(|e| Error::io("write the observations", &e))?;
+        out.flush().map_err(|e| {
+            let path = self.staging.path().join(&list);
+            Error::io(format_args!("write {}", crate::fsutil::show(path)), &e)
+        })?;
         tracing::debug!(source = %source.folder, files = seen.files, bytes = seen.bytes, "observed");
         if let Some(first) = &seen.first_clamped {
             tracing::warn!(

@@ -44,7 +44,19 @@ pub(super) fn man(args: &Man) -> Result<Ended> {
 fn write_all(folder: &Path) -> Result<Ended> {
     let failed = |e: &std::io::Error| Error::io(format!("write manual pages into {}", shown(folder)), e);
     std::fs::create_dir_all(folder).map_err(|e| failed(&e))?;
-    clap_mangen::generate_to(Args::command(), folder).map_err(|e| failed(&e))?;
+    let mut root = Args::command().disable_help_subcommand(true);
+    root.build();
+    let mut commands = vec![root];
+    while let Some(command) = commands.pop() {
+        commands.extend(command.get_subcommands().filter(|c| !c.is_hide_set()).cloned());
+        let page = clap_mangen::Man::new(command);
+        // In one piece: the renderer writes each word by itself.
+        let mut text = Vec::new();
+        let path = folder.join(page.get_filename());
+        page.render(&mut text)
+            .and_then(|()| std::fs::write(&path, &text))
+            .map_err(|e| Error::io(format!("write {}", shown(&path)), &e))?;
+    }
     Ok(Ended::Done)
 }
 

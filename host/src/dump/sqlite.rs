@@ -141,6 +141,7 @@ pub(crate) fn sql_error(what: impl fmt::Display, error: &rusqlite::Error) -> Err
         Some(ErrorCode::DiskFull) => Code::NoSpace,
         Some(ErrorCode::PermissionDenied | ErrorCode::ReadOnly | ErrorCode::CannotOpen) => Code::AccessDenied,
         Some(ErrorCode::OperationInterrupted) => Code::Cancelled,
+        Some(ErrorCode::SystemIoFailure) => Code::Io,
         _ => Code::DumpFailed,
     };
     let remedy = match error.sqlite_error_code() {
@@ -148,7 +149,8 @@ pub(crate) fn sql_error(what: impl fmt::Display, error: &rusqlite::Error) -> Err
             Some("look for a program that keeps a write transaction open")
         }
         Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
-            Some("run cofre as the database's owner or as root")
+            // SQLite tries to open for reading what it can't open for writing, whatever the reason was.
+            Some("run cofre as the database's owner or as root, and look whether there is space")
         }
         Some(ErrorCode::DatabaseCorrupt) => {
             Some("the database is damaged: look at `sqlite3 FILE 'PRAGMA integrity_check'` and `.recover`")

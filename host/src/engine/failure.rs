@@ -5,6 +5,7 @@ use wasmtime::Trap;
 use super::sandbox::{Limits, Places, State};
 use super::wit::types as wit;
 use crate::error::{Code, Error};
+use crate::fsutil;
 use crate::text::escape;
 
 /// An expected failure that the component reports.
@@ -30,10 +31,18 @@ pub(super) fn reported(error: wit::Error, places: &Places) -> Error {
         message,
         remedy,
     } = detail;
+    let trouble = subject
+        .as_deref()
+        .filter(|_| code == Code::Io)
+        .and_then(|subject| places.trouble(subject));
     let subject = subject.map_or(String::new(), |s| format!(" {}", places.real(&s)));
+    let what = escape(&format!("{operation}{subject}")).into_owned();
+    if let Some(errno) = trouble {
+        return fsutil::error(what, errno);
+    }
     Error {
         code,
-        message: escape(&format!("{operation}{subject}: {message}")).into_owned(),
+        message: format!("{what}: {}", escape(&message)),
         remedy: remedy.as_deref().map(|text| escape(text).into_owned()),
     }
 }

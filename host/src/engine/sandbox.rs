@@ -236,8 +236,8 @@ impl Mounts {
 
     /// Where the preopens really are, for messages.
     pub(crate) fn places(&self) -> Places {
-        let place = |(name, handle, _): &(String, OwnedFd, Access)| {
-            (name.clone(), crate::fsutil::fd_path(handle.as_fd()))
+        let place = |(name, handle, access): &(String, OwnedFd, Access)| {
+            (name.clone(), crate::fsutil::fd_path(handle.as_fd()), *access)
         };
         Places(self.directories.iter().map(place).collect())
     }
@@ -250,16 +250,29 @@ impl Mounts {
 
 /// Preopen names and the real paths behind them. The component knows only the former, people only the latter.
 #[derive(Debug, Default)]
-pub(crate) struct Places(Vec<(String, String)>);
+pub(crate) struct Places(Vec<(String, String, Access)>);
 
 impl Places {
     /// A path of the component as people know it.
     pub(crate) fn real(&self, path: &str) -> String {
-        let real = self.0.iter().find_map(|(name, real)| {
+        self.place(path)
+            .map_or_else(|| path.to_owned(), |(real, below, _)| format!("{real}{below}"))
+    }
+
+    /// What is wrong with the folder that `path` is to be written in. wasmtime-wasi has no words for a read-only file
+    /// system and for quotas: to the component both are I/O errors.
+    pub(crate) fn trouble(&self, path: &str) -> Option<rustix::io::Errno> {
+        let (real, _, access) = self.place(path)?;
+        (access == Access::ReadWrite)
+            .then(|| crate::fsutil::trouble(std::path::Path::new(real)))
+            .flatten()
+    }
+
+    fn place<'a>(&'a self, path: &'a str) -> Option<(&'a str, &'a str, Access)> {
+        self.0.iter().find_map(|(name, real, access)| {
             let below = path.strip_prefix(name.as_str())?;
-            (below.is_empty() || below.starts_with('/')).then(|| format!("{real}{below}"))
-        });
-        real.unwrap_or_else(|| path.to_owned())
+            (below.is_empty() || below.starts_with('/')).then_some((real.as_str(), below, *access))
+        })
     }
 }
 

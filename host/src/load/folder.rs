@@ -181,7 +181,7 @@ impl<'a> DumpFolder<'a> {
 /// What lies directly in a folder: files with their bytes, everything else with none.
 fn list(dir: BorrowedFd<'_>) -> Result<BTreeMap<String, Option<u64>>> {
     let fail = |e| fsutil::error("list a restored dump", e);
-    let fresh = rustix::fs::openat(dir, ".", fsutil::dir_flags(), Mode::empty()).map_err(fail)?;
+    let fresh = fsutil::openat(dir, ".", fsutil::dir_flags(), Mode::empty()).map_err(fail)?;
     let mut found = BTreeMap::new();
     fsutil::list::<rustix::io::Errno>(fresh.as_fd(), |name| {
         let stat = fsutil::stat_name(dir, name.to_bytes())?;

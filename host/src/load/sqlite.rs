@@ -207,7 +207,7 @@ impl<'a> Loading<'a> {
                 Error::new(Code::Cancelled, "stopped on request").into()
             }
             Some(ErrorCode::OperationInterrupted) => self.dump.too_long(),
-            Some(ErrorCode::DiskFull) if !self.is_disk => self.failed(
+            Some(ErrorCode::DiskFull) if !self.is_disk && self.is_at_limit() => self.failed(
                 file,
                 &format!(
                     "makes the database larger than {}, which its dump does not explain",
@@ -215,7 +215,21 @@ impl<'a> Loading<'a> {
                 ),
             ),
             Some(ErrorCode::TooBig) => self.failed(file, "makes a value much larger than its whole dump"),
-            Some(ErrorCode::DiskFull) => dumped::sql_error("load the dump", error).into(),
+            // The disk that it is loaded on, and nothing that the archive could do.
+            Some(
+                ErrorCode::DiskFull
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::CannotOpen
+                | ErrorCode::ReadOnly
+                | ErrorCode::OutOfMemory,
+            ) => {
+                let what = format_args!(
+                    "load {} into {}",
+                    Shown(file),
+                    show(self.db.path().unwrap_or_default())
+                );
+                dumped::sql_error(what, error).into()
+            }
             // What SQLite itself refuses to a schema that is not trusted.
             _ if error.to_string().contains("unsafe use of") => self.dump.problem(
                 Reason::HostileSql,
@@ -225,6 +239,20 @@ impl<'a> Loading<'a> {
                 self.truncated(file, "ends in the middle of a statement")
             }
             _ => self.failed(file, &format!("does not load: {}", Shown(&error.to_string()))),
+        }
+    }
+
+    /// Whether the database has grown as far as it may: else it is the disk that is full.
+    fn is_at_limit(&self) -> bool {
+        self.guard.trust(true);
+        let pages = |pragma: &str| {
+            self.db
+                .query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i64>(0))
+        };
+        match (pages("page_count"), pages("max_page_count")) {
+            (Ok(count), Ok(most)) => count >= most,
+            // A database that can't be asked any more is on a disk with troubles.
+            _ => false,
         }
     }
 

@@ -74,7 +74,7 @@ fn open(path: &Path) -> Result<(File, Identity)> {
         | OFlags::NONBLOCK
         | OFlags::NOCTTY
         | OFlags::CLOEXEC;
-    let file = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)
+    let file = fsutil::openat(rustix::fs::CWD, path, flags, Mode::RUSR | Mode::WUSR)
         .map_err(|errno| fsutil::error(what(), errno).remedy("correct `log.file`, or make its folder"))?;
     let stat = rustix::fs::fstat(&file).map_err(|errno| fsutil::error(what(), errno))?;
     if fsutil::file_type(&stat) != FileType::RegularFile {

@@ -151,7 +151,7 @@ impl Outbox {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(fail(errno)),
         }
-        let dir = rustix::fs::openat(&state, FOLDER, fsutil::dir_flags(), Mode::empty()).map_err(fail)?;
+        let dir = fsutil::openat(&state, FOLDER, fsutil::dir_flags(), Mode::empty()).map_err(fail)?;
         staging::own(&dir, &path)?;
         Ok(Self { dir })
     }
@@ -167,7 +167,7 @@ impl Outbox {
     /// What the system says.
     pub(super) fn try_lock(&self) -> Result<Option<OutboxLock>> {
         let fail = |errno| fsutil::error("lock the outbox", errno);
-        let held = rustix::fs::openat(&self.dir, ".", fsutil::dir_flags(), Mode::empty()).map_err(fail)?;
+        let held = fsutil::openat(&self.dir, ".", fsutil::dir_flags(), Mode::empty()).map_err(fail)?;
         match rustix::fs::flock(&held, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(OutboxLock { _held: held })),
             Err(Errno::WOULDBLOCK) => Ok(None),
@@ -233,7 +233,7 @@ impl Outbox {
     /// What the system says.
     pub(super) fn names(&self) -> Result<Vec<String>> {
         let fail = |errno| fsutil::error("list the outbox", errno);
-        let fresh = rustix::fs::openat(&self.dir, ".", fsutil::dir_flags(), Mode::empty()).map_err(fail)?;
+        let fresh = fsutil::openat(&self.dir, ".", fsutil::dir_flags(), Mode::empty()).map_err(fail)?;
         let mut names = Vec::new();
         fsutil::list::<Errno>(fresh.as_fd(), |name| {
             if let Ok(name) = name.to_str()
@@ -257,7 +257,7 @@ impl Outbox {
     pub(super) fn read(&self, name: &str) -> Result<Option<Entry>> {
         let fail =
             |errno: Errno| fsutil::error(format_args!("read {} in the outbox", fsutil::show(name)), errno);
-        let file = match rustix::fs::openat(&self.dir, name, fsutil::file_flags(), Mode::empty()) {
+        let file = match fsutil::openat(&self.dir, name, fsutil::file_flags(), Mode::empty()) {
             Ok(file) => file,
             Err(Errno::NOENT) => return Ok(None),
             Err(Errno::LOOP) => return self.move_aside(name, "it is a link").map(|()| None),
@@ -291,7 +291,7 @@ impl Outbox {
     pub(super) fn sweep(&self) -> Result<()> {
         let fail = |errno| fsutil::error("sweep the outbox", errno);
         let old = super::now() - chrono::TimeDelta::hours(1);
-        let fresh = rustix::fs::openat(&self.dir, ".", fsutil::dir_flags(), Mode::empty()).map_err(fail)?;
+        let fresh = fsutil::openat(&self.dir, ".", fsutil::dir_flags(), Mode::empty()).map_err(fail)?;
         fsutil::list::<Errno>(fresh.as_fd(), |name| {
             let bytes = name.to_bytes();
             if bytes.starts_with(b".")

@@ -101,7 +101,7 @@ impl Tally {
     pub(super) fn open(config: &Config) -> Result<Self> {
         let state = staging::open_state_dir(&config.state_dir)?;
         // One of before the group was configured may not be written again for long.
-        if let Ok(file) = rustix::fs::openat(&state, FILE, fsutil::file_flags(), Mode::empty()) {
+        if let Ok(file) = fsutil::openat(&state, FILE, fsutil::file_flags(), Mode::empty()) {
             open_to_group(state.as_fd(), file.as_fd(), config.group.as_deref());
         }
         Ok(Self {
@@ -142,7 +142,7 @@ fn open_to_group(state: BorrowedFd<'_>, file: BorrowedFd<'_>, group: Option<&str
 
 fn read(state: &OwnedFd) -> Result<Deliveries> {
     let fail = |errno| fsutil::error(format_args!("read {FILE}"), errno);
-    let file = match rustix::fs::openat(state, FILE, fsutil::file_flags(), Mode::empty()) {
+    let file = match fsutil::openat(state, FILE, fsutil::file_flags(), Mode::empty()) {
         Ok(file) => file,
         Err(Errno::NOENT) => return Ok(Deliveries::empty()),
         Err(errno) => return Err(fail(errno)),

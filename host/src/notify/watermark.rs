@@ -144,7 +144,7 @@ fn read(state: &OwnedFd) -> Result<Notified> {
         format: FORMAT,
         through: BTreeMap::new(),
     };
-    let file = match rustix::fs::openat(state, FILE, fsutil::file_flags(), Mode::empty()) {
+    let file = match fsutil::openat(state, FILE, fsutil::file_flags(), Mode::empty()) {
         Ok(file) => file,
         Err(Errno::NOENT) => return Ok(empty()),
         Err(errno) => return Err(fsutil::error(format_args!("read {FILE}"), errno)),

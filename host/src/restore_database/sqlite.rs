@@ -42,7 +42,7 @@ impl Target {
         // Its handle is fsynced in the end, which a mere path handle can't be.
         let parent = source::open_parent(path)
             .and_then(|parent| {
-                rustix::fs::openat(&parent, ".", fsutil::dir_flags(), Mode::empty())
+                fsutil::openat(&parent, ".", fsutil::dir_flags(), Mode::empty())
                     .map_err(|e| fsutil::error(format_args!("open the folder of {}", show(path)), e))
             })
             .map_err(|error| match error.code {
@@ -142,17 +142,17 @@ impl Target {
             Err(errno) => return Err(fsutil::error(what(), errno)),
         }
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let to = rustix::fs::openat(&self.parent, aside, flags, Mode::RUSR | Mode::WUSR)
+        let to = fsutil::openat(&self.parent, aside, flags, Mode::RUSR | Mode::WUSR)
             .map_err(|e| fsutil::error(what(), e))?;
         let mut to = File::from(to);
         let mut from = source::open_file_nofollow(made)?;
-        std::io::copy(&mut from, &mut to).map_err(|e| Error::io(what(), &e))?;
+        fsutil::copy(&mut from, u64::MAX, &mut to).map_err(|e| Error::io(what(), &e))?;
         if let Some(old) = &self.old {
             // Only root can give a file away; for others the owner is the same anyway.
             let (uid, gid) = (Uid::from_raw(old.st_uid), Gid::from_raw(old.st_gid));
             let given = rustix::fs::fchown(&to, Some(uid), Some(gid));
             let mode = if given.is_ok() { old.st_mode & 0o777 } else { 0o600 };
-            rustix::fs::fchmod(&to, Mode::from_raw_mode(mode)).map_err(|e| fsutil::error(what(), e))?;
+            fsutil::fchmod(&to, Mode::from_raw_mode(mode)).map_err(|e| fsutil::error(what(), e))?;
         }
         to.sync_all().map_err(|e| Error::io(what(), &e))
     }
@@ -188,7 +188,7 @@ impl Target {
             }
             _ => return Err(changed()),
         }
-        rustix::fs::fsync(parent).map_err(fail)
+        fsutil::fsync(parent).map_err(fail)
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) fn lock(state_dir: &Path) -> Result<OwnedFd> {
     let fail = |errno| fsutil::error(format_args!("lock {}/{NAME}", shown(state_dir)), errno);
     let state = staging::open_state_dir(state_dir)?;
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(&state, NAME, flags, Mode::RUSR | Mode::WUSR).map_err(fail)?;
+    let file = fsutil::openat(&state, NAME, flags, Mode::RUSR | Mode::WUSR).map_err(fail)?;
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
         Err(Errno::WOULDBLOCK) => {

@@ -201,7 +201,7 @@ impl Database<'_> {
         let name = [&self.name, suffix.as_bytes()].concat();
         let what = || format!("copy {}{suffix}", show(self.path));
         let name = std::ffi::OsStr::from_bytes(&name);
-        let file = match rustix::fs::openat(&self.parent, name, fsutil::file_flags(), Mode::empty()) {
+        let mut file = match fsutil::openat(&self.parent, name, fsutil::file_flags(), Mode::empty()) {
             Ok(file) => File::from(file),
             Err(Errno::NOENT) => return Ok(false),
             Err(errno) => return Err(fsutil::error(what(), errno)),
@@ -211,7 +211,7 @@ impl Database<'_> {
             return Ok(false);
         }
         let mut copy = create(&with_suffix(to, suffix))?;
-        std::io::copy(&mut file.take(u64::try_from(mark.size).unwrap_or(0)), &mut copy)
+        fsutil::copy(&mut file, u64::try_from(mark.size).unwrap_or(0), &mut copy)
             .map_err(|e| Error::io(what(), &e))?;
         Ok(true)
     }

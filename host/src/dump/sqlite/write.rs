@@ -120,7 +120,8 @@ impl Writer<'_> {
             .create_new(true)
             .mode(0o600)
             .open(&path);
-        let made = made.map_err(|e| Error::io(format_args!("create the dump of {}", show(table)), &e))?;
+        let made =
+            made.map_err(|e| Error::io(format_args!("dump {}: create {}", show(table), show(&path)), &e))?;
         let mut out = Out {
             file: BufWriter::with_capacity(256 * 1024, made),
             written: 0,
@@ -133,7 +134,11 @@ impl Writer<'_> {
     fn emit(&self, write: impl FnOnce() -> std::io::Result<()>) -> Result<()> {
         write().map_err(|e| {
             Error::io(
-                format_args!("write the dump of database {}", show(self.request.name)),
+                format_args!(
+                    "write the dump of database {} into {}",
+                    show(self.request.name),
+                    show(self.request.out)
+                ),
                 &e,
             )
         })

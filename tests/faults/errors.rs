@@ -1,0 +1,148 @@
+//! Each call that changes a file fails, in each way that it can fail: the command tells it with a documented exit code and
+//! names what it is about, or gets by; either way nothing is lost, and the same command works afterwards.
+
+use crate::injector::{Action, Call};
+use crate::judge::{How, judge};
+use crate::points::run_points;
+use crate::scene::{Stage, count};
+use crate::support::{App, Run};
+
+/// Points of a short run.
+const SHARE: usize = 800;
+/// One of so many points reads every archive at its end.
+const THOROUGH: usize = 8;
+
+/// A way to fail.
+struct Kind {
+    name: &'static str,
+    action: Action,
+    /// The calls that can fail like this.
+    only: &'static str,
+    /// Exit codes of a command that could not do without the call.
+    exits: &'static [i32],
+}
+
+const fn kind(name: &'static str, action: Action, only: &'static str, exits: &'static [i32]) -> Kind {
+    Kind {
+        name,
+        action,
+        only,
+        exits,
+    }
+}
+
+/// Linux's numbers.
+const EINTR: i32 = 4;
+const EIO: i32 = 5;
+const EACCES: i32 = 13;
+const EMFILE: i32 = 24;
+const ENOSPC: i32 = 28;
+const EROFS: i32 = 30;
+
+/// Calls that take space.
+const GROW: &str = "open,write,writev,copy,mkdir,rename,link,symlink,truncate,fallocate,fsync,syncfs";
+/// Calls that permissions bind.
+const NAMED: &str = "open,mkdir,rename,link,symlink,unlink,chmod,chown,utimens,truncate";
+
+const KINDS: &[Kind] = &[
+    kind("no space, once", Action::Fail(ENOSPC), GROW, &[7]),
+    kind("no space from there on", Action::FailFromHere(ENOSPC), GROW, &[7]),
+    kind("an I/O error", Action::Fail(EIO), "all", &[10]),
+    kind(
+        "I/O errors from there on",
+        Action::FailFromHere(EIO),
+        "all",
+        &[10],
+    ),
+    kind("permission denied", Action::Fail(EACCES), NAMED, &[8]),
+    kind(
+        "read-only from there on",
+        Action::FailFromHere(EROFS),
+        NAMED,
+        &[8],
+    ),
+    kind("too many open files", Action::Fail(EMFILE), "open", &[10]),
+    // These are no failures: the call is to be made again.
+    kind(
+        "interrupted",
+        Action::Fail(EINTR),
+        "open,write,writev,copy,truncate,fallocate,fsync,syncfs,chmod",
+        &[],
+    ),
+    kind("half a write", Action::Short, "write,writev,copy", &[]),
+];
+
+struct Point<'a> {
+    stage: &'a Stage,
+    kind: &'static Kind,
+    at: usize,
+}
+
+#[test]
+fn whatever_call_fails_the_command_says_it_and_nothing_is_lost() {
+    let stages = Stage::all();
+    let mut points = Vec::new();
+    for stage in &stages {
+        for kind in KINDS {
+            let count = count(stage, kind.only, kind.action == Action::Short);
+            points.extend((1..=count).map(|at| Point { stage, kind, at }));
+        }
+    }
+    let label = |point: &Point<'_>| {
+        let Point { stage, kind, at } = point;
+        (
+            format!("{}: {}", stage.scene.name, kind.name),
+            format!("at {at} of {}", kind.only),
+        )
+    };
+    run_points("whatever_call_fails", SHARE, points, label, |point, index| {
+        let Point { stage, kind, at } = point;
+        let Some((app, known, injected, hit)) = stage.meet(&kind.action, kind.only, *at) else {
+            return false;
+        };
+        eprintln!("at {hit}");
+        let code = injected.run.code.unwrap_or(-1);
+        assert!(
+            code == 0 || kind.exits.contains(&code) || (is_sqlites(&hit) && [8, 10].contains(&code)),
+            "an unexpected end: {}",
+            injected.run
+        );
+        if !injected.done {
+            names_it(&app, &hit, &injected.run);
+        }
+        let ended = injected.done.then_some(&injected.run);
+        judge(
+            stage,
+            &app,
+            &known,
+            ended,
+            How {
+                thorough: index % THOROUGH == 0,
+                times: true,
+            },
+        );
+        true
+    });
+}
+
+/// SQLite opens for reading what it can't open for writing, and does not tell why.
+fn is_sqlites(hit: &Call) -> bool {
+    hit.name == "open" && hit.path.contains("/staging/") && hit.path.ends_with(".db")
+}
+
+/// The message names the file that the call was about, or the folder that it is in.
+fn names_it(app: &App, hit: &Call, run: &Run) {
+    let root = app.root().to_str().expect("a temporary path in UTF-8");
+    // An answer of the API is on standard output.
+    let said = run.stderr.contains(root) || run.stdout.contains(root);
+    let name = hit.path.rsplit('/').next().unwrap_or_default();
+    let plain = name
+        .trim_start_matches('.')
+        .trim_end_matches(".partial")
+        .trim_end_matches(".tmp");
+    assert!(
+        said || run.stderr.contains(plain),
+        "{} is not named: {run}",
+        hit.path
+    );
+}
