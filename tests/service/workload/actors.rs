@@ -55,10 +55,10 @@ fn create(shared: &Shared<'_>, rng: &mut Rng) {
     let body = body[usize::try_from(rng.below(4)).unwrap()];
     if rng.below(3) == 0 {
         begin_one(shared);
-    } else if let Some(answer) = shared.call("POST", "/api/backup/criar", body, &[GOOD, BUSY]) {
-        if answer.status == 200 {
-            made(shared, &answer.json()["backup"]);
-        }
+    } else if let Some(answer) = shared.call("POST", "/api/backup/criar", body, &[GOOD, BUSY])
+        && answer.status == 200
+    {
+        made(shared, &answer.json()["backup"]);
     }
     shared.pause_random(rng, 400);
 }

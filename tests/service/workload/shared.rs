@@ -173,6 +173,10 @@ impl<'a> Shared<'a> {
         if allowed.contains(&(answer.status, code.as_str())) {
             return Some(answer);
         }
+        // What a machine with too much to do may say, as long as it says when to come again.
+        if code == "overloaded" && answer.status == 503 && answer.field("retry-after").is_some() {
+            return None;
+        }
         self.violation(format!("{method} {path} gave {answer}"));
         None
     }

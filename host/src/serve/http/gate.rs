@@ -118,9 +118,10 @@ impl Gate {
 impl Gate {
     /// A request that can't be read: its connection has ended with the bare status, and this is what is left of it.
     pub(super) fn malformed(&self, peer: IpAddr, error: &hyper::Error) {
-        let status = match error.is_parse_too_large() {
-            true => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            false => StatusCode::BAD_REQUEST,
+        let status = if error.is_parse_too_large() {
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+        } else {
+            StatusCode::BAD_REQUEST
         };
         let why = error.to_string();
         let mut call = Call {
