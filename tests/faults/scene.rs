@@ -119,7 +119,7 @@ pub(crate) const SCENES: &[Scene] = &[
         ..PLAIN
     },
     Scene {
-        name: "restore",
+        name: "restore, a folder",
         args: &["restore", "latest", "--to", "ROOT/restored"],
         makes: &["restored"],
         again: &[0, 10],
