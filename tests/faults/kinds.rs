@@ -32,7 +32,7 @@ fn failed(scene: &str, action: &Action, only: &str, at: usize) -> (i32, String, 
 /// Its folder had lost the mark that it is cofre's, and the next restore refused to remove it.
 #[test]
 fn a_restore_killed_at_its_rename_is_not_in_the_way_of_the_next() {
-    killed("restore", "rename", 1);
+    killed("restore, a folder", "rename", 1);
 }
 
 /// The next prune found nothing to do, and the space stayed taken until the next backup.
@@ -61,7 +61,7 @@ fn an_interrupted_call_is_made_again() {
     for (scene, only) in [
         ("create, the first", "write"),
         ("create, the first", "copy"),
-        ("restore", "chmod"),
+        ("restore, a folder", "chmod"),
     ] {
         let (code, said, path) = failed(scene, &Action::Fail(4), only, 1);
         assert_eq!(code, 0, "{path}: {said}");

@@ -119,7 +119,7 @@ pub(crate) const SCENES: &[Scene] = &[
         ..PLAIN
     },
     Scene {
-        name: "restore",
+        name: "restore, a folder",
         args: &["restore", "latest", "--to", "ROOT/restored"],
         makes: &["restored"],
         again: &[0, 10],
@@ -238,11 +238,19 @@ impl Stage {
         for made in scene.makes {
             assert!(clean.path(made).exists(), "{what}\nmakes no {made}");
         }
+        // A slow moment makes a call or two more; the points are those of the shorter of two runs.
+        let (app, _) = Self::set(scene, &template);
+        let second = scene.inject(&app, &Action::Trace, "all", 0).calls;
+        let calls = if second.len() < run.calls.len() {
+            second
+        } else {
+            run.calls
+        };
         Self {
             scene,
             template,
             clean,
-            calls: run.calls,
+            calls,
         }
     }
 
