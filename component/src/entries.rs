@@ -130,11 +130,19 @@ pub(crate) fn of_view(archive: &ArchiveReader, index: usize) -> Result<Entry> {
 pub(crate) fn link_target(archive: &ArchiveReader, reader: &mut EntryReader, index: usize) -> Result<String> {
     reader.start(archive, index)?;
     let bytes = reader.read_to_end(MAX_TARGET)?;
-    let bad =
-        |message: &str| Error::new(ErrorKind::Corrupt, "read link", message).about(archive.entry(index).path);
-    let target = String::from_utf8(bytes).map_err(|_| bad("its target is not UTF-8"))?;
+    target_of(bytes).map_err(|message| {
+        Error::new(ErrorKind::Corrupt, "read link", message).about(archive.entry(index).path)
+    })
+}
+
+/// The content of a link as its target, or why no system can have such a link.
+pub(crate) fn target_of(content: Vec<u8>) -> std::result::Result<String, &'static str> {
+    if content.len() > MAX_TARGET {
+        return Err("its target is longer than that of a link can be");
+    }
+    let target = String::from_utf8(content).map_err(|_| "its target is not UTF-8")?;
     if target.is_empty() || target.contains('\0') {
-        return Err(bad("its target is empty or contains a NUL"));
+        return Err("its target is empty or contains a NUL");
     }
     Ok(target)
 }

@@ -73,6 +73,13 @@ pub(crate) struct Location {
     pub(super) limit: u64,
 }
 
+impl Location {
+    /// Whether the content is the target of a link.
+    pub(crate) fn is_link(&self) -> bool {
+        self.kind == EntryKind::Symlink
+    }
+}
+
 /// One entry in the table.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Row {

@@ -5,6 +5,8 @@ use std::rc::Rc;
 use super::messages::{Read, Task, ToRead, What};
 use super::reason;
 use crate::archive::EntryReader;
+use crate::archive::reader::shown;
+use crate::entries::{MAX_TARGET, target_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{BACKUPS, Roots};
 use crate::shards::{Piece, decode, encode};
@@ -102,7 +104,11 @@ fn read_entries<S: Sink>(reader: &mut EntryReader, entries: &[ToRead<'_>], sink:
     for entry in entries {
         let mut failed = None;
         let mut offset = 0;
+        let mut target = Vec::new();
         let read = reader.read(&entry.at, entry.path, &mut |piece| {
+            if entry.at.is_link() && target.len() <= MAX_TARGET {
+                target.extend_from_slice(piece);
+            }
             let done = if offset == 0 {
                 sink.begin(entry.path)
             } else {
@@ -117,6 +123,14 @@ fn read_entries<S: Sink>(reader: &mut EntryReader, entries: &[ToRead<'_>], sink:
         if let Some(e) = failed {
             return Err(e);
         }
+        // A restore would refuse it.
+        let read = read.and_then(|()| match target_of(target) {
+            Err(problem) if entry.at.is_link() => {
+                let message = format!("entry {}: {problem}", shown(entry.path));
+                Err(Error::new(ErrorKind::Corrupt, "read link", message))
+            }
+            _ => Ok(()),
+        });
         match read {
             Ok(()) => {
                 if offset == 0 {

@@ -51,6 +51,26 @@ fn a_good_archive_has_no_problems_and_is_counted() {
     assert_eq!((quick.entries, quick.bytes, quick.problems.len()), (5, 0, 0));
 }
 
+#[test]
+fn a_link_that_no_system_can_have_is_a_problem_with_and_without_a_manifest() {
+    for (target, part) in [
+        (String::new(), "empty"),
+        ("a\0b".to_owned(), "NUL"),
+        ("x".repeat(4096), "longer"),
+    ] {
+        let items = [item("static/link", target).mode(0o120_777)];
+        for bytes in [with_manifest(&name(), &items, |_| {}), build(&items).bytes] {
+            let problems = problems(&bytes);
+            assert!(
+                problems.len() == 1 && problems[0].contains("static/link") && problems[0].contains(part),
+                "{problems:?}"
+            );
+        }
+    }
+    let fits = [item("static/link", "x".repeat(4095)).mode(0o120_777)];
+    assert_eq!(problems(&build(&fits).bytes), Vec::<String>::new());
+}
+
 /// Runs the job as a host with `workers` workers does, each with two tasks in hand, which are done last first;
 /// gives the report and the number of tasks.
 fn spread(folder: &Folder, budget: u64, workers: usize) -> (VerifyReport, usize) {

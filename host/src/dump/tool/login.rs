@@ -15,7 +15,7 @@ use super::options::libpq;
 use super::{Tool, clean};
 use crate::config::Secret;
 use crate::dump::mysql;
-use crate::dump::server::{Host, Kind, Server};
+use crate::dump::server::{Kind, Server};
 use crate::error::{Code, Error, Result};
 use crate::fsutil::show;
 use crate::process::{self, End, Group, Limit, Sink, Stream};
