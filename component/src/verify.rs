@@ -238,9 +238,6 @@ impl VerifyJob {
         if let Some(problem) = second_opinion::differs(&archive, Reader::new(&opened.file, opened.size)) {
             self.problem(About::Structure, problem);
         }
-        if archive.is_empty() {
-            self.problem(About::Structure, "the archive has no entries".to_owned());
-        }
         let mut blocks = BTreeMap::new();
         let compared = compare(&archive, &mut |finding| match finding {
             Finding::Problem(problem) => self.problem(About::Structure, problem),

@@ -1,12 +1,14 @@
 //! One restore: the sandbox extracts into a folder aside and compares it with the manifest, the host gives modes and
 //! times back and renames it. Complete or not at all, and never over anything that exists.
 
-use std::io::BufReader;
+use std::collections::HashSet;
+use std::fmt;
+use std::io::{BufReader, Read as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::Deserializer as _;
+use serde::de::{MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use crate::context::Context;
@@ -106,13 +108,21 @@ pub(crate) fn give_back(
     report: &wit::engine::RestoreReport,
     target: &mut RestoreTarget,
 ) -> Result<()> {
+    let left_out: HashSet<&str> = report
+        .links_left_out
+        .iter()
+        .map(|link| link.path.as_str())
+        .collect();
     let mut session = context.reader()?;
     let mut after = None;
     loop {
         let page = session.entries(report.backup.id, after, PAGE)?;
         let Some(last) = page.last() else { break };
         after = Some(last.path.clone());
-        let mut items: Vec<Item> = page.iter().filter_map(|entry| item(entry, false)).collect();
+        let extracted = page
+            .iter()
+            .filter(|entry| !left_out.contains(entry.path.as_str()));
+        let mut items: Vec<Item> = extracted.filter_map(|entry| item(entry, false)).collect();
         if !options.only.is_empty() {
             items.retain(|item| target.holds(item));
         }
@@ -156,20 +166,49 @@ pub(crate) fn record(context: &Context, id: u64) {
     }
 }
 
-/// A manifest of which only the head is wanted: the rows are passed over while reading.
-#[derive(Deserialize)]
-struct Head {
-    #[serde(default, rename = "entries")]
-    _entries: IgnoredAny,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
+/// Most bytes of a manifest's head: as a tree of values they become many times as much, outside of any sandbox.
+const HEAD_BYTES: u64 = 4 << 20;
+
+/// A manifest of which only the head is wanted, what stands before its rows. They come last, so reading ends there.
+struct Head<'a> {
+    fields: &'a mut Map<String, Value>,
+    ended: &'a mut bool,
 }
 
-/// The manifest in a restored folder, without its rows; none where there is none or only a part was restored.
+impl<'de> Visitor<'de> for Head<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<(), A::Error> {
+        while let Some(key) = map.next_key::<String>()? {
+            if key == "entries" {
+                *self.ended = true;
+                return Ok(());
+            }
+            let value = map.next_value()?;
+            self.fields.insert(key, value);
+        }
+        *self.ended = true;
+        Ok(())
+    }
+}
+
+/// The manifest in a restored folder, without its rows; none where there is none, only a part was restored, or its
+/// head is longer than any that is real.
 #[must_use]
 pub fn metadata(path: &Path) -> Option<Map<String, Value>> {
     // What came out of an archive may be a link to anywhere.
     let file = source::open_file_nofollow(&path.join("backup_info.json")).ok()?;
-    let head: Head = serde_json::from_reader(BufReader::new(file)).ok()?;
-    Some(head.rest)
+    let (mut fields, mut ended) = (Map::new(), false);
+    let head = Head {
+        fields: &mut fields,
+        ended: &mut ended,
+    };
+    let mut json = serde_json::Deserializer::from_reader(BufReader::new(file.take(HEAD_BYTES)));
+    // Leaving the object at its rows is an error to the parser.
+    let _ = json.deserialize_map(head);
+    ended.then_some(fields)
 }

@@ -31,6 +31,9 @@ impl Facts {
             changed += u64::from(row.changed);
             Ok(())
         })?;
+        if header.is_none() {
+            archive.check_foreign_names()?;
+        }
         if let Some(header) = &header
             && !matches!(header.status, Status::Completed | Status::Partial)
         {
