@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::archive::reader::{Places, shown};
-use crate::archive::{ArchiveReader, second_opinion};
+use crate::archive::{ArchiveReader, EntryKind, second_opinion};
 use crate::checksum::Opened;
 use crate::deal::{Dealer, Sink, Worker, reason};
+use crate::entries::{MAX_TARGET, link_target};
 use crate::error::{ErrorKind, Result};
 use crate::fs::{BACKUPS, Reader, Roots};
 use crate::job::{Job, Outcome, Request};
@@ -263,12 +264,27 @@ impl VerifyJob {
                 return Reading::Nothing;
             }
         }
+        self.check_links(&archive);
         self.progress.files_total = archive.len() as u64;
         if self.quick {
             let places = archive.places();
             return Reading::Places(archive, places, 0);
         }
         Reading::Contents(Box::new(self.contents(archive, blocks)))
+    }
+
+    /// Links that a restore could not make. With a manifest, only their sizes are left to look at here.
+    fn check_links(&mut self, archive: &ArchiveReader) {
+        let mut reader = archive.reader();
+        for (index, entry) in archive.entries().enumerate() {
+            let fits = entry.size > 0 && entry.size <= MAX_TARGET as u64;
+            if entry.kind != EntryKind::Symlink || fits && self.manifest {
+                continue;
+            }
+            if let Err(e) = link_target(archive, &mut reader, index) {
+                self.problem(About::Structure, reason(e));
+            }
+        }
     }
 
     fn contents(&mut self, archive: ArchiveReader, blocks: BTreeMap<usize, Vec<u64>>) -> Dealer {

@@ -313,7 +313,7 @@ fn the_heaviest_cost_little_memory_and_do_not_keep_rebuild_from_the_others() {
     let heavy = [
         "100,000 times the same name",
         "a deeply nested manifest",
-        "a row of 40 MiB",
+        "a row of twenty million blocks",
         "a name of 40 MiB",
     ];
     let kinds = kinds(&place.name, "/nowhere");

@@ -25,6 +25,7 @@ mod download;
 mod ending;
 mod harness;
 mod hooks;
+mod hostile;
 mod limits;
 mod metrics;
 mod openapi;

@@ -15,8 +15,11 @@ use crate::error::{Error, ErrorKind, Result};
 /// Most bytes of a manifest outside of its rows, all of which may be in memory at the same time.
 const HEADER_BYTES: u64 = 32 << 20;
 
-/// Most bytes of one row: a file of 8 TiB has no more than that of blocks.
-const ROW_BYTES: u64 = 16 << 20;
+/// Most bytes of one row: room for [`MAX_BLOCKS`].
+const ROW_BYTES: u64 = 40 << 20;
+
+/// Most blocks of one file, which are those of 16 TiB.
+const MAX_BLOCKS: usize = 4 << 20;
 
 /// Reads a manifest; each of its rows is given to `row`. `None` for a JSON object that is not cofre's (the
 /// original system's has no `format` as its first field).
@@ -53,6 +56,44 @@ pub fn read_manifest(
             format!("{MANIFEST_NAME} is damaged: {}", shown(&e.to_string())),
         )),
     }
+}
+
+/// The lengths of a file's blocks, no more than there can be: a short text has room for many.
+pub(super) fn blocks<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Option<Vec<u64>>, D::Error> {
+    struct Blocks;
+    impl<'de> Visitor<'de> for Blocks {
+        type Value = Option<Vec<u64>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("the lengths of blocks")
+        }
+
+        fn visit_none<E>(self) -> std::result::Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_unit<E>(self) -> std::result::Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_some<D: Deserializer<'de>>(self, some: D) -> std::result::Result<Self::Value, D::Error> {
+            some.deserialize_seq(self)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<Self::Value, A::Error> {
+            let mut lengths = Vec::new();
+            while let Some(length) = seq.next_element()? {
+                if lengths.len() == MAX_BLOCKS {
+                    return Err(de::Error::custom("a row has more blocks than a file can have"));
+                }
+                lengths.push(length);
+            }
+            Ok(Some(lengths))
+        }
+    }
+    deserializer.deserialize_option(Blocks)
 }
 
 /// How much has been read, and how much may be: small text can be large in memory, so no piece that is there as a
@@ -249,12 +290,13 @@ mod tests {
         );
         assert!(many.len() as u64 > HEADER_BYTES);
         assert_eq!(rows_of(&many).unwrap(), 1_200_001);
-        let piece = "1,".repeat(40 << 20 >> 1);
-        let text = "x".repeat(40 << 20);
+        let (piece, text) = ("1,".repeat(17 << 20), "x".repeat(41 << 20));
+        let blocks = format!(
+            r#"{HEAD},"skipped":[],"entries":[{{"path":"a","kind":"file","size":1,"blocks":[{piece}1]}}]}}"#
+        );
+        let e = rows_of(&blocks).unwrap_err();
+        assert!(e.message.contains("more blocks than a file can have"), "{e}");
         for hostile in [
-            format!(
-                r#"{HEAD},"skipped":[],"entries":[{{"path":"a","kind":"file","size":1,"blocks":[{piece}1]}}]}}"#
-            ),
             format!(r#"{HEAD},"skipped":[],"entries":[{{"path":"{text}","kind":"file","size":1}}]}}"#),
             format!(r#"{HEAD},"other":[{piece}1],"skipped":[],"entries":[]}}"#),
             format!(r#"{HEAD},"skipped":[],"entries":[{row}],"{text}":1}}"#),

@@ -127,7 +127,7 @@ pub(super) fn flips() -> Vec<Kind> {
 
 pub(super) fn junk() -> Vec<Kind> {
     let z = || old([]);
-    let (at, end) = (z().local[1], z().end);
+    let (at, end) = (z().central[0], z().end);
     let script = b"PK\x03\x04#!/bin/sh\nexit 1\n";
     vec![
         refused(
@@ -143,12 +143,12 @@ pub(super) fn junk() -> Vec<Kind> {
         refused(
             "a script that begins like a ZIP",
             z().insert(0, script, true),
-            "23 bytes stand before the first entry",
+            "21 bytes stand before the first entry",
         ),
         found(
-            "hidden between entries",
+            "hidden behind an entry",
             z().insert(at, b"hidden", true),
-            "entry backup_info.json: 6 bytes behind its data belong to nothing",
+            "entry static/a.txt: 6 bytes behind its data belong to nothing",
         ),
         refused(
             "hidden before the end record",

@@ -149,12 +149,12 @@ pub(super) fn manifests(name: &str) -> Vec<Kind> {
             "the manifest is larger than that of this many entries can be",
         ),
         refused(
-            "a row of 40 MiB",
+            "a row of twenty million blocks",
             swapped(
                 r#","crc32""#,
                 &format!(r#","blocks":[{}1],"crc32""#, "1,".repeat(20 << 20)),
             ),
-            "too long to be real",
+            "more blocks than a file can have",
         ),
         refused(
             "a name of 40 MiB",

@@ -3,8 +3,13 @@
 use super::*;
 
 pub(super) fn names(outside: &str) -> Vec<Kind> {
-    let unsafe_ =
-        |name: &str, why: &str| refused(&format!("the name {name:?}"), old([entry(name, "ESCAPOU")]), why);
+    let unsafe_ = |name: &str, why: &str| {
+        refused(
+            &format!("the name {name:?}"),
+            old([entry(name, if name.ends_with('/') { "" } else { "ESCAPOU" })]),
+            why,
+        )
+    };
     let absolute = format!("{outside}/novo.txt");
     let mut kinds = vec![
         unsafe_("../novo.txt", "it has a component `..`"),
@@ -120,7 +125,7 @@ pub(super) fn links(outside: &str) -> Vec<Kind> {
             zip(&[link("backup_info.json", "/etc/passwd")]),
             "the entry backup_info.json is not a regular file",
         ),
-        refused(
+        unsupported(
             "a link with a folder's name",
             old([link("static/d/", "..")]),
             "static/d/ is neither file, folder nor link",
@@ -128,17 +133,17 @@ pub(super) fn links(outside: &str) -> Vec<Kind> {
         found(
             "a link with a target that is too long",
             old([link("static/l", long)]),
-            "4095 bytes",
+            "entry static/l: its target is longer than 4095 bytes",
         ),
         found(
             "a link without a target",
             old([link("static/l", "")]),
-            "its target is empty or contains a NUL",
+            "entry static/l: its target is empty or contains a NUL",
         ),
         found(
             "a link with a NUL",
             old([link("static/l", "a\0b")]),
-            "its target is empty or contains a NUL",
+            "entry static/l: its target is empty or contains a NUL",
         ),
         fine(
             "an absolute link is left out",
