@@ -2,6 +2,7 @@
 //!
 //! `entries` and `details` for the host; `diff` uses the same list.
 
+use crate::archive::reader::shown;
 use crate::archive::{ArchiveReader, EntryKind, EntryReader, EntryView};
 use crate::catalog::Catalog;
 use crate::checksum::locate;
@@ -128,11 +129,17 @@ pub(crate) fn of_view(archive: &ArchiveReader, index: usize) -> Result<Entry> {
 
 /// The target of the link `index`: its content, read by `reader`.
 pub(crate) fn link_target(archive: &ArchiveReader, reader: &mut EntryReader, index: usize) -> Result<String> {
+    let bad = |message: &str| {
+        let path = shown(archive.entry(index).path);
+        let message = format!("entry {path}: {message}");
+        Error::new(ErrorKind::Corrupt, "read link", message).about(archive.name())
+    };
+    if archive.entry(index).size > MAX_TARGET as u64 {
+        return Err(bad("its target is longer than 4095 bytes"));
+    }
     reader.start(archive, index)?;
     let bytes = reader.read_to_end(MAX_TARGET)?;
-    target_of(bytes).map_err(|message| {
-        Error::new(ErrorKind::Corrupt, "read link", message).about(archive.entry(index).path)
-    })
+    target_of(bytes).map_err(bad)
 }
 
 /// The content of a link as its target, or why no system can have such a link.

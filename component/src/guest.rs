@@ -85,6 +85,10 @@ impl EngineGuest for Component {
         ))
     }
 
+    fn limit_unpacking(limits: api::UnpackLimits) {
+        from_wit::unpack_limits(limits).set();
+    }
+
     fn verify(id: u64, quick: bool) -> std::result::Result<api::VerifyReport, wit::Error> {
         with_roots(|roots| verify::verify(roots, id, quick)).map(to_wit::verify_report)
     }

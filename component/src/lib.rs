@@ -22,6 +22,7 @@ pub mod fs;
 #[cfg(target_os = "wasi")]
 mod guest;
 pub mod job;
+pub mod limits;
 pub mod manifest;
 pub mod pin;
 pub mod prune;

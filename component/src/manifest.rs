@@ -57,6 +57,15 @@ pub struct ManifestHeader {
     pub skipped: Vec<Skip>,
 }
 
+impl ManifestHeader {
+    /// What is wrong with the status, if a run that ended so has no archive.
+    pub(crate) fn without_archive(&self) -> Option<&'static str> {
+        use crate::catalog::Status;
+        let fine = matches!(self.status, Status::Completed | Status::Partial);
+        (!fine).then_some("its manifest's status is that of a run without an archive")
+    }
+}
+
 /// One row of `entries`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManifestEntry {
@@ -82,7 +91,11 @@ pub struct ManifestEntry {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub changed: bool,
     /// Bytes of each block in the archive, where the content is compressed in blocks of [`crate::archive::BLOCK`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "read::blocks"
+    )]
     pub blocks: Option<Vec<u64>>,
 }
 

@@ -14,13 +14,14 @@ use std::rc::Rc;
 use select::{Folders, Selection};
 pub use worker::RestoreWorker;
 
-use crate::archive::{ArchiveReader, EntryKind};
+use crate::archive::{ArchiveReader, EntryKind, entry_path};
 use crate::checksum::Opened;
 use crate::deal::Dealer;
 use crate::entries::{link_target, of_row, of_view};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{BACKUPS, Dir, Roots, TARGET};
 use crate::job::{Job, Outcome, Request};
+use crate::limits::UnpackLimits;
 use crate::manifest::{Finding, compare};
 use crate::shards::{Piece, Turn, spent, unexpected};
 use crate::types::{Entry, Progress, RestoreReport, RestoreRequest};
@@ -195,9 +196,6 @@ impl RestoreJob {
             };
             return Err(self.corrupt(opened, format!("{first}{more}")));
         }
-        if archive.is_empty() {
-            return Err(self.corrupt(opened, "the archive has no entries".to_owned()));
-        }
         if header.is_none() {
             archive.check_foreign()?;
         }
@@ -216,6 +214,7 @@ impl RestoreJob {
                     .remedy("see the paths with `cofre show`"),
             );
         }
+        self.check_room(&archive, &entries)?;
         Ok(Chosen {
             archive,
             entries,
@@ -223,6 +222,19 @@ impl RestoreJob {
             links_left_out,
             manifest: header.is_some(),
         })
+    }
+
+    /// Whether what was chosen fits where it is to go.
+    fn check_room(&self, archive: &ArchiveReader, entries: &[usize]) -> Result<()> {
+        let sizes = entries.iter().map(|&index| archive.entry(index).size);
+        let (need, room) = (sizes.fold(0, u64::saturating_add), UnpackLimits::current().room);
+        if need <= room {
+            return Ok(());
+        }
+        let problem = format!("its files need {need} bytes, and {room} are free where they are to go");
+        Err(Error::new(ErrorKind::NoSpace, "restore", problem)
+            .about(archive.name())
+            .remedy("free space, restore to another disk, or only a part with `--only`"))
     }
 
     fn begin(&mut self, opened: Opened, hashing: bool, target: Dir, chosen: Chosen) -> Extract {
@@ -305,16 +317,18 @@ impl RestoreJob {
 }
 
 impl Extract {
-    /// Creates the relative links; the absolute ones are reported only.
+    /// Creates the relative links; the absolute ones are reported only. So are those that lead out of an archive
+    /// without a manifest: the original system never wrote any, so nothing of a user's hangs on them.
     fn links(&mut self) -> Result<()> {
         let archive = &self.dealer.archive;
         let mut reader = archive.reader();
         for &index in &self.links {
             let target = link_target(archive, &mut reader, index)?;
-            if target.starts_with('/') {
+            let path = archive.entry(index).path;
+            if target.starts_with('/') || !self.manifest && entry_path::leads_out(path, &target) {
                 self.links_left_out.push(of_view(archive, index)?);
             } else {
-                self.target.symlink(&target, archive.entry(index).path)?;
+                self.target.symlink(&target, path)?;
             }
         }
         Ok(())

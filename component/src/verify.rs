@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::archive::reader::{Places, shown};
-use crate::archive::{ArchiveReader, second_opinion};
+use crate::archive::{ArchiveReader, EntryKind, second_opinion};
 use crate::checksum::Opened;
 use crate::deal::{Dealer, Sink, Worker, reason};
+use crate::entries::{MAX_TARGET, link_target};
 use crate::error::{ErrorKind, Result};
 use crate::fs::{BACKUPS, Reader, Roots};
 use crate::job::{Job, Outcome, Request};
@@ -238,9 +239,6 @@ impl VerifyJob {
         if let Some(problem) = second_opinion::differs(&archive, Reader::new(&opened.file, opened.size)) {
             self.problem(About::Structure, problem);
         }
-        if archive.is_empty() {
-            self.problem(About::Structure, "the archive has no entries".to_owned());
-        }
         let mut blocks = BTreeMap::new();
         let compared = compare(&archive, &mut |finding| match finding {
             Finding::Problem(problem) => self.problem(About::Structure, problem),
@@ -266,12 +264,27 @@ impl VerifyJob {
                 return Reading::Nothing;
             }
         }
+        self.check_links(&archive);
         self.progress.files_total = archive.len() as u64;
         if self.quick {
             let places = archive.places();
             return Reading::Places(archive, places, 0);
         }
         Reading::Contents(Box::new(self.contents(archive, blocks)))
+    }
+
+    /// Links that a restore could not make. With a manifest, only their sizes are left to look at here.
+    fn check_links(&mut self, archive: &ArchiveReader) {
+        let mut reader = archive.reader();
+        for (index, entry) in archive.entries().enumerate() {
+            let fits = entry.size > 0 && entry.size <= MAX_TARGET as u64;
+            if entry.kind != EntryKind::Symlink || fits && self.manifest {
+                continue;
+            }
+            if let Err(e) = link_target(archive, &mut reader, index) {
+                self.problem(About::Structure, reason(e));
+            }
+        }
     }
 
     fn contents(&mut self, archive: ArchiveReader, blocks: BTreeMap<usize, Vec<u64>>) -> Dealer {

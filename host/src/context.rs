@@ -49,9 +49,18 @@ impl Context {
     /// Mounts with the configured limits and nothing mounted yet.
     #[must_use]
     pub fn mounts(&self) -> Mounts {
-        let crate::config::Limits { memory_bytes, stall } = self.config.limits;
-        let memory_bytes = usize::try_from(memory_bytes).unwrap_or(usize::MAX);
-        Mounts::new().limits(Limits { memory_bytes, stall })
+        let crate::config::Limits {
+            memory_bytes,
+            stall,
+            foreign_bytes,
+            foreign_ratio,
+        } = self.config.limits;
+        Mounts::new().limits(Limits {
+            memory_bytes: usize::try_from(memory_bytes).unwrap_or(usize::MAX),
+            stall,
+            foreign_bytes,
+            foreign_ratio,
+        })
     }
 
     /// A handle of the backups folder, which has to exist.

@@ -207,6 +207,15 @@ pub fn free_bytes(path: &Path) -> Result<u64> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
+/// [`free_bytes`] of the file system that a handle is on.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn free_bytes_at(handle: BorrowedFd<'_>) -> std::result::Result<u64, Errno> {
+    let stat = rustix::fs::fstatvfs(handle)?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
 /// The path that the kernel shows for a handle; only for messages.
 #[must_use]
 pub fn fd_path(fd: BorrowedFd<'_>) -> String {

@@ -1,19 +1,21 @@
 //! One restore: the sandbox extracts into a folder aside and compares it with the manifest, the host gives modes and
 //! times back and renames it. Complete or not at all, and never over anything that exists.
 
-use std::io::BufReader;
+use std::collections::HashSet;
+use std::fmt;
+use std::io::{BufReader, Read as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::Deserializer as _;
+use serde::de::{MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use crate::context::Context;
 use crate::engine::{Access, Control, wit};
 use crate::error::{Code, Error, Result};
 use crate::restore_target::{Item, ItemKind, RestoreTarget};
-use crate::{source, text, verify};
+use crate::{source, verify};
 
 /// Entries fetched from the sandbox at a time.
 const PAGE: u32 = 32_768;
@@ -51,10 +53,6 @@ pub fn restore(context: &Context, options: &RestoreOptions, control: &mut Contro
         None => context.config.backup_dir.join(format!("restore_{}", backup.name)),
     };
     let mut target = RestoreTarget::prepare(&path)?;
-    // How much a part is, is known when it is chosen.
-    if options.only.is_empty() {
-        check_space(context, &backup, &path)?;
-    }
     let report = extract(
         context,
         backup.id,
@@ -70,36 +68,6 @@ pub fn restore(context: &Context, options: &RestoreOptions, control: &mut Contro
 
 fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(|e| Error::io(format!("resolve {}", crate::fsutil::show(path)), &e))
-}
-
-/// Refuses to begin what the disk can't hold: a sparse file of a few kilobytes in the archive may be a disk full of
-/// zeros in the end.
-fn check_space(context: &Context, backup: &wit::types::Backup, path: &Path) -> Result<()> {
-    let need = match backup.source_bytes {
-        Some(bytes) => bytes,
-        // Of the original system, which did not write it down.
-        None => {
-            let mut sum: u64 = 0;
-            each_entry(context, backup.id, |entry| sum = sum.saturating_add(entry.size))?;
-            sum
-        }
-    };
-    let beside = path.parent().unwrap_or(path);
-    let free = crate::fsutil::free_bytes(beside)?;
-    if need <= free {
-        return Ok(());
-    }
-    Err(Error::new(
-        Code::NoSpace,
-        format!(
-            "the restore of {} needs {}, and {} are free in {}",
-            backup.name,
-            text::size(need),
-            text::size(free),
-            text::shown(beside)
-        ),
-    )
-    .remedy("restore to a larger disk with `--to`, or a part with `--only`; nothing was written"))
 }
 
 /// Shows every entry of a backup to `see`, page by page.
@@ -152,13 +120,21 @@ pub(crate) fn give_back(
     report: &wit::engine::RestoreReport,
     target: &mut RestoreTarget,
 ) -> Result<()> {
+    let left_out: HashSet<&str> = report
+        .links_left_out
+        .iter()
+        .map(|link| link.path.as_str())
+        .collect();
     let mut session = context.reader()?;
     let mut after = None;
     loop {
         let page = session.entries(report.backup.id, after, PAGE)?;
         let Some(last) = page.last() else { break };
         after = Some(last.path.clone());
-        let mut items: Vec<Item> = page.iter().filter_map(|entry| item(entry, false)).collect();
+        let extracted = page
+            .iter()
+            .filter(|entry| !left_out.contains(entry.path.as_str()));
+        let mut items: Vec<Item> = extracted.filter_map(|entry| item(entry, false)).collect();
         if !options.only.is_empty() {
             items.retain(|item| target.holds(item));
         }
@@ -202,20 +178,49 @@ pub(crate) fn record(context: &Context, id: u64) {
     }
 }
 
-/// A manifest of which only the head is wanted: the rows are passed over while reading.
-#[derive(Deserialize)]
-struct Head {
-    #[serde(default, rename = "entries")]
-    _entries: IgnoredAny,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
+/// Most bytes of a manifest's head: as a tree of values they become many times as much, outside of any sandbox.
+const HEAD_BYTES: u64 = 4 << 20;
+
+/// A manifest of which only the head is wanted, what stands before its rows. They come last, so reading ends there.
+struct Head<'a> {
+    fields: &'a mut Map<String, Value>,
+    ended: &'a mut bool,
 }
 
-/// The manifest in a restored folder, without its rows; none where there is none or only a part was restored.
+impl<'de> Visitor<'de> for Head<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<(), A::Error> {
+        while let Some(key) = map.next_key::<String>()? {
+            if key == "entries" {
+                *self.ended = true;
+                return Ok(());
+            }
+            let value = map.next_value()?;
+            self.fields.insert(key, value);
+        }
+        *self.ended = true;
+        Ok(())
+    }
+}
+
+/// The manifest in a restored folder, without its rows; none where there is none, only a part was restored, or its
+/// head is longer than any that is real.
 #[must_use]
 pub fn metadata(path: &Path) -> Option<Map<String, Value>> {
     // What came out of an archive may be a link to anywhere.
     let file = source::open_file_nofollow(&path.join("backup_info.json")).ok()?;
-    let head: Head = serde_json::from_reader(BufReader::new(file)).ok()?;
-    Some(head.rest)
+    let (mut fields, mut ended) = (Map::new(), false);
+    let head = Head {
+        fields: &mut fields,
+        ended: &mut ended,
+    };
+    let mut json = serde_json::Deserializer::from_reader(BufReader::new(file.take(HEAD_BYTES)));
+    // Leaving the object at its rows is an error to the parser.
+    let _ = json.deserialize_map(head);
+    ended.then_some(fields)
 }

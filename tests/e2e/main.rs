@@ -21,6 +21,7 @@ mod crash;
 mod determinism;
 mod durability;
 mod harness;
+mod hostile;
 mod interface;
 mod legacy;
 mod link_race;

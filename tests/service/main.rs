@@ -28,6 +28,7 @@ mod floods;
 mod harness;
 mod hooks;
 mod hostile;
+mod hostile_archives;
 mod limits;
 mod metrics;
 mod openapi;

@@ -13,11 +13,13 @@
 mod app;
 mod command;
 mod fixture;
+pub(crate) mod hostile;
 pub(crate) mod mariadb;
 pub(crate) mod postgres;
 mod readers;
 mod rng;
 mod tree;
+pub(crate) mod zip;
 
 pub(crate) use app::App;
 pub(crate) use command::{Run, cofre_binary, is_root, run, spawn, tool};

@@ -44,6 +44,15 @@ pub fn check_foreign(path: &str) -> Result<()> {
     Ok(())
 }
 
+/// Whether a link at `path` with this relative target may lead out of the folder that `path` is below. A `..` behind
+/// a name counts as well: the name may be that of another link.
+#[must_use]
+pub fn leads_out(path: &str, target: &str) -> bool {
+    let steps = || target.split('/').filter(|step| !matches!(*step, "" | "."));
+    let up = steps().take_while(|step| *step == "..").count();
+    up > path.matches('/').count() || steps().skip(up).any(|step| step == "..")
+}
+
 fn unsafe_path(path: &str, problem: &str) -> Error {
     // A path may be 64 KiB long; its beginning is enough to find it.
     let shown: String = path.chars().take(200).collect();
@@ -105,6 +114,27 @@ mod tests {
         check_foreign("static/c:x").unwrap();
         for path in ["static\\a", "..\\..\\x", "C:x", "c:/x", "a/../b"] {
             check_foreign(path).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn links_that_may_lead_out_are_told_from_those_that_stay() {
+        for (path, target) in [
+            ("a", "b"),
+            ("a/b/c", "../../x"),
+            ("a/b", "../b"),
+            ("a", "./b/./c"),
+            ("a/b", ".."),
+        ] {
+            assert!(!leads_out(path, target), "{path} -> {target}");
+        }
+        for (path, target) in [
+            ("a", ".."),
+            ("a/b", "../../x"),
+            ("a/b", "c/../d"),
+            ("a/b", ".././/../x"),
+        ] {
+            assert!(leads_out(path, target), "{path} -> {target}");
         }
     }
 

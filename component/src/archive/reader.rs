@@ -3,7 +3,7 @@
 //! Verify, restore, diff, `entries` and the catalog's rebuild all read through this; none looks at ZIP bytes.
 
 use std::borrow::Cow;
-use std::io::{self, BufReader, Read};
+use std::io::{self, Read};
 use std::rc::Rc;
 
 use super::directory::{Directory, EntryView, Location};
@@ -13,16 +13,12 @@ pub use super::entry_reader::Places;
 use super::window::Window;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{Dir, File};
+use crate::limits::UnpackLimits;
 use crate::manifest::{MANIFEST_NAME, Manifest, ManifestEntry, ManifestHeader, read_manifest};
 
 /// Most bytes of a manifest: this, and [`MANIFEST_ROW`] more for each entry.
 const MANIFEST_BASE: u64 = 64 << 20;
 const MANIFEST_ROW: u64 = 1 << 10;
-
-/// The entries of an archive without a manifest may not claim to unpack to more than this…
-const FOREIGN_FREE: u64 = 4 << 30;
-/// …and this many times the archive's size: nothing else says that it is not a bomb.
-const FOREIGN_RATIO: u64 = 250;
 
 /// An archive, opened and its structure checked.
 #[derive(Debug)]
@@ -165,7 +161,7 @@ impl ArchiveReader {
             at: 0,
             failed: None,
         };
-        let parsed = read_manifest(&mut BufReader::new(&mut stream), row);
+        let parsed = read_manifest(&mut stream, row);
         // A damaged entry shows as an odd parse error; its own error says more.
         match stream.failed {
             Some(e) => Err(e),
@@ -173,24 +169,39 @@ impl ArchiveReader {
         }
     }
 
-    /// The further rules for an archive without manifest rows: no Windows paths, and no bomb.
+    /// The further rules for an archive without manifest rows: something in it, no Windows paths, and no bomb.
     ///
     /// # Errors
     /// `Corrupt` with the entry's name, or `Unsupported` with the limit that was met.
     pub fn check_foreign(&self) -> Result<()> {
+        self.check_foreign_names()?;
+        let limits = UnpackLimits::current();
+        let (total, most) = (self.total_size(), limits.foreign(self.size));
+        if total <= most {
+            return Ok(());
+        }
+        let e = unsupported(format!(
+            "it claims to unpack to {total} bytes, more than {most} bytes and {} times its size, and no manifest \
+             vouches for that",
+            limits.foreign_ratio
+        ))
+        .remedy("if you trust it, raise `limits.foreign_mib` or `limits.foreign_ratio`");
+        Err(about(&self.name, e))
+    }
+
+    /// [`Self::check_foreign`] without the sizes, which hang on what the host allows.
+    ///
+    /// # Errors
+    /// `Corrupt` with the entry's name.
+    pub fn check_foreign_names(&self) -> Result<()> {
+        if self.is_empty() {
+            return Err(about(&self.name, corrupt("the archive has no entries")));
+        }
         for entry in self.entries() {
             entry_path::check_foreign(entry.path).map_err(|e| {
                 let e = corrupt(format!("entry {}: {}", shown(entry.path), e.message));
                 about(&self.name, e)
             })?;
-        }
-        let (total, most) = (self.total_size(), self.size.saturating_mul(FOREIGN_RATIO));
-        if total > FOREIGN_FREE && total > most {
-            let e = unsupported(format!(
-                "it claims to unpack to {total} bytes, more than {FOREIGN_RATIO} times its size, and no manifest confirms it"
-            ))
-            .remedy("unpack it with another program if you trust it");
-            return Err(about(&self.name, e));
         }
         Ok(())
     }

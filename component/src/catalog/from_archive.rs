@@ -31,10 +31,10 @@ impl Facts {
             changed += u64::from(row.changed);
             Ok(())
         })?;
-        if let Some(header) = &header
-            && !matches!(header.status, Status::Completed | Status::Partial)
-        {
-            let message = "its manifest's status is that of a run without an archive";
+        if header.is_none() {
+            archive.check_foreign_names()?;
+        }
+        if let Some(message) = header.as_ref().and_then(ManifestHeader::without_archive) {
             return Err(Error::new(ErrorKind::Corrupt, "read manifest", message).about(name));
         }
         Ok(Self {

@@ -2,6 +2,7 @@
 
 use super::{api, jobs, spread, wit};
 use crate::job;
+use crate::limits::UnpackLimits;
 use crate::shards::Piece;
 use crate::types::{
     Check, Compression, CreateRequest, DatabaseInfo, Inventory, Kind, Observation, RestoreRequest,
@@ -124,6 +125,19 @@ fn database(database: wit::DatabaseInfo) -> DatabaseInfo {
         version,
         folder,
         tables: tables.into_iter().map(table).collect(),
+    }
+}
+
+pub(super) fn unpack_limits(limits: api::UnpackLimits) -> UnpackLimits {
+    let api::UnpackLimits {
+        room,
+        foreign_bytes,
+        foreign_ratio,
+    } = limits;
+    UnpackLimits {
+        room,
+        foreign_bytes,
+        foreign_ratio,
     }
 }
 

@@ -70,6 +70,9 @@ pub(crate) fn compare(
             )));
         }
     }
+    if let Some(problem) = header.without_archive() {
+        found(Finding::Problem(problem.to_owned()));
+    }
     if header.file_count != files {
         found(Finding::Problem(format!(
             "the manifest counts {} files and lists {files}",
@@ -111,6 +114,9 @@ fn difference(row: &ManifestEntry, entry: EntryView<'_>) -> Option<String> {
         return said("mode", mode, &in_archive);
     }
     let target = row.target.as_deref();
+    if target.is_some_and(|target| target.contains('\0')) {
+        return said("target", target.unwrap_or("none"), "one that no link can have");
+    }
     if entry.kind == EntryKind::Symlink && target.map(|t| crc32fast::hash(t.as_bytes())) != Some(entry.crc32)
     {
         return said("target", target.unwrap_or("none"), "another");

@@ -93,6 +93,16 @@ pub const KEYS: &[Key] = &[
         "Longest time without progress before a run is given up",
     ),
     key(
+        "limits.foreign_mib",
+        "4096",
+        "An archive that has no manifest of cofre's may unpack to this many MiB, or to `foreign_ratio` times its size; what claims more is not unpacked",
+    ),
+    key(
+        "limits.foreign_ratio",
+        "250",
+        "How many times its own size an archive without a manifest may unpack to beyond `foreign_mib`; a manifest vouches for any ratio",
+    ),
+    key(
         "sources.NAME.path",
         "",
         "A folder that becomes `NAME/` in the archive (this or `files`)",

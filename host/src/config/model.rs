@@ -85,6 +85,10 @@ pub struct Limits {
     pub memory_bytes: u64,
     /// Longest time without progress.
     pub stall: Duration,
+    /// An archive without a manifest may unpack to this many bytes,
+    pub foreign_bytes: u64,
+    /// or to this many times its own size, whichever is more.
+    pub foreign_ratio: u64,
 }
 
 /// One folder of the archive.

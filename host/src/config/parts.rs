@@ -257,15 +257,18 @@ fn limits(root: &Section<'_>) -> Limits {
     let default = Limits {
         memory_bytes: 256 << 20,
         stall: Duration::from_secs(600),
+        foreign_bytes: 4 << 30,
+        foreign_ratio: 250,
     };
     let Some(table) = root.section("limits") else {
         return default;
     };
-    let mib = table
-        .integer("memory_mib", 32..=4_096)
-        .and_then(|n| u64::try_from(n).ok());
+    let number = |key, range| table.integer(key, range).and_then(|n| u64::try_from(n).ok());
+    let mib = |key, range, default| number(key, range).map_or(default, |n| n << 20);
     let limits = Limits {
-        memory_bytes: mib.map_or(default.memory_bytes, |n| n << 20),
+        memory_bytes: mib("memory_mib", 32..=4_096, default.memory_bytes),
+        foreign_bytes: mib("foreign_mib", 1..=1 << 40, default.foreign_bytes),
+        foreign_ratio: number("foreign_ratio", 1..=1_000_000).unwrap_or(default.foreign_ratio),
         stall: table.parsed("stall", value::positive).unwrap_or(default.stall),
     };
     table.finish();

@@ -5,7 +5,7 @@ use super::control::Control;
 use super::session::Session;
 use super::wit::engine::{
     BackupDetails, Check, CreateReport, CreateRequest, Difference, RebuildReport, RestoreReport,
-    RestoreRequest, RetentionPolicy, RunRequest, Summary, Verdict, VerifyReport,
+    RestoreRequest, RetentionPolicy, RunRequest, Summary, UnpackLimits, Verdict, VerifyReport,
 };
 use super::wit::jobs::{Outcome, Request};
 use super::wit::types::{Backup, Entry, Skip};
@@ -64,6 +64,16 @@ operations! {
         now: String => &now) -> Backup;
     /// Sets or clears the pin. `/backups` read-write.
     pin / call_pin (id: u64 => id, pinned: bool => pinned) -> Backup;
+}
+
+impl Session {
+    /// Sets what the next verify or restore allows an archive to unpack to.
+    pub(super) fn limit_unpacking(&mut self, limits: UnpackLimits) -> Result<()> {
+        self.call("limit unpacking", move |guest| {
+            let engine = guest.world.cofre_backup_engine();
+            Ok(Ok(engine.call_limit_unpacking(&mut guest.store, limits)?))
+        })
+    }
 }
 
 /// Long operations without progress or cancellation: [`Session::run`] for those who need neither.

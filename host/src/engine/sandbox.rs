@@ -16,6 +16,7 @@ use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
 
 use super::open;
 use super::output::{GuestLog, LogStream};
+use super::wit::engine::UnpackLimits;
 use crate::error::{Code, Error, Result};
 
 /// Core instances, memories and tables of one component: Rust's toolchain makes 4, 1 and 2.
@@ -153,6 +154,9 @@ fn interface(name: &str) -> &str {
     name.split_once('@').map_or(name, |(interface, _)| interface)
 }
 
+/// Where a restore writes.
+const TARGET: &str = "/target";
+
 /// What a component may do in a mounted directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -169,14 +173,20 @@ pub struct Limits {
     pub memory_bytes: usize,
     /// Time without progress: a step, or an operation that has no steps, may take this long.
     pub stall: Duration,
+    /// Bytes that an archive without a manifest may unpack to,
+    pub foreign_bytes: u64,
+    /// or this many times its own size, whichever is more.
+    pub foreign_ratio: u64,
 }
 
 impl Default for Limits {
-    /// 256 MiB and ten minutes.
+    /// 256 MiB and ten minutes; 4 GiB or 250 times.
     fn default() -> Self {
         Self {
             memory_bytes: 256 << 20,
             stall: Duration::from_secs(600),
+            foreign_bytes: 4 << 30,
+            foreign_ratio: 250,
         }
     }
 }
@@ -219,7 +229,7 @@ impl Mounts {
     /// The folder that a restore fills, `/target`, read-write.
     #[must_use]
     pub fn target(self, directory: OwnedFd) -> Self {
-        self.mount("/target".to_owned(), directory, Access::ReadWrite)
+        self.mount(TARGET.to_owned(), directory, Access::ReadWrite)
     }
 
     /// Other limits than the default ones.
@@ -227,6 +237,18 @@ impl Mounts {
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
+    }
+
+    /// What an archive may unpack to; the room is that of the target, where there is one and the system can say it.
+    pub(crate) fn unpack_limits(&self) -> UnpackLimits {
+        let target = self.directories.iter().find(|(name, ..)| name == TARGET);
+        UnpackLimits {
+            room: target
+                .and_then(|(_, handle, _)| crate::fsutil::free_bytes_at(handle.as_fd()).ok())
+                .unwrap_or(u64::MAX),
+            foreign_bytes: self.limits.foreign_bytes,
+            foreign_ratio: self.limits.foreign_ratio,
+        }
     }
 
     /// The limits of the session.

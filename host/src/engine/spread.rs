@@ -37,7 +37,9 @@ impl Engine {
         workers: usize,
         control: &mut Control,
     ) -> Result<Outcome> {
+        let limits = coordinator.unpack_limits();
         let mut session = self.open(coordinator)?;
+        session.limit_unpacking(limits)?;
         if workers <= 1 {
             return session.run(request, control);
         }

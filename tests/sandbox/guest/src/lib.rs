@@ -267,6 +267,8 @@ impl Guest for Hostile {
         nothing()
     }
 
+    fn limit_unpacking(_: UnpackLimits) {}
+
     fn verify(_: u64, _: bool) -> Result<VerifyReport, Error> {
         nothing()
     }
