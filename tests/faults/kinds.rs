@@ -89,7 +89,7 @@ fn an_error_of_the_disk_that_a_dump_is_loaded_on_is_not_one_of_the_archive() {
     let writes: Vec<_> = stage.calls.iter().filter(|call| call.name == "write").collect();
     let first = writes
         .iter()
-        .position(|call| loads(&call))
+        .position(|call| loads(call))
         .expect("it is written");
     for (errno, code) in [(5, 10), (28, 7)] {
         let (ended, said, path) = failed(
