@@ -207,7 +207,7 @@ impl<'a> Loading<'a> {
                 Error::new(Code::Cancelled, "stopped on request").into()
             }
             Some(ErrorCode::OperationInterrupted) => self.dump.too_long(),
-            Some(ErrorCode::DiskFull) if !self.is_disk && self.is_at_limit() => self.failed(
+            Some(ErrorCode::DiskFull) if !self.is_disk && !self.disk_is_full() => self.failed(
                 file,
                 &format!(
                     "makes the database larger than {}, which its dump does not explain",
@@ -242,18 +242,10 @@ impl<'a> Loading<'a> {
         }
     }
 
-    /// Whether the database has grown as far as it may: else it is the disk that is full.
-    fn is_at_limit(&self) -> bool {
-        self.guard.trust(true);
-        let pages = |pragma: &str| {
-            self.db
-                .query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i64>(0))
-        };
-        match (pages("page_count"), pages("max_page_count")) {
-            (Ok(count), Ok(most)) => count >= most,
-            // A database that can't be asked any more is on a disk with troubles.
-            _ => false,
-        }
+    /// Whether it is the disk that is full, and not the database that has grown as far as it may: SQLite calls both so.
+    fn disk_is_full(&self) -> bool {
+        let folder = self.db.path().and_then(|path| Path::new(path).parent());
+        folder.is_some_and(|folder| crate::fsutil::trouble(folder).is_some())
     }
 
     fn truncated(&self, file: &str, how: &str) -> Problem {
