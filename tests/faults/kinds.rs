@@ -87,10 +87,7 @@ fn an_error_of_the_disk_that_a_dump_is_loaded_on_is_not_one_of_the_archive() {
     let stage = Stage::named("restore, a database");
     let loads = |call: &&crate::injector::Call| call.path.ends_with("/loaded/new.db");
     let writes: Vec<_> = stage.calls.iter().filter(|call| call.name == "write").collect();
-    let first = writes
-        .iter()
-        .position(|call| loads(call))
-        .expect("it is written");
+    let first = writes.iter().position(loads).expect("it is written");
     for (errno, code) in [(5, 10), (28, 7)] {
         let (ended, said, path) = failed(
             "restore, a database",

@@ -107,10 +107,7 @@ impl Site {
         } else {
             format!("listen = \"127.0.0.1:{port}\"")
         };
-        let (admin, viewer) = (
-            admin_token().toml("ops", "admin"),
-            viewer_token().toml("prometheus", "viewer"),
-        );
+        let (admin, viewer) = (admin_toml(), viewer_token().toml("prometheus", "viewer"));
         self.tls = api.contains("tls_cert");
         self.app.config(&format!(
             "repository = \"relatorios\"\n{top}\n[sources.static]\npath = \"static\"\n[api]\n{listen}\n{api}\n{admin}{viewer}{tables}\n"
