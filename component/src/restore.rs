@@ -231,9 +231,12 @@ impl RestoreJob {
         if need <= room {
             return Ok(());
         }
-        let problem = format!("its files need {need} bytes, and {room} are free where they are to go");
-        Err(Error::new(ErrorKind::NoSpace, "restore", problem)
-            .about(archive.name())
+        let problem = format!(
+            "the files of {} need {need} bytes, and {room} are free",
+            archive.name()
+        );
+        Err(Error::new(ErrorKind::NoSpace, "restore to", problem)
+            .about(TARGET)
             .remedy("free space, restore to another disk, or only a part with `--only`"))
     }
 

@@ -305,8 +305,11 @@ fn a_restore_that_cannot_fit_says_what_it_needs_before_it_writes() {
     place.rebuild("two petabytes").exits(0);
     let (restored, made) = place.restore("two petabytes");
     assert!(made.is_empty());
-    let restored = restored.exits(7).says("its files need 225179981368");
-    restored.says("are free where they are to go").says("--only");
+    let restored = restored.exits(7).says("bytes, and ");
+    restored
+        .says(" need 225179981368")
+        .says(" are free (")
+        .says("--only");
 }
 
 #[test]

@@ -62,8 +62,9 @@ fn a_restore_that_the_disk_can_not_hold_is_refused_with_what_it_needs() {
          cat \"$1/disco/novo/static/antes.txt\"",
     )
     .exits(0)
-    .says("its files need 67")
-    .says("bytes, and 2097152 are free")
+    .says("/disco/.novo.partial: the files of ")
+    .says(" need 67")
+    .says(" bytes, and 2097152 are free")
     .says("before it");
     assert_eq!(run.stdout.matches("code=7 left=\n").count(), 2, "{run}");
 }
