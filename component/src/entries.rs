@@ -13,6 +13,7 @@ use crate::types::{Backup, BackupDetails, Entry, Kind};
 
 /// Longest target of a link in bytes, one less than Linux's `PATH_MAX`.
 pub(crate) const MAX_TARGET: usize = 4095;
+const TOO_LONG: &str = "its target is longer than 4095 bytes";
 
 /// The entries of the backup `id` after the path `after` (all of them for `None`), in archive order, at most
 /// `limit`. Links whose target is absolute are among them, though only recorded: their `compressed_size` is 0.
@@ -134,8 +135,9 @@ pub(crate) fn link_target(archive: &ArchiveReader, reader: &mut EntryReader, ind
         let message = format!("entry {path}: {message}");
         Error::new(ErrorKind::Corrupt, "read link", message).about(archive.name())
     };
+    // Not even looked at: what follows would hold it in memory.
     if archive.entry(index).size > MAX_TARGET as u64 {
-        return Err(bad("its target is longer than 4095 bytes"));
+        return Err(bad(TOO_LONG));
     }
     reader.start(archive, index)?;
     let bytes = reader.read_to_end(MAX_TARGET)?;
@@ -145,7 +147,7 @@ pub(crate) fn link_target(archive: &ArchiveReader, reader: &mut EntryReader, ind
 /// The content of a link as its target, or why no system can have such a link.
 pub(crate) fn target_of(content: Vec<u8>) -> std::result::Result<String, &'static str> {
     if content.len() > MAX_TARGET {
-        return Err("its target is longer than that of a link can be");
+        return Err(TOO_LONG);
     }
     let target = String::from_utf8(content).map_err(|_| "its target is not UTF-8")?;
     if target.is_empty() || target.contains('\0') {

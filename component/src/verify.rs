@@ -264,16 +264,17 @@ impl VerifyJob {
                 return Reading::Nothing;
             }
         }
-        self.check_links(&archive);
         self.progress.files_total = archive.len() as u64;
         if self.quick {
+            self.check_links(&archive);
             let places = archive.places();
             return Reading::Places(archive, places, 0);
         }
         Reading::Contents(Box::new(self.contents(archive, blocks)))
     }
 
-    /// Links that a restore could not make. With a manifest, only their sizes are left to look at here.
+    /// Links that a restore could not make, which reading the contents finds by itself. With a manifest, only their sizes
+    /// are left to look at here.
     fn check_links(&mut self, archive: &ArchiveReader) {
         let mut reader = archive.reader();
         for (index, entry) in archive.entries().enumerate() {
