@@ -95,9 +95,8 @@ fn debug_output_has_no_digest_and_no_name() {
     assert!(!format!("{verdict:?}").contains("hunter2"));
 }
 
-/// Measures, and so needs a quiet machine: `cargo test --release -p cofre --lib -- --ignored constant_time`.
 #[test]
-#[ignore = "a measurement"]
+#[ignore = "a measurement, for a quiet machine: cargo test --release -p cofre --lib -- --ignored --nocapture constant_time"]
 fn a_near_miss_takes_as_long_as_a_far_one_in_constant_time() {
     const CALLS: usize = 400_000;
     let authenticator = authenticator(&[("first", Role::Admin)]);
