@@ -11,6 +11,7 @@ mod model;
 mod parts;
 mod paths;
 mod plans;
+mod remotes;
 mod secret;
 mod service;
 mod value;
@@ -31,6 +32,7 @@ pub use model::{
     Webhook, When,
 };
 pub(crate) use paths::others_can_read;
+pub use remotes::{Bucket, Encryption, LockMode, ObjectLock, Place, Provider, Remote};
 pub use secret::Secret;
 pub use value::At;
 pub use value::check_backup_type;
