@@ -16,7 +16,7 @@ mod store;
 mod totals;
 
 pub(crate) use from_archive::{Facts, checksum};
-pub(crate) use parse::HISTORY_NAME;
+pub(crate) use parse::{HISTORY_NAME, check_row};
 pub use rebuild::rebuild;
 pub use record::{Record, Status};
 pub(crate) use state::STATE_NAME;

@@ -39,7 +39,7 @@ use crate::error::Result;
 use crate::fs::{BACKUPS, Roots};
 use crate::{Error, types};
 use crate::{
-    catalog, create, delete, diff, entries, job, pin, prune, record_result, restore, run, shards, status,
+    catalog, create, delete, diff, entries, import, job, pin, prune, record_result, restore, run, shards, status,
     verify,
 };
 
@@ -156,6 +156,20 @@ impl EngineGuest for Component {
 
     fn pin(id: u64, pinned: bool) -> std::result::Result<wit::Backup, wit::Error> {
         with_roots(|roots| pin::pin(roots, id, pinned)).map(to_wit::backup)
+    }
+
+    fn import_rows(
+        rows: Vec<wit::Backup>,
+        zip_path_prefix: String,
+        revive: bool,
+    ) -> std::result::Result<Vec<wit::Backup>, wit::Error> {
+        let rows = rows.into_iter().map(from_wit::record).collect();
+        with_roots(|roots| import::import_rows(roots, rows, &zip_path_prefix, revive))
+            .map(|rows| to_wit::list(rows, to_wit::backup))
+    }
+
+    fn identify(id: String) -> std::result::Result<String, wit::Error> {
+        with_roots(|roots| import::identify(roots, &id))
     }
 }
 

@@ -21,6 +21,7 @@ pub mod error;
 pub mod fs;
 #[cfg(target_os = "wasi")]
 mod guest;
+pub mod import;
 pub mod job;
 pub mod limits;
 pub mod manifest;

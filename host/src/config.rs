@@ -86,6 +86,10 @@ pub struct Config {
     pub api: Option<Api>,
     /// Who is told of each run.
     pub webhooks: Vec<Webhook>,
+    /// Who can read the copies, and who vouches for them.
+    pub encryption: Encryption,
+    /// Where copies of the archives go.
+    pub remotes: Vec<Remote>,
     /// How the log looks, and where else it goes.
     pub log: Log,
     /// What is not wrong, but should be looked at.

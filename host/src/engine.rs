@@ -15,7 +15,7 @@
 //! | [`Session::list`], `find`, `status`, `entries`, `details`, `diff`, `verify` | `backups`, [`Access::ReadOnly`] |
 //! | [`Session::create`] | `source` for each folder, `staging` if used, `backups` with [`Access::ReadWrite`] |
 //! | [`Session::restore`] | `backups` read-only, `target`: an empty folder |
-//! | `begin_run`, `fail_run`, `delete`, `prune`, `rebuild`, `pin`, `record_result` | `backups` with [`Access::ReadWrite`] |
+//! | `begin_run`, `fail_run`, `delete`, `prune`, `rebuild`, `pin`, `record_result`, `import_rows`, `identify` | `backups` with [`Access::ReadWrite`] |
 //!
 //! Whoever mounts the backups to write holds [`crate::lock::BackupsLock`]. Progress and cancellation come through
 //! [`Session::run`] with a [`Control`]; several cores through [`Engine::spread`]. For whole runs by a configuration (locks,

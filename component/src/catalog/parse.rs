@@ -73,7 +73,7 @@ pub(super) fn render(rows: &[Record]) -> Result<Vec<u8>> {
 }
 
 /// What one row must be by itself.
-pub(super) fn check_row(row: &Record) -> std::result::Result<(), String> {
+pub(crate) fn check_row(row: &Record) -> std::result::Result<(), String> {
     if names::parse(&row.name).is_none() {
         return Err(format!(
             "`{}` is not a backup's name (backup_YYYYMMDD_HHMMSS_TYPE)",

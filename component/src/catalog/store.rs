@@ -75,6 +75,33 @@ impl Catalog {
         self.files.get(&record.archive_name()) == Some(&FileKind::File)
     }
 
+    /// Whether a backup of this name was deleted here.
+    #[must_use]
+    pub fn was_deleted(&self, name: &str) -> bool {
+        self.state.tombstones.iter().any(|t| t.name == name)
+    }
+
+    /// Adds checked rows of another copy of this catalog, those that were deleted here included.
+    pub fn take_in(&mut self, rows: Vec<Record>) {
+        for row in rows {
+            self.state.tombstones.retain(|t| t.name != row.name);
+            self.state.see_id(row.id);
+            self.rows.push(row);
+        }
+        self.rows.sort_by_key(|row| row.id);
+    }
+
+    /// Identity of the repository, if it was given one.
+    #[must_use]
+    pub fn repository(&self) -> Option<&str> {
+        self.state.repository.as_deref()
+    }
+
+    /// Sets the identity; [`Self::publish_state`] makes that durable.
+    pub fn set_repository(&mut self, id: &str) {
+        self.state.repository = Some(id.to_owned());
+    }
+
     /// The row with this id.
     ///
     /// # Errors
@@ -114,7 +141,7 @@ impl Catalog {
     #[must_use]
     pub fn is_taken(&self, name: &str) -> bool {
         self.rows.iter().any(|r| r.name == name)
-            || self.state.tombstones.iter().any(|t| t.name == name)
+            || self.was_deleted(name)
             || self.files.contains_key(&format!("{name}.zip"))
             || self.files.contains_key(&format!("{name}.zip.sha256"))
     }

@@ -1,6 +1,7 @@
 //! Requests of the contract as the library's own types.
 
 use super::{api, jobs, spread, wit};
+use crate::catalog::{Record, Status};
 use crate::job;
 use crate::limits::UnpackLimits;
 use crate::shards::Piece;
@@ -166,6 +167,70 @@ pub(super) fn policy(policy: api::RetentionPolicy) -> RetentionPolicy {
         keep_within_seconds,
         keep_partial,
         keep_failed_seconds,
+    }
+}
+
+pub(super) fn record(backup: wit::Backup) -> Record {
+    let wit::Backup {
+        id,
+        name,
+        backup_type,
+        timestamp,
+        status,
+        size,
+        error,
+        zip_path,
+        plan,
+        started_at,
+        finished_at,
+        duration_seconds,
+        file_count,
+        source_bytes,
+        skipped,
+        changed,
+        sha256,
+        reused_bytes,
+        pinned,
+        verified_at,
+        verify_status,
+        drilled_at,
+        drill_status,
+        restored_at,
+        // Looked up, never stored.
+        archive_present: _,
+    } = backup;
+    Record {
+        id,
+        name,
+        backup_type,
+        timestamp,
+        status: match status {
+            wit::Status::InProgress => Status::InProgress,
+            wit::Status::Completed => Status::Completed,
+            wit::Status::Partial => Status::Partial,
+            wit::Status::Failed => Status::Failed,
+            wit::Status::Cancelled => Status::Cancelled,
+        },
+        size,
+        error,
+        zip_path,
+        plan,
+        started_at,
+        finished_at,
+        duration_seconds,
+        file_count,
+        source_bytes,
+        skipped,
+        changed,
+        sha256,
+        reused_bytes,
+        pinned,
+        verified_at,
+        verify_status,
+        drilled_at,
+        drill_status,
+        restored_at,
+        extra: serde_json::Map::new(),
     }
 }
 

@@ -9,7 +9,7 @@ use cofre_exporter::small_file;
 use super::document::{Document, Section, nearest};
 use super::{
     Archive, Compression, Config, DatabaseEngine, Limits, Origin, Retention, Secret, SingleFile, Source,
-    Switch, Switches, databases, paths, plans, service, value,
+    Switch, Switches, databases, paths, plans, remotes, service, value,
 };
 
 /// Deflate's default: with this encoder as small as what others make at level 6, within half a percent, and a third
@@ -27,6 +27,7 @@ pub(super) fn read(doc: &Document<'_>, dir: &Path) -> Option<Config> {
     let mut warnings = Vec::new();
     let backup_text = root.string("backup_dir").unwrap_or_else(|| "backups".into());
     let backup_dir = resolved(&root, "backup_dir", dir, &backup_text);
+    let encryption = remotes::encryption(&root, dir);
     let state_dir = path(&root, "state_dir", dir).unwrap_or_else(|| dir.join(".cofre"));
     let config = Config {
         file: None,
@@ -51,6 +52,8 @@ pub(super) fn read(doc: &Document<'_>, dir: &Path) -> Option<Config> {
         drill: plans::drill(&root, dir, &mut warnings),
         api: service::api(&root, dir),
         webhooks: service::webhooks(&root, dir, &mut warnings),
+        remotes: remotes::remotes(&root, dir, &encryption),
+        encryption,
         log: service::log(&root, dir),
         warnings,
     };
@@ -157,7 +160,7 @@ fn number(section: &Section<'_>, key: &'static str, least: i64, default: u32) ->
     value.unwrap_or(default)
 }
 
-fn retention(root: &Section<'_>) -> Retention {
+pub(super) fn retention(root: &Section<'_>) -> Retention {
     Retention {
         max_backups: number(root, "max_backups", 1, 30),
         keep_daily: number(root, "keep_daily", 0, 0),

@@ -4,7 +4,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Retention;
+use super::document::Section;
+use super::parts::{one_of, path, resolved, retention};
+use super::plans::required;
+use super::{Retention, value};
+use crate::crypt::Recipients;
 
 /// Who can read what is copied, and who vouches for it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -99,4 +103,197 @@ pub enum LockMode {
     Governance,
     /// Nobody.
     Compliance,
+}
+
+/// Most of one archive that is held in memory while it is sent, in bytes.
+const IN_FLIGHT: u64 = 64 << 20;
+/// S3 takes no smaller parts than this, but for the last.
+const LEAST_PART: i64 = 5;
+
+pub(super) fn encryption(root: &Section<'_>, dir: &Path) -> Encryption {
+    let Some(table) = root.section("encryption") else {
+        return Encryption::default();
+    };
+    let recipients = table.strings("recipients").unwrap_or_default();
+    if let Err(error) = Recipients::parse(&recipients) {
+        table.problem("recipients", error.message, error.remedy);
+    }
+    let encryption = Encryption {
+        recipients,
+        identity_file: path(&table, "identity_file", dir),
+        signing_key_file: path(&table, "signing_key_file", dir),
+    };
+    table.finish();
+    encryption
+}
+
+pub(super) fn remotes(root: &Section<'_>, dir: &Path, encryption: &Encryption) -> Vec<Remote> {
+    let mut remotes: Vec<Remote> = Vec::new();
+    for table in root.list("remotes") {
+        let remote = remote(&table, dir);
+        if let Some(remote) = remote {
+            if remotes.iter().any(|other| other.name == remote.name) {
+                table.problem("name", "another remote has this name", Some("choose another name".into()));
+            }
+            if remote.encrypt && encryption.recipients.is_empty() && encryption.identity_file.is_none() {
+                let hint = "`cofre key new DIR` makes the keys and prints the lines; or set `encrypt = false`";
+                table.problem("name", "nothing says for whom its copies are encrypted", Some(hint.into()));
+            }
+            remotes.push(remote);
+        }
+        table.finish();
+    }
+    remotes
+}
+
+fn remote(table: &Section<'_>, dir: &Path) -> Option<Remote> {
+    let name = required(table, "name", table.parsed("name", value::name_of_run));
+    let place = required(table, "url", place(table, dir));
+    let part_bytes = table.integer("part_mib", LEAST_PART..=1024).and_then(|n| u64::try_from(n).ok());
+    let part_bytes = part_bytes.map_or(16 << 20, |mib| mib << 20);
+    let parallel = table.integer("parallel", 1..=64).and_then(|n| usize::try_from(n).ok());
+    let remote = Remote {
+        encrypt: table.boolean("encrypt").unwrap_or(true),
+        rate: table.parsed("rate", value::rate),
+        parallel: parallel.unwrap_or_else(|| usize::try_from(IN_FLIGHT / part_bytes).unwrap_or(1).clamp(1, 4)),
+        part_bytes,
+        lock: lock(table),
+        retention: own_retention(table),
+        name: name?,
+        place: place?,
+    };
+    if remote.lock.is_some() && !is_s3(&remote.place) {
+        table.problem("lock", "only S3 has such a lock", Some("remove it, or use `s3://`".into()));
+    }
+    Some(remote)
+}
+
+fn is_s3(place: &Place) -> bool {
+    matches!(place, Place::Bucket(Bucket { provider: Provider::S3, .. }))
+}
+
+/// `s3://bucket/prefix`, `gs://bucket/prefix`, `az://account/container/prefix`, or a folder.
+fn place(table: &Section<'_>, dir: &Path) -> Option<Place> {
+    let bucket = BucketKeys {
+        endpoint: endpoint(table),
+        region: table.string("region"),
+        path_style: table.boolean("path_style"),
+        credentials_file: path(table, "credentials_file", dir),
+        profile: table.string("profile"),
+        allow_http: table.boolean("allow_http").unwrap_or(false),
+    };
+    let text = table.string("url")?;
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return resolved(table, "url", dir, &text).map(Place::Folder);
+    };
+    let provider = match scheme {
+        "s3" => Provider::S3,
+        "gs" => Provider::Google,
+        "az" => Provider::Azure,
+        "file" => return resolved(table, "url", dir, rest).map(Place::Folder),
+        _ => {
+            let (message, hint) = one_of(scheme, &["s3", "gs", "az", "file"]);
+            table.problem("url", message, hint);
+            return None;
+        }
+    };
+    match bucket.at(provider, rest) {
+        Ok(bucket) => Some(Place::Bucket(bucket)),
+        Err((message, hint)) => {
+            table.problem("url", message, hint);
+            None
+        }
+    }
+}
+
+/// What else says where a bucket is.
+struct BucketKeys {
+    endpoint: Option<String>,
+    region: Option<String>,
+    path_style: Option<bool>,
+    credentials_file: Option<PathBuf>,
+    profile: Option<String>,
+    allow_http: bool,
+}
+
+impl BucketKeys {
+    fn at(self, provider: Provider, rest: &str) -> Result<Bucket, value::Bad> {
+        let example = match provider {
+            Provider::S3 => "s3://bucket/folder",
+            Provider::Google => "gs://bucket/folder",
+            Provider::Azure => "az://account/container/folder",
+        };
+        let bad = || ("does not name a bucket".to_owned(), Some(format!("write `{example}`")));
+        // A URL with a user and a password would end in messages.
+        if rest.contains(['@', '?', '#', '\\']) || rest.chars().any(|c| c.is_control() || c == ' ') {
+            return Err((
+                "has characters that no bucket and no folder may have".to_owned(),
+                Some(format!("write `{example}`; credentials go into `credentials_file`")),
+            ));
+        }
+        let mut parts = rest.split('/').filter(|part| !part.is_empty());
+        let account = match provider {
+            Provider::Azure => Some(parts.next().ok_or_else(bad)?.to_owned()),
+            Provider::S3 | Provider::Google => None,
+        };
+        let bucket = parts.next().ok_or_else(bad)?.to_owned();
+        let prefix: Vec<&str> = parts.collect();
+        if prefix.iter().any(|part| *part == "." || *part == "..") {
+            return Err(("can't have `.` or `..` in it".to_owned(), None));
+        }
+        Ok(Bucket {
+            provider,
+            bucket,
+            prefix: prefix.join("/"),
+            // Servers of one's own seldom have a host name for each bucket.
+            path_style: self.path_style.unwrap_or(self.endpoint.is_some()),
+            endpoint: self.endpoint,
+            region: self.region,
+            allow_http: self.allow_http,
+            account,
+            credentials_file: self.credentials_file,
+            profile: self.profile,
+        })
+    }
+}
+
+fn endpoint(table: &Section<'_>) -> Option<String> {
+    let text = table.string("endpoint")?;
+    let allow_http = table.boolean("allow_http").unwrap_or(false);
+    if text.contains('@') {
+        let hint = "credentials go into `credentials_file`";
+        table.problem("endpoint", "can't have a user in it", Some(hint.into()));
+        return None;
+    }
+    match value::outgoing_host(&text, allow_http) {
+        Ok(_) => Some(text.trim_end_matches('/').to_owned()),
+        Err((message, hint)) => {
+            table.problem("endpoint", message, hint);
+            None
+        }
+    }
+}
+
+fn lock(table: &Section<'_>) -> Option<ObjectLock> {
+    let mode = table.parsed("lock", |text| match text {
+        "governance" => Ok(LockMode::Governance),
+        "compliance" => Ok(LockMode::Compliance),
+        _ => Err(one_of(text, &["governance", "compliance"])),
+    });
+    let keep = table.parsed("lock_for", value::positive);
+    match (table.has("lock"), table.has("lock_for")) {
+        (true, false) => table.problem("lock", "needs `lock_for` beside it", Some("such as `lock_for = \"30d\"`".into())),
+        (false, true) => table.problem("lock_for", "needs `lock` beside it", Some("`governance` or `compliance`".into())),
+        _ => {}
+    }
+    Some(ObjectLock { mode: mode?, keep: keep? })
+}
+
+/// The same keys as of the backups folder; none of them means that nothing is ever removed.
+fn own_retention(table: &Section<'_>) -> Option<Retention> {
+    let retention = retention(table);
+    let any = ["max_backups", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly", "keep_within", "keep_partial"]
+        .iter()
+        .any(|key| table.has(key));
+    any.then_some(retention)
 }

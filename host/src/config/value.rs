@@ -110,6 +110,28 @@ pub(super) fn cron(text: &str) -> Result<Cron, Bad> {
     Ok(cron)
 }
 
+/// `500 KiB/s`, `5 MiB/s`: bytes a second.
+pub(super) fn rate(text: &str) -> Result<u64, Bad> {
+    let bad = || {
+        (
+            format!("`{text}` is not a rate"),
+            Some("write `500 KiB/s` or `5 MiB/s`".to_owned()),
+        )
+    };
+    let (number, unit) = text.trim().split_once(' ').ok_or_else(bad)?;
+    let number: u64 = number.parse().map_err(|_| bad())?;
+    let shift = match unit.trim() {
+        "KiB/s" => 10,
+        "MiB/s" => 20,
+        "GiB/s" => 30,
+        _ => return Err(bad()),
+    };
+    match number.checked_mul(1 << shift) {
+        Some(rate) if rate > 0 => Ok(rate),
+        _ => Err(bad()),
+    }
+}
+
 /// A duration above zero.
 pub(super) fn positive(text: &str) -> Result<Duration, Bad> {
     match duration(text)? {

@@ -64,6 +64,11 @@ operations! {
         now: String => &now) -> Backup;
     /// Sets or clears the pin. `/backups` read-write.
     pin / call_pin (id: u64 => id, pinned: bool => pinned) -> Backup;
+    /// Adds rows of a copy of this catalog, deleted ones only with `revive`. `/backups` read-write.
+    import_rows / call_import_rows (rows: Vec<Backup> => &rows, zip_path_prefix: String => &zip_path_prefix,
+        revive: bool => revive) -> Vec<Backup>;
+    /// The identity of this repository; `id` where it has none yet. `/backups` read-write.
+    identify / call_identify (id: String => &id) -> String;
 }
 
 impl Session {

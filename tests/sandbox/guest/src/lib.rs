@@ -312,6 +312,14 @@ impl Guest for Hostile {
     fn pin(_: u64, _: bool) -> Result<Backup, Error> {
         nothing()
     }
+
+    fn import_rows(_: Vec<Backup>, _: String, _: bool) -> Result<Vec<Backup>, Error> {
+        nothing()
+    }
+
+    fn identify(_: String) -> Result<String, Error> {
+        nothing()
+    }
 }
 
 /// How far everything evil is, with a line for the log that would clear a terminal.
