@@ -49,19 +49,39 @@ pub fn find(roots: &Roots, selector: &str) -> Result<Backup> {
     select(&catalog, selector).map(|r| Backup::of(r, &catalog))
 }
 
+/// The newest completed or partial row that does not lie in the future of `now` (RFC 3339): after a clock that was wrong
+/// once, what was made since is the newest. Where all lie in the future, the newest of them.
+///
+/// # Errors
+/// `InvalidInput` for a bad time, `NotFound`, `CatalogInvalid`, or an I/O error.
+pub fn newest(roots: &Roots, now: &str) -> Result<Backup> {
+    let now = time::parse_instant(now, "time of the newest backup")?;
+    let catalog = Catalog::load(&roots.open(BACKUPS)?)?;
+    let offset = *now.offset();
+    let past = |r: &Record| is_good(r) && time::start_of(r, offset) <= now;
+    let row = catalog
+        .newest(offset, past)
+        .or_else(|| catalog.newest(offset, is_good));
+    row.map(|r| Backup::of(r, &catalog)).ok_or_else(none_yet)
+}
+
+fn is_good(row: &Record) -> bool {
+    matches!(row.status, Status::Completed | Status::Partial)
+}
+
+fn none_yet() -> Error {
+    let message = "there is no completed backup yet";
+    Error::new(ErrorKind::NotFound, "find backup", message)
+        .about("latest")
+        .remedy("`cofre create` makes one")
+}
+
 /// [`find`] in a loaded catalog.
 fn select<'a>(catalog: &'a Catalog, selector: &str) -> Result<&'a Record> {
     if selector == "latest" {
-        let good = |r: &Record| matches!(r.status, Status::Completed | Status::Partial);
-        return catalog.newest(catalog.legacy_offset(), good).ok_or_else(|| {
-            Error::new(
-                ErrorKind::NotFound,
-                "find backup",
-                "there is no completed backup yet",
-            )
-            .about(selector)
-            .remedy("`cofre create` makes one")
-        });
+        return catalog
+            .newest(catalog.legacy_offset(), is_good)
+            .ok_or_else(none_yet);
     }
     // `parse` would take "+7".
     let digits = selector.bytes().all(|b| b.is_ascii_digit());
@@ -105,6 +125,27 @@ mod tests {
             assert!(found.archive_present, "{selector}");
         }
         assert!(!find(&folder.roots, "4").unwrap().archive_present);
+    }
+
+    #[test]
+    fn a_row_from_the_future_is_the_newest_only_where_there_is_no_other() {
+        let rows = [
+            row(1, "2024-01-01T02:00:00"),
+            row(2, "2025-06-01T02:00:00"),
+            row(3, "2024-01-02T02:00:00"),
+        ];
+        let at = |rows: &[Record]| {
+            newest(&Folder::with(rows).roots, "2024-02-01T00:00:00Z")
+                .unwrap()
+                .record
+                .id
+        };
+        assert_eq!(at(&rows), 3);
+        assert_eq!(at(&rows[1..2]), 2);
+        let none = newest(&Folder::new().roots, "2024-02-01T00:00:00Z").unwrap_err();
+        assert_eq!(none.kind, ErrorKind::NotFound);
+        let bad = newest(&Folder::with(&rows).roots, "yesterday").unwrap_err();
+        assert_eq!(bad.kind, ErrorKind::InvalidInput);
     }
 
     #[test]

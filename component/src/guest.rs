@@ -39,8 +39,8 @@ use crate::error::Result;
 use crate::fs::{BACKUPS, Roots};
 use crate::{Error, types};
 use crate::{
-    catalog, create, delete, diff, entries, import, job, pin, prune, record_result, restore, run, shards, status,
-    verify,
+    catalog, create, delete, diff, entries, import, job, pin, prune, record_result, restore, run, shards,
+    status, verify,
 };
 
 struct Component;
@@ -104,6 +104,10 @@ impl EngineGuest for Component {
 
     fn find(selector: String) -> std::result::Result<wit::Backup, wit::Error> {
         with_roots(|roots| catalog::find(roots, &selector)).map(to_wit::backup)
+    }
+
+    fn newest(now: String) -> std::result::Result<wit::Backup, wit::Error> {
+        with_roots(|roots| catalog::newest(roots, &now)).map(to_wit::backup)
     }
 
     fn entries(

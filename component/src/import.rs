@@ -105,7 +105,8 @@ fn taken_in(mut row: Record, zip_path_prefix: &str) -> Result<Record> {
     if !matches!(row.status, Status::Completed | Status::Partial) {
         return Err(bad("a run without an archive can't be taken in".to_owned()));
     }
-    let is_digest = |text: &str| text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let is_digest =
+        |text: &str| text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     if !row.sha256.as_deref().is_some_and(is_digest) {
         return Err(bad("the row has no SHA-256 of its archive".to_owned()));
     }
@@ -177,10 +178,22 @@ mod tests {
         let folder = Folder::new();
         let good = copied(1, "2024-01-01T02:00:00");
         let cases = [
-            Record { name: "../../etc/passwd".to_owned(), ..good.clone() },
-            Record { sha256: None, ..good.clone() },
-            Record { sha256: Some("F".repeat(64)), ..good.clone() },
-            Record { timestamp: "yesterday".to_owned(), ..good.clone() },
+            Record {
+                name: "../../etc/passwd".to_owned(),
+                ..good.clone()
+            },
+            Record {
+                sha256: None,
+                ..good.clone()
+            },
+            Record {
+                sha256: Some("F".repeat(64)),
+                ..good.clone()
+            },
+            Record {
+                timestamp: "yesterday".to_owned(),
+                ..good.clone()
+            },
             Record { id: u64::MAX, ..good },
             row_with(1, "2024-01-01T02:00:00", Status::Failed),
         ];
@@ -199,7 +212,10 @@ mod tests {
         crate::catalog::rebuild(&folder.roots, "2024-02-01T00:00:00Z", "").unwrap();
         assert_eq!(identify(&folder.roots, "third").unwrap(), "first-1");
         for bad in ["", "a b", "ä", &"x".repeat(65)] {
-            assert_eq!(identify(&folder.roots, bad).unwrap_err().kind, ErrorKind::InvalidInput);
+            assert_eq!(
+                identify(&folder.roots, bad).unwrap_err().kind,
+                ErrorKind::InvalidInput
+            );
         }
     }
 }

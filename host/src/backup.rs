@@ -13,7 +13,7 @@ use crate::context::{Context, Exclusive};
 use crate::engine::{Control, wit};
 use crate::error::{Code, Error, Result};
 use crate::hooks::{self, HookRun};
-use crate::{fsutil, history, notify, source};
+use crate::{fsutil, history, notify, remote, source};
 use inputs::Inputs;
 #[cfg(test)]
 pub(crate) use inputs::to_wit;
@@ -135,6 +135,7 @@ fn run(
     notify::ended_runs(context, &exclusive);
     // Freed first, so that the program may call cofre itself.
     drop(exclusive);
+    remote::ring();
     let ended = context
         .reader()
         .and_then(|mut session| session.find(begun.id.to_string()));
@@ -177,7 +178,7 @@ fn exclusive(context: &Context, new_history: bool) -> Result<Exclusive<'_>> {
 }
 
 /// Makes the folder of the first run, for the owner alone. An existing one is left as it is.
-fn make_backups_folder(context: &Context) -> Result<()> {
+pub(crate) fn make_backups_folder(context: &Context) -> Result<()> {
     let path = &context.config.backup_dir;
     let parent: OwnedFd = source::open_parent(path).map_err(|mut error| {
         error.message = format!("backup_dir: {}", error.message);

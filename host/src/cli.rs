@@ -14,6 +14,7 @@ mod drill;
 mod init;
 mod list;
 mod maintain;
+mod remote;
 mod restore;
 mod serve;
 mod service;
@@ -142,7 +143,8 @@ fn run(app: &App, command: Command) -> Result<Ended> {
         Command::Unpin(args) => maintain::pin(app, &args, false),
         Command::Delete(args) => maintain::delete(app, &args),
         Command::Prune(args) => maintain::prune(app, &args),
-        Command::Rebuild => maintain::rebuild(app),
+        Command::Rebuild(args) => maintain::rebuild(app, &args),
+        Command::Remote(args) => remote::run(app, &args),
         Command::Serve => serve::run(app),
         Command::Token(args) => token::run(app, args),
         Command::Service(args) => service::run(app, args),

@@ -149,6 +149,11 @@ impl Exclusive<'_> {
         history::remember(&self.context.config, self.backups.as_fd());
     }
 
+    /// The folder itself.
+    pub(crate) fn folder(&self) -> &OwnedFd {
+        &self.backups
+    }
+
     /// A fresh sandbox that may write in the backups folder.
     ///
     /// # Errors

@@ -118,6 +118,18 @@ pub fn check_failed(context: &Context, event: Event, backup: &Backup, problems: 
     broadcast(&context.config, event, &about, &payload);
 }
 
+/// Tells that backups can't be copied to a remote. Called once, until a copy succeeds again.
+pub fn copy_failed(context: &Context, remote: &str, why: &str) {
+    let at = now();
+    let payload = Payload {
+        remote: Some(remote.to_owned()),
+        error: Some(payload::cut(why)),
+        ..Payload::bare(Event::CopyFailed.name(), &context.config.repository, at)
+    };
+    let about = format!("{remote}\0{}", payload::rfc3339(at));
+    broadcast(&context.config, Event::CopyFailed, &about, &payload);
+}
+
 /// Tells that a plan has had no success for longer than `limit`. Called once for each time that it becomes so, and
 /// again where it gives false: nobody will be told then.
 pub fn stale(context: &Context, plan: &str, last_success: Option<DateTime<Utc>>, limit: Duration) -> bool {
@@ -257,6 +269,6 @@ fn ping_of<'a>(config: &'a Config, plan: &str) -> Option<&'a Ping> {
 }
 
 /// Now. Not `Utc::now()`, which panics when the clock is before 1970.
-fn now() -> DateTime<Utc> {
+pub(crate) fn now() -> DateTime<Utc> {
     SystemTime::now().into()
 }

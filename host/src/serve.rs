@@ -25,6 +25,7 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::error::{Code, Error, Result};
 use crate::notify::Deliverer;
+use crate::remote::Copier;
 use crate::schedule;
 use crate::text::{escape, shown};
 use http::Server;
@@ -91,8 +92,10 @@ pub fn run(context: Context, cancel: &AtomicBool) -> Result<Ended> {
         let _inside = runtime.enter();
         bind(&service)?
     };
+    let copier = Copier::start(Arc::clone(&context))?;
     let deliverer = Deliverer::start(context)?;
     let ended = runtime.block_on(live(&service, server, &end, cancel));
+    copier.stop();
     deliverer.stop();
     // What still works on a request is not waited for: it had its grace.
     runtime.shutdown_timeout(Duration::from_secs(1));

@@ -51,15 +51,9 @@ impl Staging {
     /// `AccessDenied` when the state folder belongs to another user or others can write to it; what the system
     /// says.
     pub fn new(state_dir: &Path) -> Result<Self> {
-        let state = open_state_dir(state_dir)?;
         let path = state_dir.join("staging");
-        let fail = |errno| fsutil::error(format_args!("make {}", show(&path)), errno);
-        match rustix::fs::mkdirat(&state, "staging", Mode::RWXU) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(errno) => return Err(fail(errno)),
-        }
-        let parent = fsutil::openat(&state, "staging", fsutil::dir_flags(), Mode::empty()).map_err(fail)?;
-        own(&parent, &path)?;
+        let parent = open_private(state_dir, "staging")?;
+        let fail = |errno| fsutil::error(format_args!("open {}", show(&path)), errno);
         // A dry run holds no lock of the backups: it must not sweep a folder that another run has made and not
         // yet locked. The kernel ends this lock with the handle; a file system without locks has no sweeping.
         let gate = fsutil::openat(&parent, ".", fsutil::dir_flags(), Mode::empty()).map_err(fail)?;
@@ -282,6 +276,23 @@ pub(crate) fn open_state_dir(state_dir: &Path) -> Result<OwnedFd> {
     let state = source::open_dir_nofollow(state_dir)?;
     own(&state, state_dir)?;
     Ok(state)
+}
+
+/// Opens a folder of the state folder, made where it is missing.
+///
+/// # Errors
+/// As [`open_state_dir`].
+pub(crate) fn open_private(state_dir: &Path, name: &str) -> Result<OwnedFd> {
+    let state = open_state_dir(state_dir)?;
+    let path = state_dir.join(name);
+    let fail = |errno| fsutil::error(format_args!("make {}", show(&path)), errno);
+    match rustix::fs::mkdirat(&state, name, Mode::RWXU) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(errno) => return Err(fail(errno)),
+    }
+    let dir = fsutil::openat(&state, name, fsutil::dir_flags(), Mode::empty()).map_err(fail)?;
+    own(&dir, &path)?;
+    Ok(dir)
 }
 
 /// Makes the state folder and what is missing above it, each with mode 0700.

@@ -35,7 +35,21 @@ impl Catalog {
         let files = list(dir)?;
         let rows = load_rows(dir, &files)?;
         let stored_state = State::load(dir)?;
-        Ok(Self::assemble(rows, stored_state, files))
+        let catalog = Self::assemble(rows, stored_state, files);
+        catalog.check_emptied()?;
+        Ok(catalog)
+    }
+
+    /// A catalog without a row beside archives that nobody deleted was emptied by something else. Whoever went on from
+    /// it would give their ids again.
+    fn check_emptied(&self) -> Result<()> {
+        let strangers = self.archives().filter(|name| !self.was_deleted(name)).count();
+        if self.rows.is_empty() && strangers > 0 {
+            return Err(parse::invalid(format!(
+                "the catalog is empty although the folder has {strangers} archives"
+            )));
+        }
+        Ok(())
     }
 
     /// A catalog of checked `rows`; `rebuild` and [`Self::load`] come here.

@@ -43,7 +43,7 @@ export class Repository {
   }
 
   find(selector) {
-    return this.reading((session) => row(session.call('find', String(selector))));
+    return this.reading((session) => row(found(session, selector)));
   }
 
   entries(selector) {
@@ -64,7 +64,7 @@ export class Repository {
 
   /** Damage is a result, not an exception. */
   verify(selector = 'latest', { quick = false, ...control } = {}) {
-    const backup = this.reading((session) => session.call('find', String(selector)));
+    const backup = this.reading((session) => found(session, selector));
     if (!['completed', 'partial'].includes(backup.status)) throw new NotFound(`${backup.name} has no archive: its run ended \`${backup.status}\``);
     let report;
     try {
@@ -273,7 +273,11 @@ export class Repository {
   }
 }
 
-const id = (session, selector) => session.call('find', String(selector)).id;
+/** The row; `latest` is the newest that is not from the future. */
+const found = (session, selector) =>
+  selector === 'latest' ? session.call('newest', now()) : session.call('find', String(selector));
+
+const id = (session, selector) => found(session, selector).id;
 
 function* pages(session, number) {
   let after;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::remote::RemoteStatus;
 use super::types::{Backup, Details, Pruned, Restored, ScheduleStatus, Status, Verification};
 
 /// What `criar` takes. Other fields are ignored, as by the original system.
@@ -96,6 +97,8 @@ pub struct ServiceStatus {
     pub totals: Status,
     /// The plans of the configuration.
     pub schedules: Vec<ScheduleStatus>,
+    /// The copies off the machine.
+    pub remotes: Vec<RemoteStatus>,
     /// The run that goes on in this service.
     pub running: Option<Running>,
 }

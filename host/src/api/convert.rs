@@ -4,7 +4,7 @@
 use chrono::{DateTime, SecondsFormat};
 
 use super::types;
-use crate::config::Config;
+use crate::config::{Config, Retention};
 use crate::engine::wit::engine as e;
 use crate::engine::wit::types as w;
 use crate::restore::{self, RestoreOutcome};
@@ -365,7 +365,13 @@ impl From<e::RebuildReport> for types::Rebuilt {
 /// The policy of the configuration, as the component takes it.
 #[must_use]
 pub fn retention_policy(config: &Config) -> e::RetentionPolicy {
-    let crate::config::Retention {
+    policy_of(&config.retention)
+}
+
+/// A policy, as the component takes it.
+#[must_use]
+pub fn policy_of(retention: &Retention) -> e::RetentionPolicy {
+    let Retention {
         max_backups,
         keep_daily,
         keep_weekly,
@@ -374,7 +380,7 @@ pub fn retention_policy(config: &Config) -> e::RetentionPolicy {
         keep_within,
         keep_partial,
         keep_failed,
-    } = config.retention.clone();
+    } = retention.clone();
     e::RetentionPolicy {
         max_backups,
         keep_daily,

@@ -5,6 +5,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use crate::remote::RemoteStatus;
+
 /// Any failure.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Failure {
@@ -100,6 +102,8 @@ pub struct StatusReport {
     pub totals: Status,
     /// The plans of the configuration.
     pub schedules: Vec<ScheduleStatus>,
+    /// The copies off the machine.
+    pub remotes: Vec<RemoteStatus>,
 }
 
 /// When a plan of the configuration runs.

@@ -115,9 +115,12 @@ pub enum Command {
     /// Delete the backups that retention does not keep
     #[command(after_help = exits(&[0, 2, 6, 7, 8, 9, 10]))]
     Prune(Prune),
-    /// Recreate the catalog from the archives
+    /// Recreate the catalog from the archives, or from the copies at a remote
     #[command(after_help = exits(&[0, 2, 5, 6, 7, 8, 9, 10]))]
-    Rebuild,
+    Rebuild(Rebuild),
+    /// Copies off the machine: list, push, pull, verify, prune
+    #[command(after_help = exits(&[0, 2, 4, 5, 6, 7, 8, 9, 10]))]
+    Remote(RemoteArgs),
     /// Run the schedule, the REST API and the metrics, until a signal ends it
     #[command(after_help = exits(&[0, 2, 6, 7, 8, 9, 10]))]
     Serve,
@@ -160,7 +163,8 @@ impl Command {
             Self::Unpin(_) => Some("unpin"),
             Self::Delete(_) => Some("delete"),
             Self::Prune(args) if !args.dry_run => Some("prune"),
-            Self::Rebuild => Some("rebuild"),
+            Self::Rebuild(_) => Some("rebuild"),
+            Self::Remote(args) => args.command.change(),
             _ => None,
         }
     }
@@ -289,6 +293,12 @@ pub struct Restore {
     /// Recreate symbolic links with an absolute target too
     #[arg(long)]
     pub absolute_links: bool,
+    /// Fetch the backup from this remote first, into the backups folder
+    #[arg(long, value_name = "REMOTE")]
+    pub from: Option<String>,
+    /// With --from: also what nothing proves to be this repository's
+    #[arg(long, requires = "from")]
+    pub unsigned: bool,
     /// How the work is spread.
     #[command(flatten)]
     pub spread: Spread,
@@ -336,6 +346,121 @@ pub struct Delete {
 /// `prune`.
 #[derive(Debug, clap::Args)]
 pub struct Prune {
+    /// Only say what would go, and why
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `rebuild`.
+#[derive(Debug, clap::Args)]
+pub struct Rebuild {
+    /// Take the catalog over from the copies at this remote; what the catalog has stays
+    #[arg(long, value_name = "REMOTE")]
+    pub from: Option<String>,
+    /// Also rows that nothing proves to be this repository's
+    #[arg(long, requires = "from")]
+    pub unsigned: bool,
+}
+
+/// `remote`.
+#[derive(Debug, clap::Args)]
+pub struct RemoteArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: RemoteCommand,
+}
+
+/// The commands of `remote`.
+#[derive(Debug, Subcommand)]
+pub enum RemoteCommand {
+    /// List the remotes, or the copies at one
+    #[command(after_help = exits(&[0, 2, 4, 5, 8, 9, 10]))]
+    List(RemoteList),
+    /// Copy what is not copied yet, or these backups
+    #[command(after_help = exits(&[0, 2, 4, 5, 6, 7, 8, 9, 10]))]
+    Push(RemoteCopies),
+    /// Fetch backups into the backups folder
+    #[command(after_help = exits(&[0, 2, 4, 5, 6, 7, 8, 9, 10]))]
+    Pull(RemotePull),
+    /// Read copies again, and compare them with what was copied
+    #[command(after_help = exits(&[0, 2, 4, 5, 8, 9, 10]))]
+    Verify(RemoteVerify),
+    /// Remove the copies that the remote's own retention does not keep
+    #[command(after_help = exits(&[0, 2, 4, 6, 8, 9, 10]))]
+    Prune(RemotePrune),
+}
+
+impl RemoteCommand {
+    /// See [`Command::change`].
+    #[must_use]
+    pub const fn change(&self) -> Option<&'static str> {
+        match self {
+            Self::List(_) => None,
+            Self::Push(_) => Some("remote push"),
+            Self::Pull(_) => Some("remote pull"),
+            Self::Verify(_) => Some("remote verify"),
+            Self::Prune(args) if !args.dry_run => Some("remote prune"),
+            Self::Prune(_) => None,
+        }
+    }
+}
+
+/// `remote list`.
+#[derive(Debug, clap::Args)]
+pub struct RemoteList {
+    /// Name of the remote [default: all of them, from what is known here]
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+}
+
+/// `remote push`.
+#[derive(Debug, clap::Args)]
+pub struct RemoteCopies {
+    /// Name of the remote
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Numbers, names, or `latest` [default: everything that is not there yet]
+    #[arg(value_name = "ID")]
+    pub ids: Vec<String>,
+}
+
+/// `remote pull`.
+#[derive(Debug, clap::Args)]
+pub struct RemotePull {
+    /// Name of the remote
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Numbers, names, or `latest`
+    #[arg(value_name = "ID", required_unless_present = "all")]
+    pub ids: Vec<String>,
+    /// Every copy
+    #[arg(long, conflicts_with = "ids")]
+    pub all: bool,
+    /// Also what nothing proves to be this repository's
+    #[arg(long)]
+    pub unsigned: bool,
+}
+
+/// `remote verify`.
+#[derive(Debug, clap::Args)]
+pub struct RemoteVerify {
+    /// Name of the remote
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Numbers or names [default: every copy]
+    #[arg(value_name = "ID")]
+    pub ids: Vec<String>,
+    /// Compare signatures and sizes only, without fetching
+    #[arg(long)]
+    pub quick: bool,
+}
+
+/// `remote prune`.
+#[derive(Debug, clap::Args)]
+pub struct RemotePrune {
+    /// Name of the remote
+    #[arg(value_name = "NAME")]
+    pub name: String,
     /// Only say what would go, and why
     #[arg(long)]
     pub dry_run: bool,

@@ -11,6 +11,7 @@ use crate::engine::wit::engine::CreateReport;
 use crate::engine::wit::types as wit;
 use crate::error::{Code, Error, Result};
 use crate::notify;
+use crate::remote;
 use crate::output::Bar;
 use crate::text::{self, escape};
 
@@ -35,6 +36,12 @@ pub(super) fn run(app: &App, args: Create) -> Result<Ended> {
             result = Ok(Ended::Bad(error.code));
         }
         notify::finish(deliverer);
+    }
+    if !options.dry_run && matches!(result, Ok(Ended::Done | Ended::Partial)) {
+        let bar = Bar::new(app.output, "copy");
+        let watch = super::remote::watch(app, &bar);
+        remote::after_run(&ctx, &watch, &mut |text| app.output.note(text));
+        bar.finish();
     }
     result
 }

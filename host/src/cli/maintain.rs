@@ -1,11 +1,13 @@
 //! `cofre pin`, `unpin`, `delete`, `prune` and `rebuild`: what changes the catalog, under the lock.
 
-use super::args::{Delete, OneId, Prune};
+use super::args::{Delete, OneId, Prune, Rebuild};
 use super::{App, Ended};
 use crate::api::convert::retention_policy;
 use crate::api::types::{Backup, Pruned, Rebuilt};
 use crate::error::{Code, Result};
-use crate::output::Table;
+use crate::context::Context;
+use crate::output::{Bar, Table};
+use crate::remote;
 use crate::text::{self, escape};
 
 pub(super) fn pin(app: &App, args: &OneId, pinned: bool) -> Result<Ended> {
@@ -92,8 +94,11 @@ fn verdict_table(pruned: &Pruned) -> String {
     )
 }
 
-pub(super) fn rebuild(app: &App) -> Result<Ended> {
+pub(super) fn rebuild(app: &App, args: &Rebuild) -> Result<Ended> {
     let ctx = app.context()?;
+    if let Some(name) = &args.from {
+        return take_over(app, &ctx, name, args.unsigned);
+    }
     let exclusive = ctx.exclusive()?;
     let report = exclusive
         .writer()?
@@ -102,6 +107,28 @@ pub(super) fn rebuild(app: &App) -> Result<Ended> {
     app.about(format!("{} backups", rebuilt.backups.len()));
     app.output.print(&rebuilt, || render(&rebuilt))?;
     Ok(if rebuilt.problems.is_empty() {
+        Ended::Done
+    } else {
+        Ended::Bad(Code::Corrupt)
+    })
+}
+
+fn take_over(app: &App, ctx: &Context, name: &str, unsigned: bool) -> Result<Ended> {
+    let watch = super::remote::watch(app, &Bar::new(app.output, "rebuild"));
+    let taken = remote::take_over(ctx, remote::find(&ctx.config, name)?, unsigned, &watch)?;
+    app.about(format!("{} backups from {name}", taken.added));
+    app.output.print(&taken, || {
+        let mut out = format!(
+            "the catalog got {} of {} backups from {name}; `cofre restore --from {name} ID` or `cofre remote pull {name} ID` \
+             fetches an archive\n",
+            taken.added, taken.copies
+        );
+        for problem in &taken.problems {
+            out.push_str(&format!("not taken in: {}\n", escape(problem)));
+        }
+        out
+    })?;
+    Ok(if taken.problems.is_empty() {
         Ended::Done
     } else {
         Ended::Bad(Code::Corrupt)

@@ -4,6 +4,7 @@ use super::args::Restore;
 use super::{App, Ended};
 use crate::api::types::{ReplacedTable, Restored, RestoredDatabase};
 use crate::config::{DatabaseEngine, has_password};
+use crate::context::Context;
 use crate::engine::wit::engine::RestoreReport;
 use crate::error::{Code, Error, Result};
 use crate::output::Bar;
@@ -17,10 +18,10 @@ pub(super) fn run(app: &App, args: Restore) -> Result<Ended> {
         return one_database(app, args, database);
     }
     let ctx = app.spread_context(args.spread)?;
+    let id = fetched(app, &ctx, &args)?;
     let bar = Bar::new(app.output, "restore");
     let mut control = app.control(&ctx.config, &bar);
     let Restore {
-        id,
         to,
         only,
         absolute_links,
@@ -78,15 +79,29 @@ pub(super) fn run(app: &App, args: Restore) -> Result<Ended> {
     Ok(Ended::Done)
 }
 
+/// The backup as it is called here, once it has come from the remote that was named.
+fn fetched(app: &App, ctx: &Context, args: &Restore) -> Result<String> {
+    let Some(remote) = &args.from else {
+        return Ok(args.id.clone());
+    };
+    let wanted = std::slice::from_ref(&args.id);
+    let pulled = super::remote::fetch(app, ctx, remote, wanted, args.unsigned)?;
+    for one in pulled.iter().filter(|one| !one.already) {
+        app.output.note(&format!("fetched {} from {remote}", one.name));
+    }
+    Ok(pulled.first().map_or_else(|| args.id.clone(), |one| one.id.to_string()))
+}
+
 /// Loads one database of the backup into the one that was named.
 fn one_database(app: &App, args: Restore, database: String) -> Result<Ended> {
     let into = target(&args)?;
     let shown_into = restore_database::shown_target(&into);
     let ctx = app.spread_context(args.spread)?;
+    let id = fetched(app, &ctx, &args)?;
     let bar = Bar::new(app.output, "restore");
     let mut control = app.control(&ctx.config, &bar);
     let options = DatabaseRestore {
-        selector: args.id,
+        selector: id,
         database,
         into,
         force: args.force,

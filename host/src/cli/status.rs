@@ -10,8 +10,9 @@ use crate::api::convert::no_backups;
 use crate::api::types::{Backup, ScheduleStatus, Status, StatusReport};
 use crate::config::Config;
 use crate::error::Result;
+use crate::remote::RemoteStatus;
 use crate::text::{self, escape};
-use crate::{schedule, state};
+use crate::{remote, schedule, state};
 
 pub(super) fn run(app: &App) -> Result<Ended> {
     let ctx = app.context()?;
@@ -23,6 +24,7 @@ pub(super) fn run(app: &App) -> Result<Ended> {
     let status = StatusReport {
         totals: Status::new(summary, &ctx.config),
         schedules: schedule::status(&ctx, session.as_mut()),
+        remotes: remote::status(&ctx),
     };
     app.output.print(&status, || render(&status))?;
     if let Some(message) = unattended(&ctx.config) {
@@ -89,11 +91,22 @@ fn render(report: &StatusReport) -> String {
         ));
     }
     lines.extend(report.schedules.iter().map(|plan| ("next run", next_run(plan))));
+    lines.extend(report.remotes.iter().map(|remote| ("copies", copies(remote))));
     lines.iter().fold(String::new(), |mut out, (name, value)| {
         // Writing to a string can't fail.
         let _ = writeln!(out, "{name:<12}{}", escape(value));
         out
     })
+}
+
+/// `offsite: 12 there, 1 pending, last 2026-11-26 02:01:10Z; FAILING since 3 tries: ...`.
+fn copies(remote: &RemoteStatus) -> String {
+    let last = remote.last_success.as_deref().map_or_else(|| "never".to_owned(), text::time);
+    let mut line = format!("{}: {} there, {} pending, last {last}", remote.name, remote.copies, remote.pending);
+    if let Some(error) = &remote.last_error {
+        line.push_str(&format!("; FAILED {} times in a row: {error}", remote.failures));
+    }
+    line
 }
 
 /// `daily, 2026-11-26 02:00:00-03:00, 3 missed, late since 2026-11-25 02:00:00-03:00`.

@@ -297,3 +297,18 @@ fn own_retention(table: &Section<'_>) -> Option<Retention> {
         .any(|key| table.has(key));
     any.then_some(retention)
 }
+
+impl Bucket {
+    /// As it is written in the configuration: `s3://bucket/folder`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let scheme = match self.provider {
+            Provider::S3 => "s3",
+            Provider::Google => "gs",
+            Provider::Azure => "az",
+        };
+        let parts = [self.account.as_deref(), Some(&self.bucket), Some(&self.prefix)];
+        let parts: Vec<&str> = parts.into_iter().flatten().filter(|part| !part.is_empty()).collect();
+        format!("{scheme}://{}", parts.join("/"))
+    }
+}

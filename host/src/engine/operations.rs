@@ -1,6 +1,10 @@
 //! The operations of the contract as methods: one line each, since the types are the contract's own. What each
 //! does, needs and returns stands in `wit/engine.wit`.
 
+use std::time::SystemTime;
+
+use chrono::{DateTime, Utc};
+
 use super::control::Control;
 use super::session::Session;
 use super::wit::engine::{
@@ -41,8 +45,10 @@ operations! {
     plan / call_plan (request: CreateRequest => &request) -> (Vec<Entry>, Vec<Skip>);
     /// The rows of the catalog, oldest first.
     list / call_list () -> Vec<Backup>;
-    /// One row, by id, name or `latest`.
-    find / call_find (selector: String => &selector) -> Backup;
+    /// One row, by id or name.
+    row / call_find (selector: String => &selector) -> Backup;
+    /// The newest completed or partial row that does not lie in the future of `now`.
+    newest / call_newest (now: String => &now) -> Backup;
     /// The entries of an archive after the path `after`, at most `limit`.
     entries / call_entries (id: u64 => id, after: Option<String> => after.as_deref(), limit: u32 => limit)
         -> Vec<Entry>;
@@ -72,6 +78,29 @@ operations! {
 }
 
 impl Session {
+    /// One row, by id, name or `latest`: the newest completed or partial one that is not from the future.
+    ///
+    /// # Errors
+    /// `NotFound`; what the component reports.
+    pub fn find(&mut self, selector: String) -> Result<Backup> {
+        if selector != "latest" {
+            return self.row(selector);
+        }
+        // Not `Utc::now()`, which panics when the clock is before 1970.
+        let now = DateTime::<Utc>::from(SystemTime::now()).to_rfc3339();
+        let newest = self.newest(now.clone())?;
+        if let Ok(other) = self.row(selector)
+            && other.id != newest.id
+        {
+            tracing::warn!(
+                "{} (id {}) lies in the future, and does not count as the latest; is the clock right?",
+                other.name,
+                other.id
+            );
+        }
+        Ok(newest)
+    }
+
     /// Sets what the next verify or restore allows an archive to unpack to.
     pub(super) fn limit_unpacking(&mut self, limits: UnpackLimits) -> Result<()> {
         self.call("limit unpacking", move |guest| {

@@ -15,17 +15,20 @@ pub enum Event {
     DrillFailed,
     /// A plan has had no success for too long.
     BackupStale,
+    /// Backups could not be copied to a remote; told once, until a copy succeeds again.
+    CopyFailed,
 }
 
 impl Event {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::BackupCompleted,
         Self::BackupPartial,
         Self::BackupFailed,
         Self::VerifyFailed,
         Self::DrillFailed,
         Self::BackupStale,
+        Self::CopyFailed,
     ];
 
     /// The stable name in the payload and the configuration.
@@ -38,6 +41,7 @@ impl Event {
             Self::VerifyFailed => "verify_failed",
             Self::DrillFailed => "drill_failed",
             Self::BackupStale => "backup_stale",
+            Self::CopyFailed => "copy_failed",
         }
     }
 }

@@ -144,15 +144,7 @@ impl Outbox {
     /// # Errors
     /// As [`staging::open_state_dir`].
     pub(super) fn open(state_dir: &Path) -> Result<Self> {
-        let state = staging::open_state_dir(state_dir)?;
-        let path = state_dir.join(FOLDER);
-        let fail = |errno| fsutil::error(format_args!("make {}", fsutil::show(&path)), errno);
-        match rustix::fs::mkdirat(&state, FOLDER, Mode::RWXU) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(errno) => return Err(fail(errno)),
-        }
-        let dir = fsutil::openat(&state, FOLDER, fsutil::dir_flags(), Mode::empty()).map_err(fail)?;
-        staging::own(&dir, &path)?;
+        let dir = staging::open_private(state_dir, FOLDER)?;
         Ok(Self { dir })
     }
 

@@ -51,6 +51,9 @@ pub struct Payload {
     /// `verify_failed` and `drill_failed` only: what is wrong with it, the first twenty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problems: Option<Vec<String>>,
+    /// `copy_failed` only: name of the remote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<String>,
     /// `backup_stale` only.
     #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
     pub stale: Option<Stale>,
@@ -88,6 +91,7 @@ impl Payload {
             file_count: None,
             skipped: None,
             problems: None,
+            remote: None,
             stale: None,
         }
     }
@@ -112,6 +116,7 @@ impl Payload {
             file_count: backup.file_count,
             skipped: backup.skipped,
             problems: None,
+            remote: None,
             stale: None,
         }
     }

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -72,7 +73,7 @@ class Repository:
 
     def find(self, selector: str | int) -> Record:
         """One row. Raises `NotFound`."""
-        return records.row(self._read("find", _selector(selector)))
+        return records.row(self._with_reader(lambda s: _find(s, selector)))
 
     def entries(self, selector: str | int) -> Rows:
         """What is in an archive."""
@@ -99,7 +100,7 @@ class Repository:
         stop = cancel or threading.Event()
 
         def all_of_it() -> dict[str, Any]:
-            backup = self._with_reader(lambda s: s.call("find", _selector(selector)))
+            backup = self._with_reader(lambda s: _find(s, selector))
             report = self._verify(backup, quick, progress, stop)
             # A quick look proves damage, but not that all is well.
             if not quick or report["problems"]:
@@ -360,7 +361,7 @@ class Repository:
             _text("only", glob)
         if to is not None and "\0" in os.fsdecode(to):
             raise InvalidInput("restore: the target contains a NUL character", "name a new folder")
-        backup = self._with_reader(lambda s: s.call("find", _selector(selector)))
+        backup = self._with_reader(lambda s: _find(s, selector))
         target = Path(os.path.abspath(to)) if to is not None else config.backup_dir / f"restore_{backup['name']}"
         with self._backups() as backups, RestoreTarget(target) as partial:
             mounts = [Mount("/backups", backups), Mount("/target", partial.handle, True)]
@@ -397,8 +398,18 @@ def _selector(selector: str | int) -> str:
     return _text("backup", str(selector))
 
 
+def _find(session: Session, selector: str | int) -> dict[str, Any]:
+    """The row; `latest` is the newest that is not from the future."""
+    row: dict[str, Any]
+    if selector == "latest":
+        row = session.call("newest", datetime.now(timezone.utc).isoformat())
+    else:
+        row = session.call("find", _selector(selector))
+    return row
+
+
 def _id(session: Session, selector: str | int) -> int:
-    number: int = session.call("find", _selector(selector))["id"]
+    number: int = _find(session, selector)["id"]
     return number
 
 

@@ -14,7 +14,7 @@ use crate::api::answers::{InfoAnswer, InfoQuery, ListAnswer, Running, ServiceSta
 use crate::api::convert::no_backups;
 use crate::api::types::{Details, Status};
 use crate::context::Context;
-use crate::schedule;
+use crate::{remote, schedule};
 
 /// Most entries of one answer.
 const MAX_PAGE: u32 = 10_000;
@@ -39,7 +39,7 @@ pub(super) async fn status(State(site): State<Arc<Site>>) -> Result<Json<StatusA
             name: run.name.clone(),
             plan: run.plan.clone(),
         });
-    let (totals, schedules) = site
+    let (totals, schedules, remotes) = site
         .blocking(|context| {
             let mut session = if context.is_fresh() {
                 None
@@ -51,7 +51,7 @@ pub(super) async fn status(State(site): State<Arc<Site>>) -> Result<Json<StatusA
                 None => no_backups(),
             };
             let schedules = schedule::status(context, session.as_mut());
-            Ok((Status::new(summary, &context.config), schedules))
+            Ok((Status::new(summary, &context.config), schedules, remote::status(context)))
         })
         .await?;
     Ok(Json(StatusAnswer {
@@ -59,6 +59,7 @@ pub(super) async fn status(State(site): State<Arc<Site>>) -> Result<Json<StatusA
         status: ServiceStatus {
             totals,
             schedules,
+            remotes,
             running,
         },
     }))

@@ -317,6 +317,10 @@ impl Guest for Hostile {
         nothing()
     }
 
+    fn newest(_: String) -> Result<Backup, Error> {
+        nothing()
+    }
+
     fn identify(_: String) -> Result<String, Error> {
         nothing()
     }

@@ -1,0 +1,53 @@
+//! Copies off the machine: archives in an object store or on another disk, encrypted, signed and locked there.
+//!
+//! `store` speaks to one place and knows nothing of backups. What lies there and what it means is `layout` and `row`;
+//! `push` sends, `pull` fetches, `check` reads everything again, `prune` removes, `takeover` makes a catalog from it.
+//! What this machine knows of its copies is `state`. No failure here ever fails a backup.
+
+mod check;
+mod copier;
+mod fetch;
+pub mod layout;
+mod listing;
+mod prune;
+mod pull;
+mod push;
+pub mod row;
+mod sealing;
+mod state;
+mod status;
+pub mod store;
+mod takeover;
+mod trust;
+mod watch;
+
+pub use check::{Checked, check};
+pub use copier::{Copier, after_run};
+pub(crate) use copier::ring;
+pub use listing::{Listed, list};
+pub use prune::{Pruned, Removal, prune};
+pub use pull::{Pulled, pull};
+pub use push::{Pushed, push};
+pub use status::{RemoteStatus, place, status};
+pub use watch::Watch;
+pub use takeover::{TakenOver, take_over};
+
+use crate::config::{Config, Remote};
+use crate::error::{Code, Error, Result};
+use crate::text::escape;
+
+/// The remote of this name.
+///
+/// # Errors
+/// `Usage`, naming those that there are.
+pub fn find<'a>(config: &'a Config, name: &str) -> Result<&'a Remote> {
+    if let Some(remote) = config.remotes.iter().find(|remote| remote.name == name) {
+        return Ok(remote);
+    }
+    let error = Error::new(Code::Usage, format!("there is no remote `{}`", escape(name)));
+    let known: Vec<String> = config.remotes.iter().map(|remote| format!("`{}`", remote.name)).collect();
+    Err(match known.as_slice() {
+        [] => error.remedy("the configuration has none: add `[[remotes]]`"),
+        known => error.remedy(format!("there is {}", known.join(", "))),
+    })
+}

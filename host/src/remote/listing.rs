@@ -1,0 +1,63 @@
+//! What is at a remote, and whether it is this repository's.
+
+use serde::Serialize;
+
+use super::row::{Row, Signed};
+use super::store::Store;
+use super::watch::Watch;
+use super::{fetch, trust};
+use crate::config::Remote;
+use crate::context::Context;
+use crate::error::Result;
+
+/// One copy.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Listed {
+    /// Id of the backup.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+    /// What its signed row says; none where that can't be read.
+    #[serde(flatten)]
+    pub row: Option<Row>,
+    /// Whether the row is signed by this repository; none where it can't be read.
+    pub signed: Option<Signed>,
+    /// Why the row can't be read.
+    pub error: Option<String>,
+    /// The archive is in the backups folder too.
+    pub here: bool,
+}
+
+/// The copies at a remote, oldest first.
+///
+/// # Errors
+/// `NotFound` where there are none of cofre's; what the store and the keys say.
+pub fn list(context: &Context, remote: &Remote, watch: &Watch) -> Result<Vec<Listed>> {
+    let key = trust::verify_key(&context.config)?;
+    let store = Store::open(remote)?;
+    fetch::marker_of(&store, &remote.name)?;
+    let names = fetch::names(&store)?;
+    let rows = fetch::rows(&store, &names, key.as_ref(), watch)?;
+    // A catalog that can't be read is no reason not to look elsewhere.
+    let here: Vec<(u64, String)> = context
+        .reader()
+        .and_then(|mut session| session.list())
+        .map(|rows| rows.into_iter().filter(|row| row.archive_present).map(|row| (row.id, row.name)).collect())
+        .unwrap_or_default();
+    let listed = rows.into_iter().map(|fetched| {
+        let here = here.contains(&(fetched.id, fetched.name.clone()));
+        let (row, signed, error) = match fetched.row {
+            Ok((row, signed)) => (Some(row), Some(signed), None),
+            Err(error) => (None, None, Some(error.to_string())),
+        };
+        Listed {
+            id: fetched.id,
+            name: fetched.name,
+            row,
+            signed,
+            error,
+            here,
+        }
+    });
+    Ok(listed.collect())
+}

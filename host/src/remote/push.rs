@@ -1,0 +1,473 @@
+//! Sending: every archive of the backups folder that is not at the remote yet, the newest first, one after another. What
+//! a crash or a cut connection stopped goes on where it was.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::layout::{self, MARKER, Marker};
+use super::row::{self, BackupRow, Row, Signed};
+use super::state::{Copied, Desk, PlanCopied, Sending, State, publish_totals};
+use super::store::{Store, Until, Upload};
+use super::watch::Watch;
+use super::{fetch, sealing, trust};
+use crate::config::Remote;
+use crate::context::Context;
+use crate::crypt::SigningKey;
+use crate::engine::wit::types::Backup;
+use crate::error::{Code, Error, Result};
+use crate::notify::{self, now};
+use crate::text::hex;
+use crate::fsutil;
+
+/// The wait after the first failure; it doubles with each further one,
+const FIRST_WAIT: Duration = Duration::from_secs(60);
+/// up to this.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
+/// What a push did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Pushed {
+    /// What is at the remote now.
+    pub copied: Vec<Sent>,
+    /// Archives that could not be copied, for a reason of their own.
+    pub problems: Vec<String>,
+    /// Archives that are still to be copied.
+    pub pending: u64,
+}
+
+/// One archive that is at the remote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Sent {
+    /// Id of the backup.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+    /// Bytes at the remote.
+    pub size: u64,
+    /// It was there before.
+    pub already: bool,
+}
+
+/// Copies what is not copied yet; with `wanted` (ids, names, `latest`) these alone. The end of it is noted in the state
+/// folder, and a failure told to whom the configuration says.
+///
+/// # Errors
+/// `Busy` while another process copies there; `Refused` where the remote belongs to another repository; what the store
+/// says. What was copied before stays copied.
+pub fn push(context: &Context, remote: &Remote, wanted: &[String], watch: &Watch) -> Result<Pushed> {
+    let desk = Desk::open(&context.config, remote)?;
+    let mut push = Push {
+        context,
+        remote,
+        watch,
+        state: desk.load(),
+        desk,
+    };
+    let result = push.all(wanted);
+    push.settle(&result);
+    result
+}
+
+struct Push<'a> {
+    context: &'a Context,
+    remote: &'a Remote,
+    watch: &'a Watch,
+    desk: Desk,
+    state: State,
+}
+
+/// What stays the same for all archives of one push.
+struct There {
+    store: Store,
+    key: SigningKey,
+    repository: String,
+    /// Ids at the remote, with their names.
+    names: BTreeMap<u64, String>,
+    backups: OwnedFd,
+}
+
+impl Push<'_> {
+    fn all(&mut self, wanted: &[String]) -> Result<Pushed> {
+        let mut pushed = Pushed::default();
+        let rows = self.rows(wanted)?;
+        let there = self.meet()?;
+        self.abort_orphans(&there.store);
+        for backup in &rows {
+            self.watch.check()?;
+            match self.one(&there, backup) {
+                Ok(sent) => pushed.copied.push(sent),
+                // About this archive, not about the remote: the others can still go.
+                Err(error) if error.code == Code::Corrupt => {
+                    tracing::error!(remote = self.remote.name, "{error}");
+                    pushed.problems.push(error.to_string());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.desk.sweep(self.state.sending.as_ref().and_then(|sending| sending.staged.as_deref()));
+        pushed.pending = pending(self.context, &self.state)?;
+        Ok(pushed)
+    }
+
+    /// What is to be copied, in order: what is on its way, then from the newest on.
+    fn rows(&self, wanted: &[String]) -> Result<Vec<BackupRow>> {
+        let mut session = self.context.reader()?;
+        if !wanted.is_empty() {
+            let rows = wanted.iter().map(|selector| {
+                let backup = session.find(selector.clone())?;
+                let name = backup.name.clone();
+                copyable(backup).ok_or_else(|| {
+                    let message = format!("{name} has no archive here that could be copied");
+                    Error::new(Code::NotFound, message)
+                })
+            });
+            return rows.collect();
+        }
+        let mut rows: Vec<_> = session.list()?.into_iter().filter_map(copyable).collect();
+        rows.retain(|row| !is_copied(&self.state, row));
+        let under_way = self.state.sending.as_ref().map(|sending| sending.id);
+        rows.sort_by_key(|row| (Some(row.id) != under_way, std::cmp::Reverse(row.id)));
+        Ok(rows)
+    }
+
+    /// Opens the remote and makes sure that it is ours.
+    fn meet(&mut self) -> Result<There> {
+        let key = trust::signing_key(&self.context.config)?;
+        let store = Store::open(self.remote)?;
+        let own = identity_of(self.context)?;
+        let marker = match fetch::marker(&store)? {
+            Some(marker) => marker,
+            None => self.claim(&store, &own)?,
+        };
+        if marker.repository != own {
+            return Err(self.not_ours(&marker));
+        }
+        self.state.repository = Some(own.clone());
+        let names = fetch::names(&store)?.into_iter().collect();
+        Ok(There {
+            store,
+            key,
+            repository: own,
+            names,
+            backups: self.context.backups()?,
+        })
+    }
+
+    fn claim(&self, store: &Store, own: &str) -> Result<Marker> {
+        let marker = Marker {
+            format: layout::FORMAT,
+            repository: own.to_owned(),
+            created_at: self.context.now(),
+        };
+        let mut bytes = serde_json::to_vec_pretty(&marker)
+            .map_err(|e| Error::new(Code::Internal, format!("write {MARKER}: {e}")))?;
+        bytes.push(b'\n');
+        if store.put_new(MARKER, &bytes, None)? {
+            return Ok(marker);
+        }
+        // Another machine was there between the two calls.
+        fetch::marker_of(store, &self.remote.name)
+    }
+
+    fn not_ours(&self, marker: &Marker) -> Error {
+        let name = &self.remote.name;
+        let message = format!(
+            "`{name}` holds the copies of another repository ({}, since {}), and two are never mixed",
+            marker.repository, marker.created_at
+        );
+        Error::new(Code::Refused, message).remedy(format!(
+            "give this one a folder of its own in `url`; a machine that goes on from those copies begins with \
+             `cofre rebuild --from {name}`"
+        ))
+    }
+
+    /// Uploads of ours that nobody goes on with cost money and show up nowhere.
+    fn abort_orphans(&self, store: &Store) {
+        let ours = self.state.sending.as_ref().and_then(|sending| sending.upload.upload_id.clone());
+        let aborted = store.unfinished(layout::ARCHIVES).and_then(|unfinished| {
+            unfinished
+                .iter()
+                .filter(|upload| Some(&upload.upload_id) != ours.as_ref())
+                .try_for_each(|upload| store.abort(upload))
+        });
+        if let Err(error) = aborted {
+            tracing::warn!(remote = self.remote.name, "left-over uploads are not removed: {error}");
+        }
+    }
+
+    fn one(&mut self, there: &There, backup: &BackupRow) -> Result<Sent> {
+        let sent = |size, already| Sent {
+            id: backup.id,
+            name: backup.name.clone(),
+            size,
+            already,
+        };
+        if let Some(size) = self.is_there(there, backup)? {
+            self.note(backup, size)?;
+            return Ok(sent(size, true));
+        }
+        let archive = open_archive(&there.backups, &backup.name)?;
+        let mut sending = self.prepare(&archive, backup)?;
+        self.upload(there, &archive, &mut sending)?;
+        self.publish(there, backup, &sending)?;
+        self.note(backup, sending.object.size)?;
+        if let Some(file) = &sending.staged {
+            self.desk.unstage(file);
+        }
+        tracing::info!(remote = self.remote.name, id = backup.id, name = %backup.name, "copied");
+        Ok(sent(sending.object.size, false))
+    }
+
+    /// The size of the copy where it is at the remote, whatever this machine remembers.
+    fn is_there(&self, there: &There, backup: &BackupRow) -> Result<Option<u64>> {
+        let Some(name) = there.names.get(&backup.id) else {
+            return Ok(None);
+        };
+        let strange = |what: String| {
+            Error::new(Code::Refused, format!("`{}` has {what}", self.remote.name)).remedy(
+                "another machine copies as the same repository, perhaps a clone of this one: give it a remote of its own",
+            )
+        };
+        if *name != backup.name {
+            return Err(strange(format!("{name} as id {}, which is {} here", backup.id, backup.name)));
+        }
+        let (row, signed) = fetch::one(&there.store, backup.id, name, Some(&there.key.verify_key()))?;
+        if signed != Signed::Good || row.backup.sha256 != backup.sha256 {
+            return Err(strange(format!("another {name}, or one that is not signed by this repository")));
+        }
+        Ok(Some(row.object.size))
+    }
+
+    /// The bytes to send: those of an upload that was begun, if they are still there, or new ones.
+    fn prepare(&mut self, archive: &File, backup: &BackupRow) -> Result<Sending> {
+        let begun = self.state.sending.take().filter(|sending| {
+            sending.id == backup.id && sending.name == backup.name && sending.object.encrypted == self.remote.encrypt
+        });
+        if let Some(sending) = begun
+            && self.still_there(&sending, archive)
+        {
+            return Ok(sending);
+        }
+        self.desk.sweep(None);
+        let (object, staged) = if self.remote.encrypt {
+            let recipients = trust::recipients(&self.context.config)?;
+            let (object, staged) =
+                sealing::encrypted(&self.desk, self.remote, archive, backup, &recipients, self.watch)?;
+            (object, Some(staged))
+        } else {
+            (sealing::plain(archive, backup, self.watch)?, None)
+        };
+        Ok(Sending {
+            id: backup.id,
+            name: backup.name.clone(),
+            object,
+            staged,
+            upload: Upload::default(),
+        })
+    }
+
+    /// Whether the bytes of an upload that was begun are still what they were.
+    fn still_there(&self, sending: &Sending, archive: &File) -> bool {
+        let same = |file: &File| {
+            let copy = file.try_clone().map_err(|e| Error::io("duplicate a handle", &e))?;
+            sealing::digest(copy, self.watch, &sending.name)
+                .map(|(size, sha256)| size == sending.object.size && sha256 == sending.object.sha256)
+        };
+        let found = match &sending.staged {
+            Some(name) => self.open_staged(name).and_then(|file| same(&file)),
+            None => same(archive),
+        };
+        found.unwrap_or(false)
+    }
+
+    fn open_staged(&self, name: &str) -> Result<File> {
+        fsutil::openat(self.desk.dir(), name, fsutil::file_flags(), rustix::fs::Mode::empty())
+            .map(File::from)
+            .map_err(|errno| fsutil::error(format_args!("open the staged file {}", fsutil::show(name)), errno))
+    }
+
+    fn upload(&mut self, there: &There, archive: &File, sending: &mut Sending) -> Result<()> {
+        let staged = match &sending.staged {
+            Some(name) => Some(self.open_staged(name)?),
+            None => None,
+        };
+        let until = self.until();
+        let size = sending.object.size;
+        self.watch.expect(size);
+        let mut upload = std::mem::take(&mut sending.upload);
+        let (desk, state) = (&self.desk, &mut self.state);
+        let mut save = |upload: &Upload| {
+            sending.upload = upload.clone();
+            state.sending = Some(sending.clone());
+            desk.save(state)
+        };
+        save(&upload)?;
+        let watch = self.watch;
+        there.store.upload(
+            &sending.object.key.clone(),
+            staged.as_ref().unwrap_or(archive),
+            size,
+            until.as_ref(),
+            &mut upload,
+            &mut save,
+            &|bytes| watch.moved(bytes),
+        )?;
+        Ok(())
+    }
+
+    /// Until when the store is to refuse to delete what is put now.
+    fn until(&self) -> Option<Until> {
+        let lock = self.remote.lock?;
+        let keep = chrono::TimeDelta::from_std(lock.keep).ok()?;
+        Some(Until {
+            mode: lock.mode,
+            date: now().checked_add_signed(keep)?,
+        })
+    }
+
+    /// Checksum and row: from here on it is a copy.
+    fn publish(&self, there: &There, backup: &BackupRow, sending: &Sending) -> Result<()> {
+        let until = self.until();
+        let object = &sending.object;
+        let file = object.key.rsplit('/').next().unwrap_or(&object.key);
+        let line = format!("{}  {file}\n", object.sha256);
+        there.store.put(&layout::checksum(&object.key), line.as_bytes(), until.as_ref())?;
+        let row = Row {
+            repository: there.repository.clone(),
+            backup: backup.clone(),
+            object: object.clone(),
+            copied_at: self.context.now(),
+        };
+        let bytes = row::seal(&row, &there.key)?;
+        let key = layout::row(backup.id, &backup.name);
+        if there.store.put_new(&key, &bytes, until.as_ref())? {
+            return Ok(());
+        }
+        // It was not there a moment ago.
+        let message = format!("`{}` got {key} from another machine meanwhile", self.remote.name);
+        Err(Error::new(Code::Refused, message).remedy("give each machine a remote of its own"))
+    }
+
+    /// Notes a copy, durably.
+    fn note(&mut self, backup: &BackupRow, size: u64) -> Result<()> {
+        let at = now();
+        self.state.sending = None;
+        let copied = Copied {
+            name: backup.name.clone(),
+            sha256: backup.sha256.clone(),
+            size,
+            at,
+            removed: false,
+        };
+        self.state.copies.insert(backup.id, copied);
+        let started_at = backup.started_at.as_deref().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+        let started_at = started_at.map(|time| time.with_timezone(&Utc));
+        let plan = backup.plan.clone().unwrap_or_else(|| "manual".to_owned());
+        let known = self.state.plans.get(&plan);
+        // The oldest ones go last: an older backup does not make the plan's newest copy older.
+        if known.is_none_or(|known| known.started_at <= started_at) && !backup.partial {
+            self.state.plans.insert(plan, PlanCopied { at, started_at });
+        }
+        self.desk.save(&self.state)
+    }
+
+    /// Notes how it ended, for the next try, the exporter and `cofre status`.
+    fn settle(&mut self, result: &Result<Pushed>) {
+        let problem = match result {
+            Ok(pushed) => pushed.problems.first().cloned(),
+            Err(error) if error.code == Code::Cancelled => return,
+            Err(error) => Some(error.to_string()),
+        };
+        match &problem {
+            None => {
+                self.state.in_a_row = 0;
+                self.state.last_error = None;
+                self.state.not_before = None;
+            }
+            Some(text) => {
+                self.state.failures += 1;
+                self.state.in_a_row = self.state.in_a_row.saturating_add(1);
+                self.state.last_error = Some(text.clone());
+                self.state.not_before = Some(now() + wait_after(self.state.in_a_row));
+                if self.state.in_a_row == 1 {
+                    notify::copy_failed(self.context, &self.remote.name, text);
+                }
+            }
+        }
+        if let Err(error) = self.desk.save(&self.state) {
+            tracing::error!("the state of the copies is not written: {error}");
+        }
+        let pending = pending(self.context, &self.state).unwrap_or_default();
+        publish_totals(&self.context.config, self.remote, &self.state, pending);
+    }
+}
+
+/// How long the service waits after so many failures in a row.
+fn wait_after(failures: u32) -> Duration {
+    let factor = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
+    FIRST_WAIT.saturating_mul(factor).min(LONGEST_WAIT)
+}
+
+/// What of a row is copied, where its archive is here.
+fn copyable(backup: Backup) -> Option<BackupRow> {
+    BackupRow::of(&backup).filter(|_| backup.archive_present)
+}
+
+fn is_copied(state: &State, row: &BackupRow) -> bool {
+    state
+        .copies
+        .get(&row.id)
+        .is_some_and(|copied| copied.name == row.name && copied.sha256 == row.sha256)
+}
+
+/// How many archives are here and not at the remote.
+///
+/// # Errors
+/// What reading the catalog says.
+pub(super) fn pending(context: &Context, state: &State) -> Result<u64> {
+    if context.is_fresh() {
+        return Ok(0);
+    }
+    let rows = context.reader()?.list()?;
+    let waiting = rows.into_iter().filter_map(copyable).filter(|row| !is_copied(state, row));
+    Ok(waiting.count() as u64)
+}
+
+/// Identity of this repository, which gets one where it has none.
+fn identity_of(context: &Context) -> Result<String> {
+    let mut random = [0; 16];
+    fsutil::fill_random(&mut random)?;
+    let new = hex(&random);
+    // Where it has one nothing is written, and no run has to be waited for.
+    match context.reader()?.identify(new.clone()) {
+        Ok(id) => Ok(id),
+        Err(_) => context.exclusive()?.writer()?.identify(new),
+    }
+}
+
+fn open_archive(backups: &OwnedFd, name: &str) -> Result<File> {
+    let file = format!("{name}.zip");
+    fsutil::open_beneath(backups.as_fd(), file.as_bytes(), fsutil::file_flags())
+        .map(File::from)
+        .map_err(|errno| match errno {
+            // Pruned between the list and now.
+            rustix::io::Errno::NOENT => Error::new(Code::Corrupt, format!("{file} is gone")),
+            errno => fsutil::error(format_args!("open {file}"), errno),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_doubles_and_has_an_end() {
+        let seconds: Vec<u64> = [1, 2, 3, 6, 7, 40].map(|n| wait_after(n).as_secs()).to_vec();
+        assert_eq!(seconds, [60, 120, 240, 1920, 3600, 3600]);
+    }
+}

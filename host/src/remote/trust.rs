@@ -1,0 +1,65 @@
+//! Which keys count here: the one that signs, the one that proves, the one that opens.
+
+use crate::config::Config;
+use crate::crypt::{Identity, Recipients, SigningKey, VerifyKey};
+use crate::error::{Code, Error, Result};
+
+/// The key that signs rows.
+///
+/// # Errors
+/// `Config` where none is configured; when it can't be read.
+pub(super) fn signing_key(config: &Config) -> Result<SigningKey> {
+    let Some(file) = &config.encryption.signing_key_file else {
+        return Err(Error::new(Code::Config, "nothing signs the copies: `encryption.signing_key_file` is missing")
+            .remedy("`cofre key new DIR` makes the keys and prints the lines"));
+    };
+    SigningKey::read(file)
+}
+
+/// Whose signature counts: that of this machine's signing key, or of the key that the identity file names. None where
+/// neither says so.
+///
+/// # Errors
+/// `Config` where both are there and differ; when one can't be read.
+pub(super) fn verify_key(config: &Config) -> Result<Option<VerifyKey>> {
+    let own = match &config.encryption.signing_key_file {
+        Some(_) => Some(signing_key(config)?.verify_key()),
+        None => None,
+    };
+    let kept = match &config.encryption.identity_file {
+        Some(_) => identity(config)?.verify_key().cloned(),
+        None => None,
+    };
+    match (own, kept) {
+        (Some(own), Some(kept)) if own.to_string() != kept.to_string() => Err(Error::new(
+            Code::Config,
+            "the identity file names another signing key than `encryption.signing_key_file` is",
+        )
+        .remedy("use the two files that `cofre key new` made together")),
+        (own, kept) => Ok(own.or(kept)),
+    }
+}
+
+/// The identity that opens copies.
+///
+/// # Errors
+/// `Config` where none is configured; when it can't be read.
+pub(super) fn identity(config: &Config) -> Result<Identity> {
+    let Some(file) = &config.encryption.identity_file else {
+        return Err(Error::new(Code::Config, "the copies are encrypted, and `encryption.identity_file` is missing")
+            .remedy("bring the identity file from where it is kept, and name it; without it nobody can read the copies"));
+    };
+    Identity::read(file)
+}
+
+/// For whom copies are encrypted.
+///
+/// # Errors
+/// `Config` where nobody is named, or one can't be used.
+pub(super) fn recipients(config: &Config) -> Result<Recipients> {
+    if config.encryption.recipients.is_empty() {
+        return Err(Error::new(Code::Config, "nothing says for whom copies are encrypted: `encryption.recipients` is missing")
+            .remedy("`cofre key new DIR` makes the keys and prints the lines"));
+    }
+    Recipients::parse(&config.encryption.recipients)
+}
