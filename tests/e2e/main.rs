@@ -29,6 +29,7 @@ mod locking;
 mod maintenance;
 mod names;
 mod odd_trees;
+mod remotes;
 mod resources;
 mod round_trip;
 mod secrets;

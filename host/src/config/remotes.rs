@@ -115,7 +115,9 @@ pub(super) fn encryption(root: &Section<'_>, dir: &Path) -> Encryption {
         return Encryption::default();
     };
     let recipients = table.strings("recipients").unwrap_or_default();
-    if let Err(error) = Recipients::parse(&recipients) {
+    if table.has("recipients")
+        && let Err(error) = Recipients::parse(&recipients)
+    {
         table.problem("recipients", error.message, error.remedy);
     }
     let encryption = Encryption {

@@ -45,7 +45,7 @@ struct Look<'a> {
 /// Only what keeps it from looking; what is wrong with a copy is in the result.
 pub fn check(context: &Context, remote: &Remote, wanted: &[String], quick: bool, watch: &Watch) -> Result<Checked> {
     let config = &context.config;
-    let key = trust::verify_key(config)?;
+    let keys = trust::verify_keys(config)?;
     let identity = match &config.encryption.identity_file {
         Some(_) if !quick => Some(trust::identity(config)?),
         _ => None,
@@ -76,7 +76,7 @@ pub fn check(context: &Context, remote: &Remote, wanted: &[String], quick: bool,
         quick,
         watch,
     };
-    for fetched in fetch::rows(&store, &names, key.as_ref(), watch)? {
+    for fetched in fetch::rows(&store, &names, &keys, watch)? {
         let found = fetched.row.and_then(|(row, signed)| {
             pull::check_signed(&row, signed, false)?;
             if row.repository != marker.repository {
@@ -152,8 +152,8 @@ impl Look<'_> {
         let read = self.read(row, &mut staged).and_then(|()| {
             staged.rewind().map_err(|e| Error::io("read a staged object", &e))?;
             let mut from = io::BufReader::with_capacity(1 << 20, &staged);
-            let mut archive = Hashing::new(io::sink(), Some(self.watch));
-            crypt::decrypt(identity, &mut from, &mut archive)?;
+            let mut archive = Hashing::new(io::sink(), None);
+            crypt::decrypt_with(identity, &mut from, &mut archive, &|_| self.watch.check())?;
             let (size, sha256) = archive.finish();
             if size == row.backup.size && sha256 == row.backup.sha256 {
                 return Ok(());

@@ -68,7 +68,7 @@ pub(super) fn names(store: &Store) -> Result<Vec<(u64, String)>> {
 pub(super) fn rows(
     store: &Store,
     names: &[(u64, String)],
-    key: Option<&VerifyKey>,
+    keys: &[VerifyKey],
     watch: &Watch,
 ) -> Result<Vec<Fetched>> {
     let next = AtomicUsize::new(0);
@@ -83,7 +83,7 @@ pub(super) fn rows(
                     let fetched = Fetched {
                         id: *id,
                         name: name.clone(),
-                        row: one(store, *id, name, key),
+                        row: one(store, *id, name, keys),
                     };
                     found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(fetched);
                 }
@@ -100,10 +100,10 @@ pub(super) fn rows(
 ///
 /// # Errors
 /// `NotFound`, `Corrupt`; what the store says.
-pub(super) fn one(store: &Store, id: u64, name: &str, key: Option<&VerifyKey>) -> Result<(Row, Signed)> {
+pub(super) fn one(store: &Store, id: u64, name: &str, keys: &[VerifyKey]) -> Result<(Row, Signed)> {
     let path = layout::row(id, name);
     let newest = match store.get(&path, SMALL)? {
-        Some(bytes) => read(&bytes, id, name, key),
+        Some(bytes) => read(&bytes, id, name, keys),
         None => Err(Error::new(Code::NotFound, format!("{path} is not at the remote"))),
     };
     if matches!(newest, Ok((_, Signed::Good | Signed::Unknown))) {
@@ -111,7 +111,7 @@ pub(super) fn one(store: &Store, id: u64, name: &str, key: Option<&VerifyKey>) -
     }
     for version in store.versions(&path)?.iter().filter(|version| !version.is_delete_marker) {
         let older = store.get_version(&path, &version.id, SMALL)?;
-        if let Some(Ok((row, Signed::Good))) = older.map(|bytes| read(&bytes, id, name, key)) {
+        if let Some(Ok((row, Signed::Good))) = older.map(|bytes| read(&bytes, id, name, keys)) {
             tracing::warn!("{path} was exchanged or deleted at the remote; an older version of it is good");
             return Ok((row, Signed::Good));
         }
@@ -120,9 +120,9 @@ pub(super) fn one(store: &Store, id: u64, name: &str, key: Option<&VerifyKey>) -
 }
 
 /// A row that says of itself what its key says.
-fn read(bytes: &[u8], id: u64, name: &str, key: Option<&VerifyKey>) -> Result<(Row, Signed)> {
+fn read(bytes: &[u8], id: u64, name: &str, keys: &[VerifyKey]) -> Result<(Row, Signed)> {
     let path = layout::row(id, name);
-    let (row, signed) = row::open(bytes, &path, key)?;
+    let (row, signed) = row::open(bytes, &path, keys)?;
     let backup = &row.backup;
     let archive = layout::archive(name, row.object.encrypted);
     if backup.id != id || backup.name != name || row.object.key != archive {

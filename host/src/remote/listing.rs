@@ -33,11 +33,11 @@ pub struct Listed {
 /// # Errors
 /// `NotFound` where there are none of cofre's; what the store and the keys say.
 pub fn list(context: &Context, remote: &Remote, watch: &Watch) -> Result<Vec<Listed>> {
-    let key = trust::verify_key(&context.config)?;
+    let keys = trust::verify_keys(&context.config)?;
     let store = Store::open(remote)?;
     fetch::marker_of(&store, &remote.name)?;
     let names = fetch::names(&store)?;
-    let rows = fetch::rows(&store, &names, key.as_ref(), watch)?;
+    let rows = fetch::rows(&store, &names, &keys, watch)?;
     // A catalog that can't be read is no reason not to look elsewhere.
     let here: Vec<(u64, String)> = context
         .reader()

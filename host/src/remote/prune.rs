@@ -60,10 +60,10 @@ pub fn prune(context: &Context, remote: &Remote, dry_run: bool, watch: &Watch) -
         let message = format!("`{}` holds the copies of another repository, or this one has never copied", remote.name);
         return Err(Error::new(Code::Refused, message).remedy("`cofre remote push` says whose it is"));
     }
-    let key = trust::verify_key(&context.config)?;
+    let keys = trust::verify_keys(&context.config)?;
     let names = fetch::names(&store)?;
     // What can't be read, or is not ours, is neither counted nor removed.
-    let rows: Vec<Row> = fetch::rows(&store, &names, key.as_ref(), watch)?
+    let rows: Vec<Row> = fetch::rows(&store, &names, &keys, watch)?
         .into_iter()
         .filter_map(|fetched| match fetched.row {
             Ok((row, Signed::Good)) => Some(row),

@@ -49,14 +49,14 @@ pub fn pull(
     watch: &Watch,
 ) -> Result<Vec<Pulled>> {
     let store = Store::open(remote)?;
-    let key = trust::verify_key(&context.config)?;
+    let keys = trust::verify_keys(&context.config)?;
     let marker = fetch::marker_of(&store, &remote.name)?;
     let names = fetch::names(&store)?;
     let names = select(&store, names, wanted, remote, watch)?;
     backup::make_backups_folder(context)?;
     let mut pulled = Vec::new();
     for (id, name) in &names {
-        let (row, signed) = fetch::one(&store, *id, name, key.as_ref())?;
+        let (row, signed) = fetch::one(&store, *id, name, &keys)?;
         check_signed(&row, signed, unsigned)?;
         if row.repository != marker.repository && !unsigned {
             let message = format!("{name} at `{}` is of another repository", remote.name);
@@ -97,7 +97,7 @@ fn select(
 
 /// The backup that began last. Names have local times and ids may come from several machines' clocks, so the rows say.
 fn newest(store: &Store, names: &[(u64, String)], watch: &Watch) -> Result<Option<(u64, String)>> {
-    let rows = fetch::rows(store, names, None, watch)?;
+    let rows = fetch::rows(store, names, &[], watch)?;
     let began = |row: &Row| {
         let text = row.backup.started_at.as_deref()?;
         chrono::DateTime::parse_from_rfc3339(text).ok()
@@ -172,8 +172,8 @@ fn fetch_archive(context: &Context, store: &Store, row: &Row, staging: &Staging,
     let identity = trust::identity(&context.config)?;
     let mut archive = staging.create("archive.zip")?;
     let mut from = std::io::BufReader::with_capacity(1 << 20, object);
-    let mut to = Hashing::new(&mut archive, Some(watch));
-    crypt::decrypt(&identity, &mut from, &mut to)?;
+    let mut to = Hashing::new(&mut archive, None);
+    crypt::decrypt_with(&identity, &mut from, &mut to, &|_| watch.check())?;
     let (size, sha256) = to.finish();
     if size != row.backup.size || sha256 != row.backup.sha256 {
         let message = format!("what {} holds is not {}", row.object.key, row.backup.name);

@@ -94,8 +94,9 @@ struct There {
 impl Push<'_> {
     fn all(&mut self, wanted: &[String]) -> Result<Pushed> {
         let mut pushed = Pushed::default();
-        let rows = self.rows(wanted)?;
         let there = self.meet()?;
+        self.forget_lost(&there.names);
+        let rows = self.rows(wanted)?;
         self.abort_orphans(&there.store);
         for backup in &rows {
             self.watch.check()?;
@@ -142,6 +143,7 @@ impl Push<'_> {
         let own = identity_of(self.context)?;
         let marker = match fetch::marker(&store)? {
             Some(marker) => marker,
+            None if self.state.copies.values().any(|copy| !copy.removed) => return Err(self.lost()),
             None => self.claim(&store, &own)?,
         };
         if marker.repository != own {
@@ -172,6 +174,28 @@ impl Push<'_> {
         }
         // Another machine was there between the two calls.
         fetch::marker_of(store, &self.remote.name)
+    }
+
+    /// A bare mount point, most likely: new copies would be hidden by the old ones.
+    fn lost(&self) -> Error {
+        let name = &self.remote.name;
+        Error::new(Code::Refused, format!("`{name}` had copies, and now has none: is it mounted, and is `url` right?"))
+            .remedy(format!("if they were removed on purpose, remove `remotes/{name}.json` in the state folder"))
+    }
+
+    /// What was copied and is gone from the remote is copied again, as long as it is here.
+    fn forget_lost(&mut self, there: &BTreeMap<u64, String>) {
+        let lost: Vec<u64> = self
+            .state
+            .copies
+            .iter()
+            .filter(|(id, copy)| !copy.removed && there.get(id) != Some(&copy.name))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in lost {
+            tracing::error!(remote = self.remote.name, id, "this copy is gone from the remote");
+            self.state.copies.remove(&id);
+        }
     }
 
     fn not_ours(&self, marker: &Marker) -> Error {
@@ -236,7 +260,7 @@ impl Push<'_> {
         if *name != backup.name {
             return Err(strange(format!("{name} as id {}, which is {} here", backup.id, backup.name)));
         }
-        let (row, signed) = fetch::one(&there.store, backup.id, name, Some(&there.key.verify_key()))?;
+        let (row, signed) = fetch::one(&there.store, backup.id, name, &[there.key.verify_key()])?;
         if signed != Signed::Good || row.backup.sha256 != backup.sha256 {
             return Err(strange(format!("another {name}, or one that is not signed by this repository")));
         }

@@ -169,11 +169,11 @@ pub fn seal(row: &Row, key: &SigningKey) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads a row, and says whether `key` signed it. What it says is only to be trusted when that is good.
+/// Reads a row, and says whether one of `keys` signed it. What it says is only to be trusted when that is good.
 ///
 /// # Errors
 /// `Corrupt` for what is no row, `Unsupported` for one of a later format.
-pub fn open(bytes: &[u8], name: &str, key: Option<&VerifyKey>) -> Result<(Row, Signed)> {
+pub fn open(bytes: &[u8], name: &str, keys: &[VerifyKey]) -> Result<(Row, Signed)> {
     let bad = |why: String| Error::new(Code::Corrupt, format!("{name} is not the row of a copy: {why}"));
     let envelope: Envelope = serde_json::from_slice(bytes).map_err(|e| bad(e.to_string()))?;
     if envelope.format > FORMAT {
@@ -181,12 +181,12 @@ pub fn open(bytes: &[u8], name: &str, key: Option<&VerifyKey>) -> Result<(Row, S
         return Err(Error::new(Code::Unsupported, message).remedy("use a newer cofre"));
     }
     let row: Row = serde_json::from_str(&envelope.payload).map_err(|e| bad(e.to_string()))?;
-    let signed = match key {
-        None => Signed::Unknown,
-        Some(key) => match STANDARD.decode(&envelope.signature) {
-            Ok(signature) if key.verify(DOMAIN, envelope.payload.as_bytes(), &signature) => Signed::Good,
-            _ => Signed::Bad,
-        },
+    let signature = STANDARD.decode(&envelope.signature).unwrap_or_default();
+    let fits = |key: &VerifyKey| key.verify(DOMAIN, envelope.payload.as_bytes(), &signature);
+    let signed = match keys {
+        [] => Signed::Unknown,
+        keys if keys.iter().any(fits) => Signed::Good,
+        _ => Signed::Bad,
     };
     Ok((row, signed))
 }

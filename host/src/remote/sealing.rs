@@ -127,9 +127,9 @@ pub(super) fn encrypted(
     let mut file = fsutil::openat(desk.dir(), name.as_str(), flags, Mode::RUSR | Mode::WUSR)
         .map(File::from)
         .map_err(fail)?;
-    let mut from = Hashing::new(archive, Some(watch));
+    let mut from = Hashing::new(archive, None);
     let mut to = Hashing::new(&mut file, None);
-    let done = crypt::encrypt(recipients, &mut from, &mut to);
+    let done = crypt::encrypt(recipients, &mut from, &mut to, &|_| watch.check());
     let ((read, plain), (size, sha256)) = (from.finish(), to.finish());
     let outcome = done
         .map(drop)

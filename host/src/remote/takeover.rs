@@ -28,13 +28,13 @@ pub struct TakenOver {
 /// `Refused` where the catalog belongs to another repository, or has other backups under the same ids; what the store,
 /// the keys and the system say.
 pub fn take_over(context: &Context, remote: &Remote, unsigned: bool, watch: &Watch) -> Result<TakenOver> {
-    let key = trust::verify_key(&context.config)?;
+    let keys = trust::verify_keys(&context.config)?;
     let store = Store::open(remote)?;
     let marker = fetch::marker_of(&store, &remote.name)?;
     let names = fetch::names(&store)?;
     let mut rows = Vec::new();
     let mut problems = Vec::new();
-    for fetched in fetch::rows(&store, &names, key.as_ref(), watch)? {
+    for fetched in fetch::rows(&store, &names, &keys, watch)? {
         let good = fetched.row.and_then(|(row, signed)| {
             pull::check_signed(&row, signed, unsigned)?;
             if row.repository != marker.repository {

@@ -16,28 +16,30 @@ pub(super) fn signing_key(config: &Config) -> Result<SigningKey> {
     SigningKey::read(file)
 }
 
-/// Whose signature counts: that of this machine's signing key, or of the key that the identity file names. None where
-/// neither says so.
+/// Whose signatures count: that of this machine's signing key, and those of the keys that the identity file names. None
+/// where neither says so.
 ///
 /// # Errors
-/// `Config` where both are there and differ; when one can't be read.
-pub(super) fn verify_key(config: &Config) -> Result<Option<VerifyKey>> {
-    let own = match &config.encryption.signing_key_file {
-        Some(_) => Some(signing_key(config)?.verify_key()),
-        None => None,
+/// `Config` where both are there and don't know each other; when one can't be read.
+pub(super) fn verify_keys(config: &Config) -> Result<Vec<VerifyKey>> {
+    let mut keys = match &config.encryption.identity_file {
+        Some(_) => identity(config)?.verify_keys().to_vec(),
+        None => Vec::new(),
     };
-    let kept = match &config.encryption.identity_file {
-        Some(_) => identity(config)?.verify_key().cloned(),
-        None => None,
-    };
-    match (own, kept) {
-        (Some(own), Some(kept)) if own.to_string() != kept.to_string() => Err(Error::new(
-            Code::Config,
-            "the identity file names another signing key than `encryption.signing_key_file` is",
-        )
-        .remedy("use the two files that `cofre key new` made together")),
-        (own, kept) => Ok(own.or(kept)),
+    if config.encryption.signing_key_file.is_some() {
+        let own = signing_key(config)?.verify_key();
+        if !keys.is_empty() && !keys.contains(&own) {
+            let message = "the identity file does not know the key of `encryption.signing_key_file`";
+            return Err(Error::new(Code::Config, message).remedy(
+                "use the two files that `cofre key new` made together; after a change of keys, add the comment with the \
+                 new verify key to the identity file",
+            ));
+        }
+        if keys.is_empty() {
+            keys.push(own);
+        }
     }
+    Ok(keys)
 }
 
 /// The identity that opens copies.

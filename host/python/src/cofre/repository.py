@@ -73,7 +73,7 @@ class Repository:
 
     def find(self, selector: str | int) -> Record:
         """One row. Raises `NotFound`."""
-        return records.row(self._with_reader(lambda s: _find(s, selector)))
+        return records.row(self._quiet(lambda: self._with_reader(lambda s: _find(s, selector))))
 
     def entries(self, selector: str | int) -> Rows:
         """What is in an archive."""
