@@ -3,6 +3,7 @@
 
 mod catalog;
 mod folders;
+mod remotes;
 mod schedule;
 #[cfg(test)]
 mod tests;
@@ -95,7 +96,10 @@ pub fn examine(file: &Path) -> Vec<Finding> {
     tools::drill(&mut found, &config);
     tools::api(&mut found, &config);
     match Context::new(config) {
-        Ok(ctx) => catalog::examine(&mut found, &ctx),
+        Ok(ctx) => {
+            catalog::examine(&mut found, &ctx);
+            remotes::examine(&mut found, &ctx);
+        }
         Err(error) => found.error("engine", error),
     }
     found.0

@@ -9,7 +9,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::layout::{self, MARKER, Marker};
+use super::layout;
+use super::meet::{There, meet};
 use super::row::{self, BackupRow, Row, Signed};
 use super::state::{Copied, Desk, PlanCopied, Sending, State, publish_totals};
 use super::store::{Store, Until, Upload};
@@ -17,11 +18,9 @@ use super::watch::Watch;
 use super::{fetch, sealing, trust};
 use crate::config::Remote;
 use crate::context::Context;
-use crate::crypt::SigningKey;
 use crate::engine::wit::types::Backup;
 use crate::error::{Code, Error, Result};
 use crate::notify::{self, now};
-use crate::text::hex;
 use crate::fsutil;
 
 /// The wait after the first failure; it doubles with each further one,
@@ -81,20 +80,10 @@ struct Push<'a> {
     state: State,
 }
 
-/// What stays the same for all archives of one push.
-struct There {
-    store: Store,
-    key: SigningKey,
-    repository: String,
-    /// Ids at the remote, with their names.
-    names: BTreeMap<u64, String>,
-    backups: OwnedFd,
-}
-
 impl Push<'_> {
     fn all(&mut self, wanted: &[String]) -> Result<Pushed> {
         let mut pushed = Pushed::default();
-        let there = self.meet()?;
+        let there = meet(self.context, self.remote, &mut self.state)?;
         self.forget_lost(&there.names);
         let rows = self.rows(wanted)?;
         self.abort_orphans(&there.store);
@@ -136,53 +125,6 @@ impl Push<'_> {
         Ok(rows)
     }
 
-    /// Opens the remote and makes sure that it is ours.
-    fn meet(&mut self) -> Result<There> {
-        let key = trust::signing_key(&self.context.config)?;
-        let store = Store::open(self.remote)?;
-        let own = identity_of(self.context)?;
-        let marker = match fetch::marker(&store)? {
-            Some(marker) => marker,
-            None if self.state.copies.values().any(|copy| !copy.removed) => return Err(self.lost()),
-            None => self.claim(&store, &own)?,
-        };
-        if marker.repository != own {
-            return Err(self.not_ours(&marker));
-        }
-        self.state.repository = Some(own.clone());
-        let names = fetch::names(&store)?.into_iter().collect();
-        Ok(There {
-            store,
-            key,
-            repository: own,
-            names,
-            backups: self.context.backups()?,
-        })
-    }
-
-    fn claim(&self, store: &Store, own: &str) -> Result<Marker> {
-        let marker = Marker {
-            format: layout::FORMAT,
-            repository: own.to_owned(),
-            created_at: self.context.now(),
-        };
-        let mut bytes = serde_json::to_vec_pretty(&marker)
-            .map_err(|e| Error::new(Code::Internal, format!("write {MARKER}: {e}")))?;
-        bytes.push(b'\n');
-        if store.put_new(MARKER, &bytes, None)? {
-            return Ok(marker);
-        }
-        // Another machine was there between the two calls.
-        fetch::marker_of(store, &self.remote.name)
-    }
-
-    /// A bare mount point, most likely: new copies would be hidden by the old ones.
-    fn lost(&self) -> Error {
-        let name = &self.remote.name;
-        Error::new(Code::Refused, format!("`{name}` had copies, and now has none: is it mounted, and is `url` right?"))
-            .remedy(format!("if they were removed on purpose, remove `remotes/{name}.json` in the state folder"))
-    }
-
     /// What was copied and is gone from the remote is copied again, as long as it is here.
     fn forget_lost(&mut self, there: &BTreeMap<u64, String>) {
         let lost: Vec<u64> = self
@@ -198,17 +140,6 @@ impl Push<'_> {
         }
     }
 
-    fn not_ours(&self, marker: &Marker) -> Error {
-        let name = &self.remote.name;
-        let message = format!(
-            "`{name}` holds the copies of another repository ({}, since {}), and two are never mixed",
-            marker.repository, marker.created_at
-        );
-        Error::new(Code::Refused, message).remedy(format!(
-            "give this one a folder of its own in `url`; a machine that goes on from those copies begins with \
-             `cofre rebuild --from {name}`"
-        ))
-    }
 
     /// Uploads of ours that nobody goes on with cost money and show up nowhere.
     fn abort_orphans(&self, store: &Store) {
@@ -460,18 +391,6 @@ pub(super) fn pending(context: &Context, state: &State) -> Result<u64> {
     let rows = context.reader()?.list()?;
     let waiting = rows.into_iter().filter_map(copyable).filter(|row| !is_copied(state, row));
     Ok(waiting.count() as u64)
-}
-
-/// Identity of this repository, which gets one where it has none.
-fn identity_of(context: &Context) -> Result<String> {
-    let mut random = [0; 16];
-    fsutil::fill_random(&mut random)?;
-    let new = hex(&random);
-    // Where it has one nothing is written, and no run has to be waited for.
-    match context.reader()?.identify(new.clone()) {
-        Ok(id) => Ok(id),
-        Err(_) => context.exclusive()?.writer()?.identify(new),
-    }
 }
 
 fn open_archive(backups: &OwnedFd, name: &str) -> Result<File> {
