@@ -7,6 +7,7 @@ pub mod backup;
 pub mod cli;
 pub mod config;
 pub mod context;
+pub mod crypt;
 pub mod doctor;
 pub mod drill;
 pub mod dump;
