@@ -15,23 +15,29 @@ const LIMIT: u64 = 4 << 20;
 /// The text of a regular file.
 ///
 /// # Errors
-/// What the file system says; `InvalidData` for something else than a regular file of UTF-8 text up to 4 MiB.
+/// As [`read_bytes`]; `InvalidData` for what is no UTF-8 text.
 pub fn read(path: &Path) -> io::Result<String> {
+    String::from_utf8(read_bytes(path)?).map_err(|_| invalid("it is no UTF-8 text"))
+}
+
+/// The bytes of a regular file.
+///
+/// # Errors
+/// What the file system says; `InvalidData` for something else than a regular file of up to 4 MiB.
+pub fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
-    if !file.metadata()?.is_file() {
+    let meta = file.metadata()?;
+    if !meta.is_file() {
         return Err(invalid("it is not a regular file"));
     }
-    let mut text = String::new();
-    let read = file.take(LIMIT + 1).read_to_string(&mut text);
-    if text.len() as u64 > LIMIT {
+    // With room from the beginning: a key would otherwise be left behind in the pieces of memory that it outgrew.
+    let mut bytes = Vec::with_capacity(usize::try_from(meta.len().min(LIMIT)).unwrap_or_default() + 1);
+    file.take(LIMIT + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LIMIT {
         return Err(invalid("it is larger than 4 MiB"));
     }
-    match read {
-        Ok(_) => Ok(text),
-        Err(e) if e.kind() == io::ErrorKind::InvalidData => Err(invalid("it is no UTF-8 text")),
-        Err(e) => Err(e),
-    }
+    Ok(bytes)
 }
 
 /// The text of a file in cofre's state folder; `None` where the folder has none.

@@ -12,6 +12,7 @@ mod diff;
 mod doctor;
 mod drill;
 mod init;
+mod key;
 mod list;
 mod maintain;
 mod remote;
@@ -147,6 +148,7 @@ fn run(app: &App, command: Command) -> Result<Ended> {
         Command::Remote(args) => remote::run(app, &args),
         Command::Serve => serve::run(app),
         Command::Token(args) => token::run(app, args),
+        Command::Key(args) => key::run(app, &args),
         Command::Service(args) => service::run(app, args),
         Command::Doctor => doctor::run(app),
         Command::Config(args) => config::run(app, &args),

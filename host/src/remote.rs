@@ -23,16 +23,16 @@ mod trust;
 mod watch;
 
 pub use check::{Checked, check};
-pub use copier::{Copier, after_run};
 pub(crate) use copier::ring;
+pub use copier::{Copier, after_run};
 pub use listing::{Listed, list};
+pub use meet::can_push;
 pub use prune::{Pruned, Removal, prune};
 pub use pull::{Pulled, pull};
-pub use meet::can_push;
 pub use push::{Pushed, push};
 pub use status::{RemoteStatus, place, status};
-pub use watch::Watch;
 pub use takeover::{TakenOver, take_over};
+pub use watch::Watch;
 
 use crate::config::{Config, Remote};
 use crate::error::{Code, Error, Result};
@@ -47,7 +47,11 @@ pub fn find<'a>(config: &'a Config, name: &str) -> Result<&'a Remote> {
         return Ok(remote);
     }
     let error = Error::new(Code::Usage, format!("there is no remote `{}`", escape(name)));
-    let known: Vec<String> = config.remotes.iter().map(|remote| format!("`{}`", remote.name)).collect();
+    let known: Vec<String> = config
+        .remotes
+        .iter()
+        .map(|remote| format!("`{}`", remote.name))
+        .collect();
     Err(match known.as_slice() {
         [] => error.remedy("the configuration has none: add `[[remotes]]`"),
         known => error.remedy(format!("there is {}", known.join(", "))),

@@ -23,6 +23,7 @@ mod durability;
 mod harness;
 mod hostile;
 mod interface;
+mod keys;
 mod legacy;
 mod link_race;
 mod locking;

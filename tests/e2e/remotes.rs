@@ -20,7 +20,8 @@ impl Site {
         let app = App::small();
         std::fs::create_dir(app.path("offsite")).unwrap();
         let remote = app.path("offsite");
-        app.cofre(&["key", "new", app.path("keys").to_str().unwrap()]).exits(0);
+        app.cofre(&["key", "new", app.path("keys").to_str().unwrap()])
+            .exits(0);
         let site = Self { app, remote };
         site.configure("");
         site
@@ -42,7 +43,9 @@ impl Site {
 
     fn recipient(&self) -> String {
         let identity = std::fs::read_to_string(self.identity()).unwrap();
-        let line = identity.lines().find_map(|line| line.strip_prefix("# public key: "));
+        let line = identity
+            .lines()
+            .find_map(|line| line.strip_prefix("# public key: "));
         line.expect("the public key").to_owned()
     }
 
@@ -80,7 +83,9 @@ impl Site {
 
     fn copies(&self) -> Vec<String> {
         let folder = self.remote.join("archives");
-        let Ok(list) = std::fs::read_dir(folder) else { return Vec::new() };
+        let Ok(list) = std::fs::read_dir(folder) else {
+            return Vec::new();
+        };
         let names = list.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let mut names: Vec<_> = names.filter(|name| name.ends_with(".zip.age")).collect();
         names.sort();
@@ -109,14 +114,19 @@ fn a_run_is_copied_once_and_age_alone_opens_the_copy() {
         .arg(&opened)
         .arg(site.object(&record)))
     .exits(0);
-    assert_eq!(std::fs::read(&opened).unwrap(), std::fs::read(site.app.archive(&record)).unwrap());
+    assert_eq!(
+        std::fs::read(&opened).unwrap(),
+        std::fs::read(site.app.archive(&record)).unwrap()
+    );
     run(Command::new(tool("sha256sum"))
         .current_dir(site.remote.join("archives"))
         .arg("-c")
         .arg(format!("{}.zip.age.sha256", record["name"].as_str().unwrap())))
     .exits(0);
     // Nothing there shows the name of a file.
-    let everything = run(Command::new(tool("grep")).args(["-r", "-a", "-l", "style.css"]).arg(&site.remote));
+    let everything = run(Command::new(tool("grep"))
+        .args(["-r", "-a", "-l", "style.css"])
+        .arg(&site.remote));
     assert_eq!(everything.stdout, "", "{everything}");
 
     let before = listing(&site.remote);
@@ -140,10 +150,29 @@ fn a_machine_that_lost_everything_gets_it_back_from_the_copies_and_the_key() {
     site.app.write("static/new.txt", b"of the second backup");
     let newest = site.app.create();
     let fresh = site.fresh();
-    fresh.app.cofre(&["restore", "latest", "--from", "offsite", "--to", fresh.app.path("out").to_str().unwrap()]).exits(0);
+    fresh
+        .app
+        .cofre(&[
+            "restore",
+            "latest",
+            "--from",
+            "offsite",
+            "--to",
+            fresh.app.path("out").to_str().unwrap(),
+        ])
+        .exits(0);
     same_tree(&site.app.path("static"), &fresh.app.path("out/static"));
-    fresh.app.cofre(&["rebuild", "--from", "offsite"]).exits(0).says("the catalog got 1 of 2");
-    let ids: Vec<_> = fresh.app.history().iter().map(|row| row["id"].as_u64().unwrap()).collect();
+    fresh
+        .app
+        .cofre(&["rebuild", "--from", "offsite"])
+        .exits(0)
+        .says("the catalog got 1 of 2");
+    let ids: Vec<_> = fresh
+        .app
+        .history()
+        .iter()
+        .map(|row| row["id"].as_u64().unwrap())
+        .collect();
     assert_eq!(ids, [1, 2]);
     fresh.remote(&["pull", "offsite", "1"]).exits(0).says("fetched");
     assert_eq!(fresh.app.archives().len(), 2);
@@ -153,7 +182,11 @@ fn a_machine_that_lost_everything_gets_it_back_from_the_copies_and_the_key() {
         std::fs::read(site.app.archive(&newest)).unwrap()
     );
     // It goes on where the old machine was, as the same repository, once it has the signing key again.
-    std::fs::copy(site.app.path("keys/cofre-signing.key"), fresh.app.path("keys/cofre-signing.key")).unwrap();
+    std::fs::copy(
+        site.app.path("keys/cofre-signing.key"),
+        fresh.app.path("keys/cofre-signing.key"),
+    )
+    .unwrap();
     fresh.configure("");
     fresh.app.write("static/app.js", b"later");
     assert_eq!(fresh_source(&fresh)["id"], 3);
@@ -177,17 +210,28 @@ fn a_changed_or_exchanged_copy_is_found_and_never_restored() {
     let good = std::fs::read(site.object(&two)).unwrap();
     let restore = |fresh: &Site, code, says: &str| {
         let out = fresh.app.path("out");
-        fresh.app.cofre(&["restore", "2", "--from", "offsite", "--to", out.to_str().unwrap()]).exits(code).says(says);
-        assert!(!out.exists() && fresh.app.archives().is_empty(), "nothing of it is kept");
+        fresh
+            .app
+            .cofre(&["restore", "2", "--from", "offsite", "--to", out.to_str().unwrap()])
+            .exits(code)
+            .says(says);
+        assert!(
+            !out.exists() && fresh.app.archives().is_empty(),
+            "nothing of it is kept"
+        );
     };
 
     flip(&site.object(&two));
-    site.remote(&["verify", "offsite"]).exits(5).says("was changed or exchanged");
+    site.remote(&["verify", "offsite"])
+        .exits(5)
+        .says("was changed or exchanged");
     site.remote(&["verify", "offsite", "1"]).exits(0);
     restore(&site.fresh(), 5, "was changed or exchanged");
 
     std::fs::write(site.object(&two), &good[..good.len() - 1]).unwrap();
-    site.remote(&["verify", "offsite", "--quick"]).exits(5).says("bytes");
+    site.remote(&["verify", "offsite", "--quick"])
+        .exits(5)
+        .says("bytes");
     restore(&site.fresh(), 5, "was changed or exchanged");
 
     // An old archive in the place of the new one: genuine, and still not what the row means.
@@ -197,14 +241,20 @@ fn a_changed_or_exchanged_copy_is_found_and_never_restored() {
 
     // Its row too: signed, but that of another backup.
     std::fs::copy(site.row(&one), site.row(&two)).unwrap();
-    site.remote(&["verify", "offsite"]).exits(5).says("put in another's place");
+    site.remote(&["verify", "offsite"])
+        .exits(5)
+        .says("put in another's place");
     restore(&site.fresh(), 5, "put in another's place");
 
     std::fs::remove_file(site.row(&two)).unwrap();
-    site.remote(&["verify", "offsite"]).exits(5).says("gone from the remote");
+    site.remote(&["verify", "offsite"])
+        .exits(5)
+        .says("gone from the remote");
     std::fs::remove_file(site.object(&two)).unwrap();
     site.remote(&["push", "offsite"]).exits(0);
-    site.remote(&["verify", "offsite"]).exits(0).says("2 copies are good");
+    site.remote(&["verify", "offsite"])
+        .exits(0)
+        .says("2 copies are good");
 }
 
 #[test]
@@ -219,16 +269,33 @@ fn a_copy_that_somebody_else_signed_is_refused_unless_forced() {
     let theirs = std::fs::read_to_string(other.row(&forged)).unwrap();
     let forged_row = theirs.replace(forged["name"].as_str().unwrap(), record["name"].as_str().unwrap());
     std::fs::write(site.row(&record), forged_row).unwrap();
-    site.remote(&["list", "offsite"]).exits(5).says("somebody else wrote it");
+    site.remote(&["list", "offsite"])
+        .exits(5)
+        .says("somebody else wrote it");
     let fresh = site.fresh();
-    fresh.app.cofre(&["restore", "1", "--from", "offsite"]).exits(10).says("not signed by this repository");
-    fresh.app.cofre(&["rebuild", "--from", "offsite"]).exits(5).says("not signed by this repository");
+    fresh
+        .app
+        .cofre(&["restore", "1", "--from", "offsite"])
+        .exits(10)
+        .says("not signed by this repository");
+    fresh
+        .app
+        .cofre(&["rebuild", "--from", "offsite"])
+        .exits(5)
+        .says("not signed by this repository");
     assert!(fresh.app.history().is_empty());
     // Without any key that proves something nothing is taken for granted either.
     let identity = std::fs::read_to_string(fresh.identity()).unwrap();
-    let mute: Vec<&str> = identity.lines().filter(|line| !line.contains("verify key")).collect();
+    let mute: Vec<&str> = identity
+        .lines()
+        .filter(|line| !line.contains("verify key"))
+        .collect();
     std::fs::write(fresh.identity(), mute.join("\n")).unwrap();
-    fresh.app.cofre(&["restore", "1", "--from", "offsite"]).exits(10).says("nothing here says who may sign");
+    fresh
+        .app
+        .cofre(&["restore", "1", "--from", "offsite"])
+        .exits(10)
+        .says("nothing here says who may sign");
 }
 
 #[test]
@@ -237,12 +304,21 @@ fn a_good_copy_without_a_known_signer_can_be_forced() {
     site.app.create();
     let fresh = site.fresh();
     let identity = std::fs::read_to_string(fresh.identity()).unwrap();
-    let mute: Vec<&str> = identity.lines().filter(|line| !line.contains("verify key")).collect();
+    let mute: Vec<&str> = identity
+        .lines()
+        .filter(|line| !line.contains("verify key"))
+        .collect();
     std::fs::write(fresh.identity(), mute.join("\n")).unwrap();
     let out = fresh.app.path("out");
     let to = out.to_str().unwrap();
-    fresh.app.cofre(&["restore", "1", "--from", "offsite", "--to", to]).exits(10);
-    fresh.app.cofre(&["restore", "1", "--from", "offsite", "--unsigned", "--to", to]).exits(0);
+    fresh
+        .app
+        .cofre(&["restore", "1", "--from", "offsite", "--to", to])
+        .exits(10);
+    fresh
+        .app
+        .cofre(&["restore", "1", "--from", "offsite", "--unsigned", "--to", to])
+        .exits(0);
     same_tree(&site.app.path("static"), &out.join("static"));
 }
 
@@ -252,13 +328,24 @@ fn keys_that_do_not_fit_are_named_and_nothing_is_left() {
     site.app.create();
     let fresh = site.fresh();
     fresh.write_config("", "");
-    fresh.app.cofre(&["restore", "1", "--from", "offsite"]).exits(10).says("nothing here says who may sign");
-    fresh.app.cofre(&["restore", "1", "--from", "offsite", "--unsigned"]).exits(2).says("encryption.identity_file");
+    fresh
+        .app
+        .cofre(&["restore", "1", "--from", "offsite"])
+        .exits(10)
+        .says("nothing here says who may sign");
+    fresh
+        .app
+        .cofre(&["restore", "1", "--from", "offsite", "--unsigned"])
+        .exits(2)
+        .says("encryption.identity_file");
     let other = Site::new();
     let keys = std::fs::read_to_string(fresh.identity()).unwrap();
     let verify = keys.lines().find(|line| line.contains("verify key")).unwrap();
     let theirs = std::fs::read_to_string(other.identity()).unwrap();
-    let secret = theirs.lines().find(|line| line.starts_with("AGE-SECRET-KEY")).unwrap();
+    let secret = theirs
+        .lines()
+        .find(|line| line.starts_with("AGE-SECRET-KEY"))
+        .unwrap();
     std::fs::write(fresh.identity(), format!("{verify}\n{secret}\n")).unwrap();
     fresh.write_config("identity_file = \"keys/cofre-identity.txt\"", "");
     let wrong = fresh.app.cofre(&["restore", "1", "--from", "offsite"]);
@@ -291,8 +378,15 @@ fn two_repositories_never_share_a_remote() {
         site.recipient()
     ));
     let before = listing(&site.remote);
-    other.app.cofre(&["create"]).exits(0).says("copies of another repository");
-    other.remote(&["push", "offsite"]).exits(10).says("two are never mixed");
+    other
+        .app
+        .cofre(&["create"])
+        .exits(0)
+        .says("copies of another repository");
+    other
+        .remote(&["push", "offsite"])
+        .exits(10)
+        .says("two are never mixed");
     assert_eq!(listing(&site.remote), before);
 }
 
@@ -303,12 +397,19 @@ fn a_clone_of_the_machine_is_told_apart_when_both_go_on() {
     let clone = site.app.copy();
     std::fs::remove_dir_all(clone.path("offsite")).unwrap();
     let text = std::fs::read_to_string(site.app.path("cofre.toml")).unwrap();
-    clone.config(&text.replace("url = \"offsite\"", &format!("url = \"{}\"", site.remote.to_str().unwrap())));
+    clone.config(&text.replace(
+        "url = \"offsite\"",
+        &format!("url = \"{}\"", site.remote.to_str().unwrap()),
+    ));
     site.app.create();
     clone.write("static/app.js", b"of the clone");
     // A run of the same second would have the same name, and then another archive.
     let own = clone.cofre(&["create"]).exits(0);
-    assert!(own.stderr.contains("another machine copies as the same repository"), "{own}");
+    assert!(
+        own.stderr
+            .contains("another machine copies as the same repository"),
+        "{own}"
+    );
     assert_eq!(site.copies().len(), 2);
     site.remote(&["verify", "offsite"]).exits(0);
 }
@@ -317,15 +418,30 @@ fn a_clone_of_the_machine_is_told_apart_when_both_go_on() {
 fn retention_of_the_remote_is_its_own_and_says_why() {
     let site = Site::new();
     (0..4).for_each(|_| drop(site.app.create()));
-    site.remote(&["prune", "offsite"]).exits(2).says("nothing says what is kept");
+    site.remote(&["prune", "offsite"])
+        .exits(2)
+        .says("nothing says what is kept");
     site.configure("max_backups = 2");
-    let dry = site.remote(&["prune", "offsite", "--dry-run"]).exits(0).says("remove");
+    let dry = site
+        .remote(&["prune", "offsite", "--dry-run"])
+        .exits(0)
+        .says("remove");
     assert_eq!(site.copies().len(), 4, "{dry}");
     site.remote(&["prune", "offsite"]).exits(0).says("last 2");
     assert_eq!(site.copies().len(), 2);
-    site.remote(&["push", "offsite"]).exits(0).says("0 still to be copied");
-    assert_eq!(site.copies().len(), 2, "what was removed on purpose does not come back");
-    assert_eq!(site.app.archives().len(), 4, "the backups folder has its own retention");
+    site.remote(&["push", "offsite"])
+        .exits(0)
+        .says("0 still to be copied");
+    assert_eq!(
+        site.copies().len(),
+        2,
+        "what was removed on purpose does not come back"
+    );
+    assert_eq!(
+        site.app.archives().len(),
+        4,
+        "the backups folder has its own retention"
+    );
     site.app.create();
     assert_eq!(site.copies().len(), 2, "a run prunes at the remote too");
     site.remote(&["verify", "offsite"]).exits(0);
@@ -341,10 +457,17 @@ fn a_damaged_archive_is_not_copied_and_keeps_no_other_from_it() {
     let status = site.app.json(&["status"]);
     assert_eq!(status["remotes"][0]["pending"], 2, "{status}");
     assert_eq!(status["remotes"][0]["failures"], 2, "{status}");
-    assert!(status["remotes"][0]["last_error"].as_str().is_some_and(|text| text.contains("offsite")), "{status}");
+    assert!(
+        status["remotes"][0]["last_error"]
+            .as_str()
+            .is_some_and(|text| text.contains("offsite")),
+        "{status}"
+    );
     std::fs::rename(site.app.path("away"), &site.remote).unwrap();
     flip(&site.app.archives()[0]);
-    site.remote(&["push", "offsite"]).exits(5).says("is not what the catalog says");
+    site.remote(&["push", "offsite"])
+        .exits(5)
+        .says("is not what the catalog says");
     assert_eq!(site.copies().len(), 1);
     let status = site.app.json(&["status"]);
     assert_eq!(status["remotes"][0]["pending"], 1, "{status}");
@@ -359,7 +482,9 @@ fn an_emptied_remote_is_refused_and_a_lost_copy_is_made_again() {
     std::fs::remove_file(site.row(&one)).unwrap();
     std::fs::remove_file(site.object(&one)).unwrap();
     site.remote(&["push", "offsite"]).exits(0).says("copied");
-    site.remote(&["verify", "offsite"]).exits(0).says("2 copies are good");
+    site.remote(&["verify", "offsite"])
+        .exits(0)
+        .says("2 copies are good");
     std::fs::remove_dir_all(&site.remote).unwrap();
     std::fs::create_dir(&site.remote).unwrap();
     site.remote(&["push", "offsite"]).exits(10).says("is it mounted");
@@ -373,10 +498,25 @@ fn copies_without_encryption_are_signed_all_the_same() {
     let record = site.app.create();
     let name = record["name"].as_str().unwrap();
     let object = site.remote.join(format!("archives/{name}.zip"));
-    assert_eq!(std::fs::read(&object).unwrap(), std::fs::read(site.app.archive(&record)).unwrap());
-    site.remote(&["verify", "offsite"]).exits(0).says("1 copies are good");
+    assert_eq!(
+        std::fs::read(&object).unwrap(),
+        std::fs::read(site.app.archive(&record)).unwrap()
+    );
+    site.remote(&["verify", "offsite"])
+        .exits(0)
+        .says("1 copies are good");
     let fresh = site.fresh();
-    fresh.app.cofre(&["restore", "latest", "--from", "offsite", "--to", fresh.app.path("out").to_str().unwrap()]).exits(0);
+    fresh
+        .app
+        .cofre(&[
+            "restore",
+            "latest",
+            "--from",
+            "offsite",
+            "--to",
+            fresh.app.path("out").to_str().unwrap(),
+        ])
+        .exits(0);
     same_tree(&site.app.path("static"), &fresh.app.path("out/static"));
     flip(&object);
     site.remote(&["verify", "offsite"]).exits(5);

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::remote::RemoteStatus;
 use super::types::{Backup, Details, Pruned, Restored, ScheduleStatus, Status, Verification};
+use crate::remote::RemoteStatus;
 
 /// What `criar` takes. Other fields are ignored, as by the original system.
 #[derive(Debug, Clone, PartialEq, Eq, ToSchema)]

@@ -127,6 +127,9 @@ pub enum Command {
     /// Make a credential of the REST API
     #[command(after_help = exits(&[0, 2, 10]))]
     Token(TokenArgs),
+    /// Make the keys of copies off the machine
+    #[command(after_help = exits(&[0, 2, 7, 8, 10]))]
+    Key(KeyArgs),
     /// Run cofre as a service of the system
     #[command(after_help = exits(&[0, 2, 10]))]
     Service(ServiceArgs),
@@ -511,6 +514,30 @@ impl TokenRole {
             Self::Viewer => "viewer",
         }
     }
+}
+
+/// `key`.
+#[derive(Debug, clap::Args)]
+pub struct KeyArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: KeyCommand,
+}
+
+/// The commands of `key`.
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Write a new identity, which opens copies, and a new signing key, and print the lines for the configuration
+    #[command(after_help = exits(&[0, 2, 7, 8, 10]))]
+    New(NewKey),
+}
+
+/// `key new`.
+#[derive(Debug, clap::Args)]
+pub struct NewKey {
+    /// The folder for the two files, made where there is none; files that exist are never replaced
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
 }
 
 /// `service`.

@@ -11,8 +11,8 @@ use crate::engine::wit::engine::CreateReport;
 use crate::engine::wit::types as wit;
 use crate::error::{Code, Error, Result};
 use crate::notify;
-use crate::remote;
 use crate::output::Bar;
+use crate::remote;
 use crate::text::{self, escape};
 
 /// Skipped and changed files that are named on the terminal; `show` has all of them.

@@ -27,7 +27,9 @@ pub(super) fn run(app: &App, args: &RemoteArgs) -> Result<Ended> {
 /// Cancellation by signal, and the bar.
 pub(super) fn watch(app: &App, bar: &Bar) -> Watch {
     let bar = bar.clone();
-    Watch::new(Arc::clone(&app.cancel), move |done, total| bar.update((done, total), (0, 0), None))
+    Watch::new(Arc::clone(&app.cancel), move |done, total| {
+        bar.update((done, total), (0, 0), None)
+    })
 }
 
 fn all(app: &App) -> Result<Ended> {
@@ -40,7 +42,15 @@ fn remotes_table(rows: &[RemoteStatus]) -> String {
     if rows.is_empty() {
         return "no remotes\n".to_owned();
     }
-    let mut table = Table::new(&["NAME", "PLACE", ">COPIES", ">SIZE", ">PENDING", "LAST COPY", "LAST ERROR"]);
+    let mut table = Table::new(&[
+        "NAME",
+        "PLACE",
+        ">COPIES",
+        ">SIZE",
+        ">PENDING",
+        "LAST COPY",
+        "LAST ERROR",
+    ]);
     for row in rows {
         table.row(&[
             row.name.clone(),
@@ -48,7 +58,9 @@ fn remotes_table(rows: &[RemoteStatus]) -> String {
             row.copies.to_string(),
             text::size(row.size_bytes),
             row.pending.to_string(),
-            row.last_success.as_deref().map_or_else(|| "never".to_owned(), text::time),
+            row.last_success
+                .as_deref()
+                .map_or_else(|| "never".to_owned(), text::time),
             row.last_error.clone().unwrap_or_default(),
         ]);
     }
@@ -57,10 +69,18 @@ fn remotes_table(rows: &[RemoteStatus]) -> String {
 
 fn list(app: &App, name: &str) -> Result<Ended> {
     let ctx = app.context()?;
-    let rows = remote::list(&ctx, remote::find(&ctx.config, name)?, &watch(app, &Bar::new(app.output, "list")))?;
+    let rows = remote::list(
+        &ctx,
+        remote::find(&ctx.config, name)?,
+        &watch(app, &Bar::new(app.output, "list")),
+    )?;
     app.output.print(&rows, || table(&rows))?;
     let bad = rows.iter().any(|row| row.signed != Some(Signed::Good));
-    Ok(if bad { Ended::Bad(Code::VerifyFailed) } else { Ended::Done })
+    Ok(if bad {
+        Ended::Bad(Code::VerifyFailed)
+    } else {
+        Ended::Done
+    })
 }
 
 fn table(rows: &[Listed]) -> String {
@@ -99,14 +119,23 @@ fn push(app: &App, args: &RemoteCopies) -> Result<Ended> {
     let pushed = pushed?;
     app.about(format!("{} {} copied", args.name, pushed.copied.len()));
     app.output.print(&pushed, || pushed_text(&args.name, &pushed))?;
-    Ok(if pushed.problems.is_empty() { Ended::Done } else { Ended::Bad(Code::Corrupt) })
+    Ok(if pushed.problems.is_empty() {
+        Ended::Done
+    } else {
+        Ended::Bad(Code::Corrupt)
+    })
 }
 
 fn pushed_text(name: &str, pushed: &Pushed) -> String {
     let mut out = String::new();
     for sent in &pushed.copied {
         let word = if sent.already { "was there" } else { "copied" };
-        out.push_str(&format!("{word}: {} (id {}, {})\n", escape(&sent.name), sent.id, text::size(sent.size)));
+        out.push_str(&format!(
+            "{word}: {} (id {}, {})\n",
+            escape(&sent.name),
+            sent.id,
+            text::size(sent.size)
+        ));
     }
     for problem in &pushed.problems {
         out.push_str(&format!("not copied: {}\n", escape(problem)));
@@ -125,7 +154,13 @@ fn pull(app: &App, args: &RemotePull) -> Result<Ended> {
 }
 
 /// Fetches backups into the backups folder; also the first half of `restore --from`.
-pub(super) fn fetch(app: &App, ctx: &Context, name: &str, ids: &[String], unsigned: bool) -> Result<Vec<Pulled>> {
+pub(super) fn fetch(
+    app: &App,
+    ctx: &Context,
+    name: &str,
+    ids: &[String],
+    unsigned: bool,
+) -> Result<Vec<Pulled>> {
     let remote = remote::find(&ctx.config, name)?;
     let bar = Bar::new(app.output, "pull");
     let pulled = remote::pull(ctx, remote, ids, unsigned, &watch(app, &bar));
@@ -136,7 +171,12 @@ pub(super) fn fetch(app: &App, ctx: &Context, name: &str, ids: &[String], unsign
 fn pulled_text(pulled: &[Pulled]) -> String {
     let line = |one: &Pulled| {
         let word = if one.already { "was here" } else { "fetched" };
-        format!("{word}: {} (id {}, {})\n", escape(&one.name), one.id, text::size(one.size))
+        format!(
+            "{word}: {} (id {}, {})\n",
+            escape(&one.name),
+            one.id,
+            text::size(one.size)
+        )
     };
     pulled.iter().map(line).collect()
 }
@@ -150,8 +190,13 @@ fn verify(app: &App, args: &RemoteVerify) -> Result<Ended> {
     bar.finish();
     let checked = checked?;
     app.about(format!("{} {} good", args.name, checked.good));
-    app.output.print(&checked, || checked_text(&checked, args.quick))?;
-    Ok(if checked.problems.is_empty() { Ended::Done } else { Ended::Bad(Code::VerifyFailed) })
+    app.output
+        .print(&checked, || checked_text(&checked, args.quick))?;
+    Ok(if checked.problems.is_empty() {
+        Ended::Done
+    } else {
+        Ended::Bad(Code::VerifyFailed)
+    })
 }
 
 fn checked_text(checked: &Checked, quick: bool) -> String {
@@ -171,7 +216,12 @@ fn prune(app: &App, args: &RemotePrune) -> Result<Ended> {
     app.about(&args.name);
     let ctx = app.context()?;
     let remote = remote::find(&ctx.config, &args.name)?;
-    let pruned = remote::prune(&ctx, remote, args.dry_run, &watch(app, &Bar::new(app.output, "prune")))?;
+    let pruned = remote::prune(
+        &ctx,
+        remote,
+        args.dry_run,
+        &watch(app, &Bar::new(app.output, "prune")),
+    )?;
     let gone = pruned.verdicts.iter().filter(|verdict| !verdict.keep).count();
     app.about(format!("{} {gone} removed", args.name));
     app.output.print(&pruned, || pruned_table(&pruned))?;

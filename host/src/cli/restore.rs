@@ -89,7 +89,9 @@ fn fetched(app: &App, ctx: &Context, args: &Restore) -> Result<String> {
     for one in pulled.iter().filter(|one| !one.already) {
         app.output.note(&format!("fetched {} from {remote}", one.name));
     }
-    Ok(pulled.first().map_or_else(|| args.id.clone(), |one| one.id.to_string()))
+    Ok(pulled
+        .first()
+        .map_or_else(|| args.id.clone(), |one| one.id.to_string()))
 }
 
 /// Loads one database of the backup into the one that was named.

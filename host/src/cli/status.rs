@@ -101,8 +101,14 @@ fn render(report: &StatusReport) -> String {
 
 /// `offsite: 12 there, 1 pending, last 2026-11-26 02:01:10Z; FAILING since 3 tries: ...`.
 fn copies(remote: &RemoteStatus) -> String {
-    let last = remote.last_success.as_deref().map_or_else(|| "never".to_owned(), text::time);
-    let mut line = format!("{}: {} there, {} pending, last {last}", remote.name, remote.copies, remote.pending);
+    let last = remote
+        .last_success
+        .as_deref()
+        .map_or_else(|| "never".to_owned(), text::time);
+    let mut line = format!(
+        "{}: {} there, {} pending, last {last}",
+        remote.name, remote.copies, remote.pending
+    );
     if let Some(error) = &remote.last_error {
         line.push_str(&format!("; FAILED {} times in a row: {error}", remote.failures));
     }

@@ -318,13 +318,21 @@ pub const KEYS: &[Key] = &[
         "none",
         "File with the key that signs the copies' rows: only where backups are made",
     ),
-    key("remotes.name", "", "What it is called in commands, logs and metrics"),
+    key(
+        "remotes.name",
+        "",
+        "What it is called in commands, logs and metrics",
+    ),
     key(
         "remotes.url",
         "",
         "`s3://bucket/folder`, `gs://bucket/folder`, `az://account/container/folder`, or a mounted folder",
     ),
-    key("remotes.endpoint", "the provider's", "URL of a server of one's own"),
+    key(
+        "remotes.endpoint",
+        "the provider's",
+        "URL of a server of one's own",
+    ),
     key("remotes.region", "the environment's", "Region, for S3"),
     key(
         "remotes.path_style",
@@ -338,9 +346,21 @@ pub const KEYS: &[Key] = &[
     ),
     key("remotes.profile", "`default`", "Section of that file, for S3"),
     key("remotes.allow_http", "false", "Allow an endpoint without TLS"),
-    key("remotes.encrypt", "true", "Whether archives are encrypted before they leave"),
-    key("remotes.rate", "unlimited", "Most that is sent: `500 KiB/s`, `5 MiB/s`"),
-    key("remotes.part_mib", "16", "Size of the parts in which an archive is sent"),
+    key(
+        "remotes.encrypt",
+        "true",
+        "Whether archives are encrypted before they leave",
+    ),
+    key(
+        "remotes.rate",
+        "unlimited",
+        "Most that is sent: `500 KiB/s`, `5 MiB/s`",
+    ),
+    key(
+        "remotes.part_mib",
+        "16",
+        "Size of the parts in which an archive is sent",
+    ),
     key(
         "remotes.parallel",
         "4, less for large parts",
@@ -351,7 +371,11 @@ pub const KEYS: &[Key] = &[
         "none",
         "Object Lock of S3: `governance` or `compliance`; needs `lock_for`",
     ),
-    key("remotes.lock_for", "none", "How long the store itself refuses to delete a copy"),
+    key(
+        "remotes.lock_for",
+        "none",
+        "How long the store itself refuses to delete a copy",
+    ),
     key(
         "remotes.max_backups",
         "30 with another `keep_`",
@@ -363,7 +387,11 @@ pub const KEYS: &[Key] = &[
     key("remotes.keep_yearly", "0", "As `keep_yearly`, for the copies"),
     key("remotes.keep_within", "`0s`", "As `keep_within`, for the copies"),
     key("remotes.keep_partial", "3", "As `keep_partial`, for the copies"),
-    key("remotes.keep_failed", "`30d`", "Of no use here: rows of failed runs are not copied"),
+    key(
+        "remotes.keep_failed",
+        "`30d`",
+        "Of no use here: rows of failed runs are not copied",
+    ),
     key(
         "log.level",
         "`warn`, for `serve` `info`",

@@ -135,11 +135,20 @@ pub(super) fn remotes(root: &Section<'_>, dir: &Path, encryption: &Encryption) -
         let remote = remote(&table, dir);
         if let Some(remote) = remote {
             if remotes.iter().any(|other| other.name == remote.name) {
-                table.problem("name", "another remote has this name", Some("choose another name".into()));
+                table.problem(
+                    "name",
+                    "another remote has this name",
+                    Some("choose another name".into()),
+                );
             }
             if remote.encrypt && encryption.recipients.is_empty() && encryption.identity_file.is_none() {
-                let hint = "`cofre key new DIR` makes the keys and prints the lines; or set `encrypt = false`";
-                table.problem("name", "nothing says for whom its copies are encrypted", Some(hint.into()));
+                let hint =
+                    "`cofre key new DIR` makes the keys and prints the lines; or set `encrypt = false`";
+                table.problem(
+                    "name",
+                    "nothing says for whom its copies are encrypted",
+                    Some(hint.into()),
+                );
             }
             remotes.push(remote);
         }
@@ -151,13 +160,18 @@ pub(super) fn remotes(root: &Section<'_>, dir: &Path, encryption: &Encryption) -
 fn remote(table: &Section<'_>, dir: &Path) -> Option<Remote> {
     let name = required(table, "name", table.parsed("name", value::name_of_run));
     let place = required(table, "url", place(table, dir));
-    let part_bytes = table.integer("part_mib", LEAST_PART..=1024).and_then(|n| u64::try_from(n).ok());
+    let part_bytes = table
+        .integer("part_mib", LEAST_PART..=1024)
+        .and_then(|n| u64::try_from(n).ok());
     let part_bytes = part_bytes.map_or(16 << 20, |mib| mib << 20);
-    let parallel = table.integer("parallel", 1..=64).and_then(|n| usize::try_from(n).ok());
+    let parallel = table
+        .integer("parallel", 1..=64)
+        .and_then(|n| usize::try_from(n).ok());
     let remote = Remote {
         encrypt: table.boolean("encrypt").unwrap_or(true),
         rate: table.parsed("rate", value::rate),
-        parallel: parallel.unwrap_or_else(|| usize::try_from(IN_FLIGHT / part_bytes).unwrap_or(1).clamp(1, 4)),
+        parallel: parallel
+            .unwrap_or_else(|| usize::try_from(IN_FLIGHT / part_bytes).unwrap_or(1).clamp(1, 4)),
         part_bytes,
         lock: lock(table),
         retention: own_retention(table),
@@ -165,13 +179,23 @@ fn remote(table: &Section<'_>, dir: &Path) -> Option<Remote> {
         place: place?,
     };
     if remote.lock.is_some() && !is_s3(&remote.place) {
-        table.problem("lock", "only S3 has such a lock", Some("remove it, or use `s3://`".into()));
+        table.problem(
+            "lock",
+            "only S3 has such a lock",
+            Some("remove it, or use `s3://`".into()),
+        );
     }
     Some(remote)
 }
 
 fn is_s3(place: &Place) -> bool {
-    matches!(place, Place::Bucket(Bucket { provider: Provider::S3, .. }))
+    matches!(
+        place,
+        Place::Bucket(Bucket {
+            provider: Provider::S3,
+            ..
+        })
+    )
 }
 
 /// `s3://bucket/prefix`, `gs://bucket/prefix`, `az://account/container/prefix`, or a folder.
@@ -225,12 +249,19 @@ impl BucketKeys {
             Provider::Google => "gs://bucket/folder",
             Provider::Azure => "az://account/container/folder",
         };
-        let bad = || ("does not name a bucket".to_owned(), Some(format!("write `{example}`")));
+        let bad = || {
+            (
+                "does not name a bucket".to_owned(),
+                Some(format!("write `{example}`")),
+            )
+        };
         // A URL with a user and a password would end in messages.
         if rest.contains(['@', '?', '#', '\\']) || rest.chars().any(|c| c.is_control() || c == ' ') {
             return Err((
                 "has characters that no bucket and no folder may have".to_owned(),
-                Some(format!("write `{example}`; credentials go into `credentials_file`")),
+                Some(format!(
+                    "write `{example}`; credentials go into `credentials_file`"
+                )),
             ));
         }
         let mut parts = rest.split('/').filter(|part| !part.is_empty());
@@ -284,19 +315,38 @@ fn lock(table: &Section<'_>) -> Option<ObjectLock> {
     });
     let keep = table.parsed("lock_for", value::positive);
     match (table.has("lock"), table.has("lock_for")) {
-        (true, false) => table.problem("lock", "needs `lock_for` beside it", Some("such as `lock_for = \"30d\"`".into())),
-        (false, true) => table.problem("lock_for", "needs `lock` beside it", Some("`governance` or `compliance`".into())),
+        (true, false) => table.problem(
+            "lock",
+            "needs `lock_for` beside it",
+            Some("such as `lock_for = \"30d\"`".into()),
+        ),
+        (false, true) => table.problem(
+            "lock_for",
+            "needs `lock` beside it",
+            Some("`governance` or `compliance`".into()),
+        ),
         _ => {}
     }
-    Some(ObjectLock { mode: mode?, keep: keep? })
+    Some(ObjectLock {
+        mode: mode?,
+        keep: keep?,
+    })
 }
 
 /// The same keys as of the backups folder; none of them means that nothing is ever removed.
 fn own_retention(table: &Section<'_>) -> Option<Retention> {
     let retention = retention(table);
-    let any = ["max_backups", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly", "keep_within", "keep_partial"]
-        .iter()
-        .any(|key| table.has(key));
+    let any = [
+        "max_backups",
+        "keep_daily",
+        "keep_weekly",
+        "keep_monthly",
+        "keep_yearly",
+        "keep_within",
+        "keep_partial",
+    ]
+    .iter()
+    .any(|key| table.has(key));
     any.then_some(retention)
 }
 
@@ -310,7 +360,11 @@ impl Bucket {
             Provider::Azure => "az",
         };
         let parts = [self.account.as_deref(), Some(&self.bucket), Some(&self.prefix)];
-        let parts: Vec<&str> = parts.into_iter().flatten().filter(|part| !part.is_empty()).collect();
+        let parts: Vec<&str> = parts
+            .into_iter()
+            .flatten()
+            .filter(|part| !part.is_empty())
+            .collect();
         format!("{scheme}://{}", parts.join("/"))
     }
 }

@@ -43,7 +43,13 @@ struct Look<'a> {
 ///
 /// # Errors
 /// Only what keeps it from looking; what is wrong with a copy is in the result.
-pub fn check(context: &Context, remote: &Remote, wanted: &[String], quick: bool, watch: &Watch) -> Result<Checked> {
+pub fn check(
+    context: &Context,
+    remote: &Remote,
+    wanted: &[String],
+    quick: bool,
+    watch: &Watch,
+) -> Result<Checked> {
     let config = &context.config;
     let keys = trust::verify_keys(config)?;
     let identity = match &config.encryption.identity_file {
@@ -58,15 +64,28 @@ pub fn check(context: &Context, remote: &Remote, wanted: &[String], quick: bool,
         ..Checked::default()
     };
     let known = state::peek(config, remote)?;
-    if known.repository.as_ref().is_some_and(|own| *own != marker.repository) {
-        checked.problems.push(format!("`{}` has been taken over by another repository", remote.name));
+    if known
+        .repository
+        .as_ref()
+        .is_some_and(|own| *own != marker.repository)
+    {
+        checked.problems.push(format!(
+            "`{}` has been taken over by another repository",
+            remote.name
+        ));
     }
     if wanted.is_empty() {
         checked.problems.extend(gone(&known, &names));
     }
-    let names: Vec<_> = names.into_iter().filter(|(id, name)| is_wanted(wanted, *id, name)).collect();
+    let names: Vec<_> = names
+        .into_iter()
+        .filter(|(id, name)| is_wanted(wanted, *id, name))
+        .collect();
     if names.is_empty() && !wanted.is_empty() {
-        return Err(Error::new(Code::NotFound, format!("`{}` has none of these copies", remote.name)));
+        return Err(Error::new(
+            Code::NotFound,
+            format!("`{}` has none of these copies", remote.name),
+        ));
     }
     let staging = Staging::new(&config.state_dir)?;
     let look = Look {
@@ -90,7 +109,9 @@ pub fn check(context: &Context, remote: &Remote, wanted: &[String], quick: bool,
                 checked.bytes += bytes;
             }
             Err(error) if is_about_copy(error.code) => {
-                checked.problems.push(format!("{} {}: {error}", fetched.id, fetched.name));
+                checked
+                    .problems
+                    .push(format!("{} {}: {error}", fetched.id, fetched.name));
             }
             Err(error) => return Err(error),
         }
@@ -101,8 +122,13 @@ pub fn check(context: &Context, remote: &Remote, wanted: &[String], quick: bool,
 /// Copies that this machine made and that are not there any more.
 fn gone(known: &state::State, names: &[(u64, String)]) -> Vec<String> {
     let there = |id: u64, name: &str| names.iter().any(|(i, n)| *i == id && n == name);
-    let missing = known.copies.iter().filter(|(id, copy)| !copy.removed && !there(**id, &copy.name));
-    missing.map(|(id, copy)| format!("{id} {}: it was copied and is gone from the remote", copy.name)).collect()
+    let missing = known
+        .copies
+        .iter()
+        .filter(|(id, copy)| !copy.removed && !there(**id, &copy.name));
+    missing
+        .map(|(id, copy)| format!("{id} {}: it was copied and is gone from the remote", copy.name))
+        .collect()
 }
 
 fn is_wanted(wanted: &[String], id: u64, name: &str) -> bool {
@@ -110,7 +136,10 @@ fn is_wanted(wanted: &[String], id: u64, name: &str) -> bool {
 }
 
 fn is_about_copy(code: Code) -> bool {
-    matches!(code, Code::Corrupt | Code::NotFound | Code::Refused | Code::Unsupported)
+    matches!(
+        code,
+        Code::Corrupt | Code::NotFound | Code::Refused | Code::Unsupported
+    )
 }
 
 impl Look<'_> {
@@ -119,9 +148,14 @@ impl Look<'_> {
         let object = &row.object;
         if self.quick {
             let found = self.store.head(&object.key)?;
-            let size = found.ok_or_else(|| Error::new(Code::NotFound, "its archive is gone"))?.size;
+            let size = found
+                .ok_or_else(|| Error::new(Code::NotFound, "its archive is gone"))?
+                .size;
             if size != object.size {
-                let message = format!("its archive has {size} bytes, and was copied with {}", object.size);
+                let message = format!(
+                    "its archive has {size} bytes, and was copied with {}",
+                    object.size
+                );
                 return Err(Error::new(Code::Corrupt, message));
             }
             return Ok(0);
@@ -137,12 +171,16 @@ impl Look<'_> {
         let object = &row.object;
         self.watch.expect(object.size);
         let mut hashing = Hashing::new(to, None);
-        self.store.download(&object.key, None, &mut hashing, &|bytes| self.watch.moved(bytes))?;
+        self.store
+            .download(&object.key, None, &mut hashing, &|bytes| self.watch.moved(bytes))?;
         let (size, sha256) = hashing.finish();
         if size == object.size && sha256 == object.sha256 {
             return Ok(());
         }
-        Err(Error::new(Code::Corrupt, "its archive is not what was copied: it was changed or exchanged"))
+        Err(Error::new(
+            Code::Corrupt,
+            "its archive is not what was copied: it was changed or exchanged",
+        ))
     }
 
     /// What the identity opens is the archive itself. Staged, since an age file is only good at its end.
@@ -150,7 +188,9 @@ impl Look<'_> {
         use std::io::Seek as _;
         let mut staged = self.staging.create("object")?;
         let read = self.read(row, &mut staged).and_then(|()| {
-            staged.rewind().map_err(|e| Error::io("read a staged object", &e))?;
+            staged
+                .rewind()
+                .map_err(|e| Error::io("read a staged object", &e))?;
             let mut from = io::BufReader::with_capacity(1 << 20, &staged);
             let mut archive = Hashing::new(io::sink(), None);
             crypt::decrypt_with(identity, &mut from, &mut archive, &|_| self.watch.check())?;
@@ -158,7 +198,10 @@ impl Look<'_> {
             if size == row.backup.size && sha256 == row.backup.sha256 {
                 return Ok(());
             }
-            Err(Error::new(Code::Corrupt, "what its archive holds is not the backup of its row"))
+            Err(Error::new(
+                Code::Corrupt,
+                "what its archive holds is not the backup of its row",
+            ))
         });
         self.staging.remove("object")?;
         read

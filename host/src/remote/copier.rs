@@ -102,7 +102,10 @@ fn look(context: &Context, remote: &Remote, watch: &Watch) {
         Err(error) if matches!(error.code, Code::Cancelled | Code::Busy) => {
             tracing::info!(remote = remote.name, "not copied now: {error}");
         }
-        Err(error) => tracing::error!(remote = remote.name, "the copy failed, and is tried again: {error}"),
+        Err(error) => tracing::error!(
+            remote = remote.name,
+            "the copy failed, and is tried again: {error}"
+        ),
     }
 }
 
@@ -124,7 +127,10 @@ fn tidy(context: &Context, remote: &Remote, pushed: &Pushed, watch: &Watch) {
             let gone = pruned.verdicts.iter().filter(|verdict| !verdict.keep).count();
             tracing::info!(remote = remote.name, removed = gone, "retention at the remote");
         }
-        Err(error) => tracing::warn!(remote = remote.name, "retention at the remote did not run: {error}"),
+        Err(error) => tracing::warn!(
+            remote = remote.name,
+            "retention at the remote did not run: {error}"
+        ),
     }
 }
 
@@ -145,7 +151,10 @@ pub fn after_run(context: &Context, watch: &Watch, say: &mut dyn FnMut(&str)) {
                 for sent in pushed.copied.iter().filter(|sent| !sent.already) {
                     say(&format!("copied {} to {}", sent.name, remote.name));
                 }
-                pushed.problems.iter().for_each(|problem| say(&format!("not copied to {}: {problem}", remote.name)));
+                pushed
+                    .problems
+                    .iter()
+                    .for_each(|problem| say(&format!("not copied to {}: {problem}", remote.name)));
                 tidy(context, remote, &pushed, watch);
             }
             Err(error) => say(&format!("the copy to {} failed: {error}", remote.name)),

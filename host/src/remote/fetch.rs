@@ -30,10 +30,18 @@ pub(super) fn marker(store: &Store) -> Result<Option<Marker>> {
     let Some(bytes) = store.get(MARKER, SMALL)? else {
         return Ok(None);
     };
-    let marker: Marker = serde_json::from_slice(&bytes)
-        .map_err(|e| Error::new(Code::Corrupt, format!("{MARKER} at the remote is not cofre's: {e}")))?;
+    let marker: Marker = serde_json::from_slice(&bytes).map_err(|e| {
+        Error::new(
+            Code::Corrupt,
+            format!("{MARKER} at the remote is not cofre's: {e}"),
+        )
+    })?;
     if marker.format > layout::FORMAT {
-        let message = format!("{MARKER} has the format {}, and this version knows {}", marker.format, layout::FORMAT);
+        let message = format!(
+            "{MARKER} has the format {}, and this version knows {}",
+            marker.format,
+            layout::FORMAT
+        );
         return Err(Error::new(Code::Unsupported, message).remedy("use a newer cofre"));
     }
     Ok(Some(marker))
@@ -45,8 +53,11 @@ pub(super) fn marker(store: &Store) -> Result<Option<Marker>> {
 /// `NotFound`.
 pub(super) fn marker_of(store: &Store, remote: &str) -> Result<Marker> {
     marker(store)?.ok_or_else(|| {
-        Error::new(Code::NotFound, format!("there are no copies of cofre's at `{remote}`"))
-            .remedy("check url and endpoint; `cofre remote push` makes the first copy")
+        Error::new(
+            Code::NotFound,
+            format!("there are no copies of cofre's at `{remote}`"),
+        )
+        .remedy("check url and endpoint; `cofre remote push` makes the first copy")
     })
 }
 
@@ -56,7 +67,10 @@ pub(super) fn marker_of(store: &Store, remote: &str) -> Result<Marker> {
 /// What the store says.
 pub(super) fn names(store: &Store) -> Result<Vec<(u64, String)>> {
     let objects = store.list(layout::ROWS)?;
-    let mut names: Vec<_> = objects.iter().filter_map(|object| layout::of_row(&object.key)).collect();
+    let mut names: Vec<_> = objects
+        .iter()
+        .filter_map(|object| layout::of_row(&object.key))
+        .collect();
     names.sort();
     Ok(names)
 }
@@ -85,13 +99,18 @@ pub(super) fn rows(
                         name: name.clone(),
                         row: one(store, *id, name, keys),
                     };
-                    found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(fetched);
+                    found
+                        .lock()
+                        .unwrap_or_else(std::sync::PoisonError::into_inner)
+                        .push(fetched);
                 }
             });
         }
     });
     watch.check()?;
-    let mut found = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut found = found
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
     found.sort_by_key(|fetched| fetched.id);
     Ok(found)
 }
@@ -109,7 +128,11 @@ pub(super) fn one(store: &Store, id: u64, name: &str, keys: &[VerifyKey]) -> Res
     if matches!(newest, Ok((_, Signed::Good | Signed::Unknown))) {
         return newest;
     }
-    for version in store.versions(&path)?.iter().filter(|version| !version.is_delete_marker) {
+    for version in store
+        .versions(&path)?
+        .iter()
+        .filter(|version| !version.is_delete_marker)
+    {
         let older = store.get_version(&path, &version.id, SMALL)?;
         if let Some(Ok((row, Signed::Good))) = older.map(|bytes| read(&bytes, id, name, keys)) {
             tracing::warn!("{path} was exchanged or deleted at the remote; an older version of it is good");
@@ -126,7 +149,10 @@ fn read(bytes: &[u8], id: u64, name: &str, keys: &[VerifyKey]) -> Result<(Row, S
     let backup = &row.backup;
     let archive = layout::archive(name, row.object.encrypted);
     if backup.id != id || backup.name != name || row.object.key != archive {
-        let message = format!("{path} is the row of {} {}: it was put in another's place", backup.id, backup.name);
+        let message = format!(
+            "{path} is the row of {} {}: it was put in another's place",
+            backup.id, backup.name
+        );
         return Err(Error::new(Code::Corrupt, message));
     }
     Ok((row, signed))

@@ -49,7 +49,10 @@ pub fn row(id: u64, name: &str) -> String {
 pub fn of_row(key: &str) -> Option<(u64, String)> {
     let file = key.strip_prefix(ROWS)?.strip_prefix('/')?.strip_suffix(".json")?;
     let (id, name) = file.split_once('-')?;
-    let id = id.parse().ok().filter(|_| id.bytes().all(|b| b.is_ascii_digit()))?;
+    let id = id
+        .parse()
+        .ok()
+        .filter(|_| id.bytes().all(|b| b.is_ascii_digit()))?;
     names::parse(name)?;
     Some((id, name.to_owned()))
 }

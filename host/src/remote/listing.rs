@@ -42,7 +42,12 @@ pub fn list(context: &Context, remote: &Remote, watch: &Watch) -> Result<Vec<Lis
     let here: Vec<(u64, String)> = context
         .reader()
         .and_then(|mut session| session.list())
-        .map(|rows| rows.into_iter().filter(|row| row.archive_present).map(|row| (row.id, row.name)).collect())
+        .map(|rows| {
+            rows.into_iter()
+                .filter(|row| row.archive_present)
+                .map(|row| (row.id, row.name))
+                .collect()
+        })
         .unwrap_or_default();
     let listed = rows.into_iter().map(|fetched| {
         let here = here.contains(&(fetched.id, fetched.name.clone()));

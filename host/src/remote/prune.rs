@@ -57,7 +57,10 @@ pub fn prune(context: &Context, remote: &Remote, dry_run: bool, watch: &Watch) -
     let store = Store::open(remote)?;
     let marker = fetch::marker_of(&store, &remote.name)?;
     if state.repository.as_ref() != Some(&marker.repository) {
-        let message = format!("`{}` holds the copies of another repository, or this one has never copied", remote.name);
+        let message = format!(
+            "`{}` holds the copies of another repository, or this one has never copied",
+            remote.name
+        );
         return Err(Error::new(Code::Refused, message).remedy("`cofre remote push` says whose it is"));
     }
     let keys = trust::verify_keys(&context.config)?;
@@ -68,7 +71,11 @@ pub fn prune(context: &Context, remote: &Remote, dry_run: bool, watch: &Watch) -
         .filter_map(|fetched| match fetched.row {
             Ok((row, Signed::Good)) => Some(row),
             Ok(_) | Err(_) => {
-                tracing::warn!("{} at `{}` is not proved to be ours, and stays", fetched.name, remote.name);
+                tracing::warn!(
+                    "{} at `{}` is not proved to be ours, and stays",
+                    fetched.name,
+                    remote.name
+                );
                 None
             }
         })
@@ -76,11 +83,16 @@ pub fn prune(context: &Context, remote: &Remote, dry_run: bool, watch: &Watch) -
     let mut verdicts = decide(context, remote, &rows)?;
     for verdict in verdicts.iter_mut().filter(|verdict| !verdict.keep) {
         watch.check()?;
-        let encrypted = rows.iter().any(|row| row.backup.id == verdict.id && row.object.encrypted);
+        let encrypted = rows
+            .iter()
+            .any(|row| row.backup.id == verdict.id && row.object.encrypted);
         let object = layout::archive(&verdict.name, encrypted);
         if let Some(until) = store.lock_of(&object, None)?.filter(|until| until.date > now()) {
             verdict.keep = true;
-            verdict.reasons = vec![format!("locked until {}", until.date.format("%Y-%m-%d %H:%M:%SZ"))];
+            verdict.reasons = vec![format!(
+                "locked until {}",
+                until.date.format("%Y-%m-%d %H:%M:%SZ")
+            )];
             continue;
         }
         if dry_run {
@@ -107,17 +119,35 @@ fn decide(context: &Context, remote: &Remote, rows: &[Row]) -> Result<Vec<Remova
     };
     let staging = Staging::new(&context.config.state_dir)?;
     staging.folder("catalog")?;
-    let catalog = || Ok(context.mounts().backups(staging.open_folder("catalog")?, Access::ReadWrite));
+    let catalog = || {
+        Ok(context
+            .mounts()
+            .backups(staging.open_folder("catalog")?, Access::ReadWrite))
+    };
     let backups = rows.iter().map(|row| row.backup.to_backup()).collect();
-    context.engine.open(catalog()?)?.import_rows(backups, String::new(), false)?;
+    context
+        .engine
+        .open(catalog()?)?
+        .import_rows(backups, String::new(), false)?;
     // A copy counts as an archive that is there.
     for row in rows {
         staging.create(&format!("catalog/{}.zip", row.backup.name))?;
     }
-    let verdicts = context.engine.open(catalog()?)?.prune(policy_of(retention), context.now(), true)?;
-    let size_of = |id| rows.iter().find(|row| row.backup.id == id).map_or(0, |row| row.object.size);
+    let verdicts = context
+        .engine
+        .open(catalog()?)?
+        .prune(policy_of(retention), context.now(), true)?;
+    let size_of = |id| {
+        rows.iter()
+            .find(|row| row.backup.id == id)
+            .map_or(0, |row| row.object.size)
+    };
     let removal = |verdict: Verdict| {
-        let Verdict { backup, keep, reasons } = verdict;
+        let Verdict {
+            backup,
+            keep,
+            reasons,
+        } = verdict;
         let Backup { id, name, .. } = backup;
         Removal {
             id,
@@ -127,5 +157,8 @@ fn decide(context: &Context, remote: &Remote, rows: &[Row]) -> Result<Vec<Remova
             reasons,
         }
     };
-    Ok(verdicts.into_iter().map(|verdict| removal(verdict.into())).collect())
+    Ok(verdicts
+        .into_iter()
+        .map(|verdict| removal(verdict.into()))
+        .collect())
 }

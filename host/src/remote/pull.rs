@@ -79,8 +79,15 @@ fn select(
         return Ok(names);
     }
     let missing = |selector: &str| {
-        let message = format!("`{}` has no copy of {}", remote.name, crate::text::escape(selector));
-        Error::new(Code::NotFound, message).remedy(format!("`cofre remote list {}` shows those that there are", remote.name))
+        let message = format!(
+            "`{}` has no copy of {}",
+            remote.name,
+            crate::text::escape(selector)
+        );
+        Error::new(Code::NotFound, message).remedy(format!(
+            "`cofre remote list {}` shows those that there are",
+            remote.name
+        ))
     };
     let mut chosen = Vec::new();
     for selector in wanted {
@@ -88,7 +95,10 @@ fn select(
         let found = if selector == "latest" {
             newest(store, &names, watch)?
         } else {
-            names.iter().find(|(id, name)| id.to_string() == *selector || name == plain).cloned()
+            names
+                .iter()
+                .find(|(id, name)| id.to_string() == *selector || name == plain)
+                .cloned()
         };
         chosen.push(found.ok_or_else(|| missing(selector))?);
     }
@@ -164,7 +174,13 @@ fn take_in(context: &Context, exclusive: &Exclusive<'_>, row: &Row, repository: 
 }
 
 /// Fetches the object into the staging folder and opens it: the archive, proved to be the one of the row.
-fn fetch_archive(context: &Context, store: &Store, row: &Row, staging: &Staging, watch: &Watch) -> Result<File> {
+fn fetch_archive(
+    context: &Context,
+    store: &Store,
+    row: &Row,
+    staging: &Staging,
+    watch: &Watch,
+) -> Result<File> {
     let object = download(store, row, staging, watch)?;
     if !row.object.encrypted {
         return Ok(object);
@@ -177,9 +193,13 @@ fn fetch_archive(context: &Context, store: &Store, row: &Row, staging: &Staging,
     let (size, sha256) = to.finish();
     if size != row.backup.size || sha256 != row.backup.sha256 {
         let message = format!("what {} holds is not {}", row.object.key, row.backup.name);
-        return Err(Error::new(Code::Corrupt, message).remedy("another remote, or an older backup, may be good"));
+        return Err(
+            Error::new(Code::Corrupt, message).remedy("another remote, or an older backup, may be good")
+        );
     }
-    archive.rewind().map_err(|e| Error::io("read a staged archive", &e))?;
+    archive
+        .rewind()
+        .map_err(|e| Error::io("read a staged archive", &e))?;
     Ok(archive)
 }
 
@@ -190,10 +210,20 @@ fn download(store: &Store, row: &Row, staging: &Staging, watch: &Watch) -> Resul
     let mut tried = 0;
     let mut why = None;
     while let Some(version) = versions.get(tried).cloned() {
-        match attempt(store, row, version.as_deref(), &format!("object-{tried}"), staging, watch) {
+        match attempt(
+            store,
+            row,
+            version.as_deref(),
+            &format!("object-{tried}"),
+            staging,
+            watch,
+        ) {
             Ok(file) => {
                 if tried > 0 {
-                    tracing::warn!("{} was exchanged or deleted at the remote; an older version is good", object.key);
+                    tracing::warn!(
+                        "{} was exchanged or deleted at the remote; an older version is good",
+                        object.key
+                    );
                 }
                 return Ok(file);
             }
@@ -201,7 +231,9 @@ fn download(store: &Store, row: &Row, staging: &Staging, watch: &Watch) -> Resul
                 staging.remove(&format!("object-{tried}"))?;
                 if tried == 0 {
                     let older = store.versions(&object.key)?;
-                    let fits = older.iter().filter(|v| !v.is_delete_marker && v.size == object.size);
+                    let fits = older
+                        .iter()
+                        .filter(|v| !v.is_delete_marker && v.size == object.size);
                     versions.extend(fits.map(|version| Some(version.id.clone())));
                 }
                 why.get_or_insert(error);
@@ -229,11 +261,16 @@ fn attempt(
     to.flush().map_err(|e| Error::io("write a staged object", &e))?;
     let (size, sha256) = to.finish();
     if size != object.size || sha256 != object.sha256 {
-        let message = format!("{} at the remote is not what was copied there: it was changed or exchanged", object.key);
+        let message = format!(
+            "{} at the remote is not what was copied there: it was changed or exchanged",
+            object.key
+        );
         return Err(Error::new(Code::Corrupt, message)
             .remedy("`cofre remote verify` looks at all of them; another remote may be good"));
     }
-    staged.rewind().map_err(|e| Error::io("read a staged object", &e))?;
+    staged
+        .rewind()
+        .map_err(|e| Error::io("read a staged object", &e))?;
     Ok(staged)
 }
 
@@ -245,16 +282,20 @@ fn place(exclusive: &Exclusive<'_>, mut archive: File, row: &Row) -> Result<()> 
     let partial = format!(".{name}.partial");
     let fail = |errno| fsutil::error(format_args!("write {name}"), errno);
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut copy =
-        fsutil::openat(backups, partial.as_str(), flags, Mode::RUSR | Mode::WUSR).map(File::from).map_err(fail)?;
+    let mut copy = fsutil::openat(backups, partial.as_str(), flags, Mode::RUSR | Mode::WUSR)
+        .map(File::from)
+        .map_err(fail)?;
     let copied = fsutil::copy(&mut archive, u64::MAX, &mut copy)
         .map_err(|e| Error::io(format_args!("write {name}"), &e))
         .and_then(|_| fsutil::fsync(&copy).map_err(fail))
         .and_then(|()| {
             rustix::fs::renameat_with(backups, &partial, backups, &name, RenameFlags::NOREPLACE).map_err(
                 |errno| match errno {
-                    Errno::EXIST => Error::new(Code::AlreadyExists, format!("{name} is in the backups folder already"))
-                        .remedy("`cofre rebuild` takes it in if it is good; otherwise move it away"),
+                    Errno::EXIST => Error::new(
+                        Code::AlreadyExists,
+                        format!("{name} is in the backups folder already"),
+                    )
+                    .remedy("`cofre rebuild` takes it in if it is good; otherwise move it away"),
                     errno => fail(errno),
                 },
             )

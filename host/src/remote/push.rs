@@ -20,8 +20,8 @@ use crate::config::Remote;
 use crate::context::Context;
 use crate::engine::wit::types::Backup;
 use crate::error::{Code, Error, Result};
-use crate::notify::{self, now};
 use crate::fsutil;
+use crate::notify::{self, now};
 
 /// The wait after the first failure; it doubles with each further one,
 const FIRST_WAIT: Duration = Duration::from_secs(60);
@@ -99,7 +99,12 @@ impl Push<'_> {
                 Err(error) => return Err(error),
             }
         }
-        self.desk.sweep(self.state.sending.as_ref().and_then(|sending| sending.staged.as_deref()));
+        self.desk.sweep(
+            self.state
+                .sending
+                .as_ref()
+                .and_then(|sending| sending.staged.as_deref()),
+        );
         pushed.pending = pending(self.context, &self.state)?;
         Ok(pushed)
     }
@@ -140,10 +145,13 @@ impl Push<'_> {
         }
     }
 
-
     /// Uploads of ours that nobody goes on with cost money and show up nowhere.
     fn abort_orphans(&self, store: &Store) {
-        let ours = self.state.sending.as_ref().and_then(|sending| sending.upload.upload_id.clone());
+        let ours = self
+            .state
+            .sending
+            .as_ref()
+            .and_then(|sending| sending.upload.upload_id.clone());
         let aborted = store.unfinished(layout::ARCHIVES).and_then(|unfinished| {
             unfinished
                 .iter()
@@ -151,7 +159,10 @@ impl Push<'_> {
                 .try_for_each(|upload| store.abort(upload))
         });
         if let Err(error) = aborted {
-            tracing::warn!(remote = self.remote.name, "left-over uploads are not removed: {error}");
+            tracing::warn!(
+                remote = self.remote.name,
+                "left-over uploads are not removed: {error}"
+            );
         }
     }
 
@@ -189,11 +200,16 @@ impl Push<'_> {
             )
         };
         if *name != backup.name {
-            return Err(strange(format!("{name} as id {}, which is {} here", backup.id, backup.name)));
+            return Err(strange(format!(
+                "{name} as id {}, which is {} here",
+                backup.id, backup.name
+            )));
         }
         let (row, signed) = fetch::one(&there.store, backup.id, name, &[there.key.verify_key()])?;
         if signed != Signed::Good || row.backup.sha256 != backup.sha256 {
-            return Err(strange(format!("another {name}, or one that is not signed by this repository")));
+            return Err(strange(format!(
+                "another {name}, or one that is not signed by this repository"
+            )));
         }
         Ok(Some(row.object.size))
     }
@@ -201,7 +217,9 @@ impl Push<'_> {
     /// The bytes to send: those of an upload that was begun, if they are still there, or new ones.
     fn prepare(&mut self, archive: &File, backup: &BackupRow) -> Result<Sending> {
         let begun = self.state.sending.take().filter(|sending| {
-            sending.id == backup.id && sending.name == backup.name && sending.object.encrypted == self.remote.encrypt
+            sending.id == backup.id
+                && sending.name == backup.name
+                && sending.object.encrypted == self.remote.encrypt
         });
         if let Some(sending) = begun
             && self.still_there(&sending, archive)
@@ -229,7 +247,9 @@ impl Push<'_> {
     /// Whether the bytes of an upload that was begun are still what they were.
     fn still_there(&self, sending: &Sending, archive: &File) -> bool {
         let same = |file: &File| {
-            let copy = file.try_clone().map_err(|e| Error::io("duplicate a handle", &e))?;
+            let copy = file
+                .try_clone()
+                .map_err(|e| Error::io("duplicate a handle", &e))?;
             sealing::digest(copy, self.watch, &sending.name)
                 .map(|(size, sha256)| size == sending.object.size && sha256 == sending.object.sha256)
         };
@@ -241,9 +261,14 @@ impl Push<'_> {
     }
 
     fn open_staged(&self, name: &str) -> Result<File> {
-        fsutil::openat(self.desk.dir(), name, fsutil::file_flags(), rustix::fs::Mode::empty())
-            .map(File::from)
-            .map_err(|errno| fsutil::error(format_args!("open the staged file {}", fsutil::show(name)), errno))
+        fsutil::openat(
+            self.desk.dir(),
+            name,
+            fsutil::file_flags(),
+            rustix::fs::Mode::empty(),
+        )
+        .map(File::from)
+        .map_err(|errno| fsutil::error(format_args!("open the staged file {}", fsutil::show(name)), errno))
     }
 
     fn upload(&mut self, there: &There, archive: &File, sending: &mut Sending) -> Result<()> {
@@ -291,7 +316,9 @@ impl Push<'_> {
         let object = &sending.object;
         let file = object.key.rsplit('/').next().unwrap_or(&object.key);
         let line = format!("{}  {file}\n", object.sha256);
-        there.store.put(&layout::checksum(&object.key), line.as_bytes(), until.as_ref())?;
+        there
+            .store
+            .put(&layout::checksum(&object.key), line.as_bytes(), until.as_ref())?;
         let row = Row {
             repository: there.repository.clone(),
             backup: backup.clone(),
@@ -320,7 +347,10 @@ impl Push<'_> {
             removed: false,
         };
         self.state.copies.insert(backup.id, copied);
-        let started_at = backup.started_at.as_deref().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+        let started_at = backup
+            .started_at
+            .as_deref()
+            .and_then(|text| DateTime::parse_from_rfc3339(text).ok());
         let started_at = started_at.map(|time| time.with_timezone(&Utc));
         let plan = backup.plan.clone().unwrap_or_else(|| "manual".to_owned());
         let known = self.state.plans.get(&plan);
@@ -389,7 +419,10 @@ pub(super) fn pending(context: &Context, state: &State) -> Result<u64> {
         return Ok(0);
     }
     let rows = context.reader()?.list()?;
-    let waiting = rows.into_iter().filter_map(copyable).filter(|row| !is_copied(state, row));
+    let waiting = rows
+        .into_iter()
+        .filter_map(copyable)
+        .filter(|row| !is_copied(state, row));
     Ok(waiting.count() as u64)
 }
 

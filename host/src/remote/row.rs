@@ -44,7 +44,10 @@ pub struct Object {
 
 /// What a row keeps of the catalog's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "documented once, in the WIT record of the same fields")]
+#[allow(
+    missing_docs,
+    reason = "documented once, in the WIT record of the same fields"
+)]
 pub struct BackupRow {
     pub id: u64,
     pub name: String,
@@ -103,9 +106,15 @@ impl BackupRow {
             name: self.name.clone(),
             backup_type: self.backup_type.clone(),
             timestamp: self.timestamp.clone(),
-            status: if self.partial { Status::Partial } else { Status::Completed },
+            status: if self.partial {
+                Status::Partial
+            } else {
+                Status::Completed
+            },
             size: self.size,
-            error: self.partial.then(|| "something is missing in it: its manifest says what".to_owned()),
+            error: self
+                .partial
+                .then(|| "something is missing in it: its manifest says what".to_owned()),
             zip_path: None,
             plan: self.plan.clone(),
             started_at: self.started_at.clone(),
@@ -177,7 +186,10 @@ pub fn open(bytes: &[u8], name: &str, keys: &[VerifyKey]) -> Result<(Row, Signed
     let bad = |why: String| Error::new(Code::Corrupt, format!("{name} is not the row of a copy: {why}"));
     let envelope: Envelope = serde_json::from_slice(bytes).map_err(|e| bad(e.to_string()))?;
     if envelope.format > FORMAT {
-        let message = format!("{name} has the format {}, and this version knows {FORMAT}", envelope.format);
+        let message = format!(
+            "{name} has the format {}, and this version knows {FORMAT}",
+            envelope.format
+        );
         return Err(Error::new(Code::Unsupported, message).remedy("use a newer cofre"));
     }
     let row: Row = serde_json::from_str(&envelope.payload).map_err(|e| bad(e.to_string()))?;

@@ -245,7 +245,10 @@ fn read(dir: &OwnedFd, remote: &str) -> Result<State> {
     let state: State = serde_json::from_slice(&bytes)
         .map_err(|e| Error::new(Code::Io, format!("{name} in the state folder can't be read: {e}")))?;
     if state.format > FORMAT {
-        let message = format!("{name} has the format {}, and this version knows {FORMAT}", state.format);
+        let message = format!(
+            "{name} has the format {}, and this version knows {FORMAT}",
+            state.format
+        );
         return Err(Error::new(Code::Unsupported, message).remedy("use a newer cofre"));
     }
     Ok(state)
@@ -259,7 +262,9 @@ pub(super) fn publish_totals(config: &Config, remote: &Remote, state: &State, pe
             .and_then(|file| serde_json::from_reader(std::fs::File::from(file).take(SIZE_LIMIT)).ok())
             .unwrap_or_default();
         totals.format = FORMAT;
-        totals.remotes.retain(|name, _| config.remotes.iter().any(|known| known.name == *name));
+        totals
+            .remotes
+            .retain(|name, _| config.remotes.iter().any(|known| known.name == *name));
         totals.remotes.insert(remote.name.clone(), total(state, pending));
         fsutil::write_file_with(dir.as_fd(), TOTALS, &json(&totals)?, |file| {
             if let Some(group) = &config.group

@@ -34,7 +34,12 @@ pub struct RemoteStatus {
 /// The configured remotes.
 #[must_use]
 pub fn status(context: &Context) -> Vec<RemoteStatus> {
-    context.config.remotes.iter().map(|remote| of(context, remote)).collect()
+    context
+        .config
+        .remotes
+        .iter()
+        .map(|remote| of(context, remote))
+        .collect()
 }
 
 fn of(context: &Context, remote: &Remote) -> RemoteStatus {

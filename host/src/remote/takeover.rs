@@ -54,10 +54,16 @@ pub fn take_over(context: &Context, remote: &Remote, unsigned: bool, watch: &Wat
     let own = if session.list()?.is_empty() {
         session.identify(marker.repository.clone())?
     } else {
-        context.reader()?.identify(marker.repository.clone()).unwrap_or_default()
+        context
+            .reader()?
+            .identify(marker.repository.clone())
+            .unwrap_or_default()
     };
     if own != marker.repository {
-        let message = format!("the backups folder is not the repository that `{}` has copies of", remote.name);
+        let message = format!(
+            "the backups folder is not the repository that `{}` has copies of",
+            remote.name
+        );
         return Err(Error::new(Code::Refused, message).remedy("take it over into an empty backup_dir"));
     }
     let copies = names.len() as u64;

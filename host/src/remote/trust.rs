@@ -10,8 +10,11 @@ use crate::error::{Code, Error, Result};
 /// `Config` where none is configured; when it can't be read.
 pub(super) fn signing_key(config: &Config) -> Result<SigningKey> {
     let Some(file) = &config.encryption.signing_key_file else {
-        return Err(Error::new(Code::Config, "nothing signs the copies: `encryption.signing_key_file` is missing")
-            .remedy("`cofre key new DIR` makes the keys and prints the lines"));
+        return Err(Error::new(
+            Code::Config,
+            "nothing signs the copies: `encryption.signing_key_file` is missing",
+        )
+        .remedy("`cofre key new DIR` makes the keys and prints the lines"));
     };
     SigningKey::read(file)
 }
@@ -60,8 +63,11 @@ pub(super) fn identity(config: &Config) -> Result<Identity> {
 /// `Config` where nobody is named, or one can't be used.
 pub(super) fn recipients(config: &Config) -> Result<Recipients> {
     if config.encryption.recipients.is_empty() {
-        return Err(Error::new(Code::Config, "nothing says for whom copies are encrypted: `encryption.recipients` is missing")
-            .remedy("`cofre key new DIR` makes the keys and prints the lines"));
+        return Err(Error::new(
+            Code::Config,
+            "nothing says for whom copies are encrypted: `encryption.recipients` is missing",
+        )
+        .remedy("`cofre key new DIR` makes the keys and prints the lines"));
     }
     Recipients::parse(&config.encryption.recipients)
 }

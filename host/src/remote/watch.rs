@@ -16,7 +16,9 @@ pub struct Watch {
 
 impl std::fmt::Debug for Watch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Watch").field("cancel", &self.cancel).finish_non_exhaustive()
+        f.debug_struct("Watch")
+            .field("cancel", &self.cancel)
+            .finish_non_exhaustive()
     }
 }
 
@@ -41,7 +43,10 @@ impl Watch {
     /// # Errors
     /// `Cancelled`.
     pub(super) fn moved(&self, bytes: u64) -> Result<()> {
-        let done = self.done.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        let done = self
+            .done
+            .fetch_add(bytes, Ordering::Relaxed)
+            .saturating_add(bytes);
         (self.show)(done, self.total.load(Ordering::Relaxed));
         self.check()
     }
@@ -50,7 +55,10 @@ impl Watch {
     /// `Cancelled`.
     pub(super) fn check(&self) -> Result<()> {
         if self.cancel.load(Ordering::SeqCst) {
-            return Err(Error::new(Code::Cancelled, "stopped on request; what was sent is gone on with next time"));
+            return Err(Error::new(
+                Code::Cancelled,
+                "stopped on request; what was sent is gone on with next time",
+            ));
         }
         Ok(())
     }

@@ -51,7 +51,11 @@ pub(super) async fn status(State(site): State<Arc<Site>>) -> Result<Json<StatusA
                 None => no_backups(),
             };
             let schedules = schedule::status(context, session.as_mut());
-            Ok((Status::new(summary, &context.config), schedules, remote::status(context)))
+            Ok((
+                Status::new(summary, &context.config),
+                schedules,
+                remote::status(context),
+            ))
         })
         .await?;
     Ok(Json(StatusAnswer {
