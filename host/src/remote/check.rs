@@ -169,10 +169,9 @@ impl Look<'_> {
 
     fn read(&self, row: &Row, to: &mut dyn Write) -> Result<()> {
         let object = &row.object;
-        self.watch.expect(object.size);
         let mut hashing = Hashing::new(to, None);
         self.store
-            .download(&object.key, None, &mut hashing, &|bytes| self.watch.moved(bytes))?;
+            .download(&object.key, None, &mut hashing, &self.watch.transfer(object.size))?;
         let (size, sha256) = hashing.finish();
         if size == object.size && sha256 == object.sha256 {
             return Ok(());

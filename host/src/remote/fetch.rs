@@ -128,12 +128,8 @@ pub(super) fn one(store: &Store, id: u64, name: &str, keys: &[VerifyKey]) -> Res
     if matches!(newest, Ok((_, Signed::Good | Signed::Unknown))) {
         return newest;
     }
-    for version in store
-        .versions(&path)?
-        .iter()
-        .filter(|version| !version.is_delete_marker)
-    {
-        let older = store.get_version(&path, &version.id, SMALL)?;
+    for version in store.versions(&path)?.iter().filter(|version| !version.deleted) {
+        let older = store.get_version(&path, &version.version, SMALL)?;
         if let Some(Ok((row, Signed::Good))) = older.map(|bytes| read(&bytes, id, name, keys)) {
             tracing::warn!("{path} was exchanged or deleted at the remote; an older version of it is good");
             return Ok((row, Signed::Good));

@@ -87,12 +87,9 @@ pub fn prune(context: &Context, remote: &Remote, dry_run: bool, watch: &Watch) -
             .iter()
             .any(|row| row.backup.id == verdict.id && row.object.encrypted);
         let object = layout::archive(&verdict.name, encrypted);
-        if let Some(until) = store.lock_of(&object, None)?.filter(|until| until.date > now()) {
+        if let Some(until) = store.lock_of(&object, None)?.filter(|until| until.at > now()) {
             verdict.keep = true;
-            verdict.reasons = vec![format!(
-                "locked until {}",
-                until.date.format("%Y-%m-%d %H:%M:%SZ")
-            )];
+            verdict.reasons = vec![format!("locked until {}", until.at.format("%Y-%m-%d %H:%M:%SZ"))];
             continue;
         }
         if dry_run {

@@ -231,10 +231,8 @@ fn download(store: &Store, row: &Row, staging: &Staging, watch: &Watch) -> Resul
                 staging.remove(&format!("object-{tried}"))?;
                 if tried == 0 {
                     let older = store.versions(&object.key)?;
-                    let fits = older
-                        .iter()
-                        .filter(|v| !v.is_delete_marker && v.size == object.size);
-                    versions.extend(fits.map(|version| Some(version.id.clone())));
+                    let fits = older.iter().filter(|v| !v.deleted && v.size == object.size);
+                    versions.extend(fits.map(|version| Some(version.version.clone())));
                 }
                 why.get_or_insert(error);
             }
@@ -254,10 +252,9 @@ fn attempt(
     watch: &Watch,
 ) -> Result<File> {
     let object = &row.object;
-    watch.expect(object.size);
     let mut staged = staging.create(file)?;
     let mut to = Hashing::new(&mut staged, None);
-    store.download(&object.key, version, &mut to, &|bytes| watch.moved(bytes))?;
+    store.download(&object.key, version, &mut to, &watch.transfer(object.size))?;
     to.flush().map_err(|e| Error::io("write a staged object", &e))?;
     let (size, sha256) = to.finish();
     if size != object.size || sha256 != object.sha256 {

@@ -278,7 +278,6 @@ impl Push<'_> {
         };
         let until = self.until();
         let size = sending.object.size;
-        self.watch.expect(size);
         let mut upload = std::mem::take(&mut sending.upload);
         let (desk, state) = (&self.desk, &mut self.state);
         let mut save = |upload: &Upload| {
@@ -295,7 +294,7 @@ impl Push<'_> {
             until.as_ref(),
             &mut upload,
             &mut save,
-            &|bytes| watch.moved(bytes),
+            &watch.transfer(size),
         )?;
         Ok(())
     }
@@ -306,7 +305,7 @@ impl Push<'_> {
         let keep = chrono::TimeDelta::from_std(lock.keep).ok()?;
         Some(Until {
             mode: lock.mode,
-            date: now().checked_add_signed(keep)?,
+            at: now().checked_add_signed(keep)?,
         })
     }
 

@@ -1,5 +1,6 @@
 //! What whoever starts a transfer sees and says while it runs.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -33,22 +34,18 @@ impl Watch {
         }
     }
 
-    /// Adds to what is to be done.
-    pub(super) fn expect(&self, bytes: u64) {
+    /// Begins a transfer: what it gives is told how many bytes of it are done, and says `Cancelled` when it is to stop.
+    pub(super) fn transfer(&self, bytes: u64) -> impl Fn(u64) -> Result<()> {
         self.total.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    /// Notes that so many bytes more are done.
-    ///
-    /// # Errors
-    /// `Cancelled`.
-    pub(super) fn moved(&self, bytes: u64) -> Result<()> {
-        let done = self
-            .done
-            .fetch_add(bytes, Ordering::Relaxed)
-            .saturating_add(bytes);
-        (self.show)(done, self.total.load(Ordering::Relaxed));
-        self.check()
+        let seen = Cell::new(0);
+        move |so_far| {
+            // One that begins anew has done less than before: the bar waits until it is there again.
+            let more = so_far.saturating_sub(seen.get());
+            seen.set(seen.get().max(so_far));
+            let done = self.done.fetch_add(more, Ordering::Relaxed).saturating_add(more);
+            (self.show)(done, self.total.load(Ordering::Relaxed));
+            self.check()
+        }
     }
 
     /// # Errors
