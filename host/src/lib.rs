@@ -23,6 +23,7 @@ pub mod notify;
 pub mod observe;
 pub mod output;
 pub(crate) mod process;
+pub mod remote;
 pub mod restore;
 pub mod restore_database;
 pub mod restore_target;

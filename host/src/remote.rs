@@ -1,0 +1,3 @@
+//! Copies of backups off the machine.
+
+pub mod store;
