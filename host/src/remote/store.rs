@@ -1,94 +1,529 @@
-//! Stub.
-use crate::config::{LockMode, Remote};
-use crate::error::Result;
-use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+//! One place for copies: a bucket of an object store, or a folder. All calls block; what they have in common is here,
+//! how each kind of place does it is below.
+//!
+//! Keys are relative to the remote's prefix and look like paths: `archives/NAME`. Calls may come from several threads,
+//! but not from inside an async runtime.
+
+mod bucket;
+mod credentials;
+mod download;
+mod folder;
+mod open;
+mod pace;
+mod s3;
+mod sums;
+mod trouble;
+mod upload;
+mod wire;
+mod xml;
+
+use std::fmt;
 use std::fs::File;
 use std::io::Write;
-#[derive(Debug)]
-pub struct Store;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use self::bucket::Bucketed;
+use self::folder::Folder;
+use crate::config::{LockMode, Place, Remote};
+use crate::error::{Code, Error, Result};
+use crate::text;
+
+/// How patient a store is. The defaults are for real networks.
 #[derive(Debug, Clone)]
+pub struct Tuning {
+    /// Longest time until a connection stands.
+    pub connect: Duration,
+    /// Longest time in which nothing moves, or no answer comes.
+    pub idle: Duration,
+    /// How often a request is sent again.
+    pub retries: usize,
+    /// How long a request is sent again at most.
+    pub retry_time: Duration,
+    /// The pause before the second attempt; it doubles each time.
+    pub first_wait: Duration,
+    /// The longest pause, also where the server asks for a longer one.
+    pub longest_wait: Duration,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(20),
+            idle: Duration::from_secs(120),
+            retries: 8,
+            retry_time: Duration::from_secs(180),
+            first_wait: Duration::from_millis(250),
+            longest_wait: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Tuning {
+    /// The pause after so many attempts.
+    fn back_off(&self, tries: usize) -> Duration {
+        let doubled = u32::try_from(tries.saturating_sub(1)).unwrap_or(16).min(16);
+        let wait = self.first_wait.saturating_mul(1 << doubled).min(self.longest_wait);
+        let mut jitter = [0];
+        // Without random numbers all wait alike, which is no reason to fail.
+        let _ = crate::fsutil::fill_random(&mut jitter);
+        wait.mul_f64(0.5 + f64::from(jitter[0]) / 512.0)
+    }
+}
+
+/// Something stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
+    /// Its key, relative to the remote's prefix.
     pub key: String,
+    /// Its size in bytes.
     pub size: u64,
+    /// Its version, where the store has versions and says it; a list never does.
+    pub version: Option<String>,
+    /// What the store calls this content.
+    pub etag: Option<String>,
+    /// When it was stored.
+    pub modified: DateTime<Utc>,
 }
-#[derive(Debug, Clone)]
+
+/// One version of an object in a bucket with versions.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Version {
-    pub id: String,
+    /// Its name; `null` in a bucket without versions.
+    pub version: String,
+    /// Its size in bytes.
     pub size: u64,
-    pub is_delete_marker: bool,
+    /// What the store calls this content.
+    pub etag: Option<String>,
+    /// When it was stored.
+    pub modified: DateTime<Utc>,
+    /// Whether it is what the key now leads to.
+    pub latest: bool,
+    /// A mark that the object was deleted, without content; older versions are still there.
+    pub deleted: bool,
 }
-#[derive(Debug, Clone, PartialEq)]
+
+/// Until when the store itself refuses to delete or to replace a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Until {
+    /// Who may lift it.
     pub mode: LockMode,
-    pub date: DateTime<Utc>,
+    /// The date.
+    pub at: DateTime<Utc>,
 }
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Upload {
-    pub upload_id: Option<String>,
-}
-#[derive(Debug, Clone)]
+
+/// An upload that was neither finished nor aborted: it costs space, and nobody sees it in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unfinished {
+    /// The key that it was for.
+    pub key: String,
+    /// What the store calls it.
     pub upload_id: String,
+    /// When it was begun, if the store says it.
+    pub started: Option<DateTime<Utc>>,
 }
-#[derive(Debug)]
-pub struct Uploaded;
+
+/// How far an upload is: what a restart needs to go on. Holds no secret.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upload {
+    /// The key that it is for; another one starts anew.
+    pub key: String,
+    /// The size of the whole; another one starts anew.
+    pub size: u64,
+    /// The size of each part but the last.
+    pub part_bytes: u64,
+    /// What the store calls the upload.
+    pub upload_id: Option<String>,
+    /// The parts that the store has, in no order.
+    pub parts: Vec<Part>,
+}
+
+/// A part that the store has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Its place, from zero.
+    pub number: usize,
+    /// What the store calls it, in words of `object_store`.
+    pub etag: String,
+    /// Its SHA-256 in base64.
+    pub sha256: String,
+    /// Its MD5 in hexadecimal digits, for servers that know nothing newer.
+    pub md5: String,
+}
+
+/// What was uploaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Uploaded {
+    /// What the store calls the content.
+    pub etag: Option<String>,
+    /// Its version, where the store has versions.
+    pub version: Option<String>,
+    /// What the store's own account of it was compared with.
+    pub checked: Checked,
+}
+
+/// How sure it is that the store has what was sent, without reading it back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checked {
+    /// The store says the same SHA-256.
+    Sha256,
+    /// The store says the same MD5.
+    Md5,
+    /// The store only says the same size.
+    Size,
+}
+
+/// A place for copies, opened.
+pub struct Store {
+    name: String,
+    place: Opened,
+}
+
+enum Opened {
+    Bucket(Bucketed),
+    Folder(Folder),
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("remote", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Makes the calls of [`Store`] that are the same for each kind of place.
+macro_rules! either {
+    ($store:expr, $place:ident => $call:expr) => {
+        match &$store.place {
+            Opened::Bucket($place) => $call,
+            Opened::Folder($place) => $call,
+        }
+    };
+}
+
 impl Store {
-    pub fn open(_: &Remote) -> Result<Self> {
-        todo!()
+    /// Opens a remote. Nothing is sent yet, so that a server that is away fails the first call, not this one.
+    ///
+    /// # Errors
+    /// When there are no credentials, or the address can't be used.
+    pub fn open(remote: &Remote) -> Result<Self> {
+        Self::open_with(remote, Tuning::default())
     }
-    pub fn list(&self, _: &str) -> Result<Vec<Object>> {
-        todo!()
+
+    /// [`Store::open`] with another patience.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_with(remote: &Remote, tuning: Tuning) -> Result<Self> {
+        let place = match &remote.place {
+            Place::Bucket(bucket) => Opened::Bucket(Bucketed::open(remote, bucket, tuning)?),
+            Place::Folder(path) => Opened::Folder(Folder::new(remote, path)),
+        };
+        Ok(Self {
+            name: remote.name.clone(),
+            place,
+        })
     }
-    pub fn head(&self, _: &str) -> Result<Option<Object>> {
-        todo!()
+
+    /// Everything below a folder, or in the whole remote if it is empty; in no order.
+    ///
+    /// # Errors
+    /// What the store or the network says; for all calls the message names the remote, the operation and the key.
+    pub fn list(&self, folder: &str) -> Result<Vec<Object>> {
+        self.check_folder(folder)?;
+        either!(self, place => place.list(folder))
     }
-    pub fn get(&self, _: &str, _: u64) -> Result<Option<Vec<u8>>> {
-        todo!()
+
+    /// What is stored under a key.
+    ///
+    /// # Errors
+    /// As [`Store::list`]. That there is nothing is no error.
+    pub fn head(&self, key: &str) -> Result<Option<Object>> {
+        self.check_key(key)?;
+        either!(self, place => place.head(key))
     }
-    pub fn get_version(&self, _: &str, _: &str, _: u64) -> Result<Option<Vec<u8>>> {
-        todo!()
+
+    /// The content of a small object.
+    ///
+    /// # Errors
+    /// As [`Store::list`]; `Corrupt` if it is larger than the limit.
+    pub fn get(&self, key: &str, limit: u64) -> Result<Option<Vec<u8>>> {
+        self.check_key(key)?;
+        either!(self, place => place.get(key, None, limit))
     }
-    pub fn put_new(&self, _: &str, _: &[u8], _: Option<&Until>) -> Result<bool> {
-        todo!()
+
+    /// The content of one version of a small object.
+    ///
+    /// # Errors
+    /// As [`Store::get`]; `Unsupported` in a folder.
+    pub fn get_version(&self, key: &str, version: &str, limit: u64) -> Result<Option<Vec<u8>>> {
+        self.check_key(key)?;
+        either!(self, place => place.get(key, Some(version), limit))
     }
-    pub fn put(&self, _: &str, _: &[u8], _: Option<&Until>) -> Result<()> {
-        todo!()
+
+    /// Stores a small object only if there is none under this key; false if there is.
+    ///
+    /// # Errors
+    /// As [`Store::list`]; `Unsupported` for a lock where there are none.
+    pub fn put_new(&self, key: &str, bytes: &[u8], lock: Option<&Until>) -> Result<bool> {
+        self.check_key(key)?;
+        either!(self, place => place.put(key, bytes, lock, true))
     }
+
+    /// Stores a small object, in place of what is there.
+    ///
+    /// # Errors
+    /// As [`Store::put_new`].
+    pub fn put(&self, key: &str, bytes: &[u8], lock: Option<&Until>) -> Result<()> {
+        self.check_key(key)?;
+        either!(self, place => place.put(key, bytes, lock, false)).map(drop)
+    }
+
+    /// Downloads an object of any size, piece by piece, and goes on where a connection broke off. `control` is told
+    /// how many bytes are done, several times a second, and stops it with an error.
+    ///
+    /// # Errors
+    /// As [`Store::list`]; `NotFound`; when the object was replaced meanwhile; what writing or `control` says.
     pub fn download(
         &self,
-        _: &str,
-        _: Option<&str>,
-        _: &mut dyn Write,
-        _: &dyn Fn(u64) -> Result<()>,
+        key: &str,
+        version: Option<&str>,
+        to: &mut dyn Write,
+        control: &dyn Fn(u64) -> Result<()>,
     ) -> Result<u64> {
-        todo!()
+        self.check_key(key)?;
+        either!(self, place => place.download(key, version, to, control))
     }
+
+    /// Uploads a file. What the store has of it is noted in `state`, which `save` is to make durable; with the same
+    /// state, also after a restart, it goes on from there. What is stored in the end is compared with what was sent.
+    /// `control` is told how many bytes are done, several times a second, and stops it with an error; the upload then
+    /// stays unfinished at the store.
+    ///
+    /// # Errors
+    /// As [`Store::list`]; `Corrupt` if the store has something else in the end; what reading, `save` or `control`
+    /// says.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "what it reads, what it remembers and who is asked are different things"
+    )]
     pub fn upload(
         &self,
-        _: &str,
-        _: &File,
-        _: u64,
-        _: Option<&Until>,
-        _: &mut Upload,
-        _: &mut dyn FnMut(&Upload) -> Result<()>,
-        _: &dyn Fn(u64) -> Result<()>,
+        key: &str,
+        file: &File,
+        size: u64,
+        lock: Option<&Until>,
+        state: &mut Upload,
+        save: &mut dyn FnMut(&Upload) -> Result<()>,
+        control: &dyn Fn(u64) -> Result<()>,
     ) -> Result<Uploaded> {
-        todo!()
+        self.check_key(key)?;
+        let mut task = Task {
+            key,
+            file,
+            size,
+            lock,
+            state,
+            save,
+            control,
+        };
+        either!(self, place => place.upload(&mut task))
     }
-    pub fn delete(&self, _: &str) -> Result<()> {
-        todo!()
+
+    /// Removes an object; in a bucket with versions it is only hidden. That there is none is fine.
+    ///
+    /// # Errors
+    /// As [`Store::list`].
+    pub fn delete(&self, key: &str) -> Result<()> {
+        self.check_key(key)?;
+        either!(self, place => place.delete(key, None))
     }
-    pub fn versions(&self, _: &str) -> Result<Vec<Version>> {
-        todo!()
+
+    /// Removes one version of an object for good.
+    ///
+    /// # Errors
+    /// As [`Store::list`]; `AccessDenied` or `Refused` if it is locked; `Unsupported` where there are no versions.
+    pub fn delete_version(&self, key: &str, version: &str) -> Result<()> {
+        self.check_key(key)?;
+        either!(self, place => place.delete(key, Some(version)))
     }
-    pub fn lock_of(&self, _: &str, _: Option<&str>) -> Result<Option<Until>> {
-        todo!()
+
+    /// All versions of an object, newest first; empty where the store has no versions that are known here.
+    ///
+    /// # Errors
+    /// As [`Store::list`].
+    pub fn versions(&self, key: &str) -> Result<Vec<Version>> {
+        self.check_key(key)?;
+        either!(self, place => place.versions(key))
     }
-    pub fn unfinished(&self, _: &str) -> Result<Vec<Unfinished>> {
-        todo!()
+
+    /// The lock of an object, or of one version of it.
+    ///
+    /// # Errors
+    /// As [`Store::list`].
+    pub fn lock_of(&self, key: &str, version: Option<&str>) -> Result<Option<Until>> {
+        self.check_key(key)?;
+        either!(self, place => place.lock_of(key, version))
     }
-    pub fn abort(&self, _: &Unfinished) -> Result<()> {
-        todo!()
+
+    /// Makes a lock longer, or sets the first one.
+    ///
+    /// # Errors
+    /// `Refused` if it would become shorter or weaker; `Unsupported` where there are none; as [`Store::list`].
+    pub fn extend_lock(&self, key: &str, version: Option<&str>, until: &Until) -> Result<()> {
+        self.check_key(key)?;
+        if let Some(now) = self.lock_of(key, version)? {
+            let weaker = now.mode == LockMode::Compliance && until.mode == LockMode::Governance;
+            // The store's dates have whole seconds.
+            if until.at.timestamp() < now.at.timestamp() || weaker {
+                let message = format!(
+                    "{}: it is locked until {}, and a lock can't be made shorter or weaker",
+                    self.doing("lock", key),
+                    now.at.to_rfc3339(),
+                );
+                return Err(Error::new(Code::Refused, message));
+            }
+            if until == &now {
+                return Ok(());
+            }
+        }
+        either!(self, place => place.set_lock(key, version, until))
     }
+
+    /// Whether the bucket has Object Lock switched on.
+    ///
+    /// # Errors
+    /// As [`Store::list`].
+    pub fn has_object_lock(&self) -> Result<bool> {
+        either!(self, place => place.has_object_lock())
+    }
+
+    /// Uploads below a folder that were neither finished nor aborted; only S3 and folders can say.
+    ///
+    /// # Errors
+    /// As [`Store::list`].
+    pub fn unfinished(&self, folder: &str) -> Result<Vec<Unfinished>> {
+        self.check_folder(folder)?;
+        either!(self, place => place.unfinished(folder))
+    }
+
+    /// Gives such an upload up and frees its space. That it is gone is fine.
+    ///
+    /// # Errors
+    /// As [`Store::list`].
+    pub fn abort(&self, unfinished: &Unfinished) -> Result<()> {
+        self.check_key(&unfinished.key)?;
+        either!(self, place => place.abort(unfinished))
+    }
+
+    /// Bytes of bodies that left through the network since it was opened, those sent again included.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        match &self.place {
+            Opened::Bucket(bucket) => bucket.sent(),
+            Opened::Folder(_) => 0,
+        }
+    }
+
+    fn doing(&self, operation: &str, key: &str) -> String {
+        doing(&self.name, operation, key)
+    }
+
+    fn check_folder(&self, folder: &str) -> Result<()> {
+        if folder.is_empty() {
+            return Ok(());
+        }
+        self.check_key(folder)
+    }
+
+    /// A key is a path without surprises, for every kind of place.
+    fn check_key(&self, key: &str) -> Result<()> {
+        let fine = |name: &str| {
+            !name.is_empty() && !name.starts_with('.') && name.len() <= 200 && !name.contains(char::is_control)
+        };
+        if key.len() <= 800 && key.split('/').all(fine) {
+            return Ok(());
+        }
+        let message = format!("remote {}: the name {key:?} can't be used for an object", text::escape(&self.name));
+        Err(Error::new(Code::Usage, message))
+    }
+}
+
+/// An upload that was asked for.
+struct Task<'a> {
+    key: &'a str,
+    file: &'a File,
+    size: u64,
+    lock: Option<&'a Until>,
+    state: &'a mut Upload,
+    save: &'a mut dyn FnMut(&Upload) -> Result<()>,
+    control: &'a dyn Fn(u64) -> Result<()>,
+}
+
+impl Task<'_> {
+    /// Where the saved state fits this task, nothing changes; otherwise it begins anew.
+    fn begin(&mut self, part_bytes: u64) {
+        let fits = self.state.key == self.key && self.state.size == self.size && self.state.part_bytes > 0;
+        if !fits {
+            *self.state = Upload {
+                key: self.key.to_owned(),
+                size: self.size,
+                part_bytes,
+                ..Upload::default()
+            };
+        }
+    }
+
+    fn save(&mut self) -> Result<()> {
+        (self.save)(self.state)
+    }
+
+    /// How many parts there are, and where each begins and how long it is.
+    fn count(&self) -> usize {
+        usize::try_from(self.size.div_ceil(self.state.part_bytes.max(1))).unwrap_or(usize::MAX)
+    }
+
+    fn extent(&self, number: usize) -> (u64, usize) {
+        let start = self.state.part_bytes.saturating_mul(number as u64);
+        let length = self.size.saturating_sub(start).min(self.state.part_bytes);
+        (start, usize::try_from(length).unwrap_or(usize::MAX))
+    }
+
+    /// Bytes in parts that the store has.
+    fn done(&self) -> u64 {
+        let lengths = self.state.parts.iter().map(|part| self.extent(part.number).1 as u64);
+        lengths.sum()
+    }
+
+    /// One part of the file.
+    fn read(&self, number: usize) -> Result<Vec<u8>> {
+        use std::os::unix::fs::FileExt as _;
+        let (start, length) = self.extent(number);
+        let mut bytes = vec![0; length];
+        self.file.read_exact_at(&mut bytes, start).map_err(|error| {
+            let what = format!("read {} bytes at {start} of what is uploaded as {}", length, text::escape(self.key));
+            Error::io(what, &error)
+        })?;
+        Ok(bytes)
+    }
+}
+
+/// What a message begins with.
+fn doing(remote: &str, operation: &str, key: &str) -> String {
+    let remote = text::escape(remote);
+    if key.is_empty() {
+        format!("remote {remote}: {operation}")
+    } else {
+        format!("remote {remote}: {operation} {}", text::escape(key))
+    }
+}
+
+fn no_locks(what: &str) -> Error {
+    Error::new(Code::Unsupported, format!("{what}: this kind of remote has no locks"))
+        .remedy("leave `lock` out, or use a bucket of S3 with Object Lock")
+}
+
+fn no_versions(what: &str) -> Error {
+    Error::new(Code::Unsupported, format!("{what}: this kind of remote has no versions"))
 }

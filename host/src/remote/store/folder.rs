@@ -1,0 +1,412 @@
+//! A folder as a place for copies: of another disk, or of another machine by NFS or SMB.
+//!
+//! What is written stands aside until it is whole and durable, as `.NAME.part` or `.NAME.tmp`; a name that begins with
+//! a dot is never a copy. Links are not followed below the folder itself, for others may write there.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{ErrorKind, Read as _, Write};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use chrono::DateTime;
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+use super::pace::Pace;
+use super::{
+    Checked, Object, Task, Unfinished, Until, Uploaded, Version, doing, no_locks, no_versions, sums,
+};
+use crate::config::Remote;
+use crate::error::{Code, Error, Result};
+use crate::{fsutil, text};
+
+/// Largest part that is read at once.
+const PART: u64 = 16 * 1024 * 1024;
+
+/// Deepest folder that a list looks into.
+const DEEPEST: usize = 8;
+
+/// What a file aside is called after its name.
+const ASIDE: [&str; 2] = [".part", ".tmp"];
+
+/// What a folder calls all its uploads.
+const UPLOAD_ID: &str = "folder";
+
+pub(super) struct Folder {
+    remote: String,
+    root: PathBuf,
+    part_bytes: u64,
+    pace: Pace,
+}
+
+impl Folder {
+    pub(super) fn new(remote: &Remote, root: &Path) -> Self {
+        Self {
+            remote: remote.name.clone(),
+            root: root.to_owned(),
+            part_bytes: remote.part_bytes.clamp(1, PART),
+            pace: Pace::new(remote.rate),
+        }
+    }
+
+    fn fail(&self, operation: &str, key: &str, errno: Errno) -> Error {
+        let folder = text::shown(&self.root);
+        fsutil::error(format_args!("{} in {folder}", doing(&self.remote, operation, key)), errno)
+    }
+
+    /// The folder itself, which has to be there: where it is missing, a disk is not mounted.
+    fn root(&self) -> Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        fsutil::openat(rustix::fs::CWD, &*self.root, flags, Mode::empty()).map_err(|errno| {
+            let what = format!("{} {}", doing(&self.remote, "open the folder", ""), text::shown(&self.root));
+            let error = fsutil::error(what, errno);
+            match errno {
+                Errno::NOENT | Errno::NOTDIR => Error {
+                    code: Code::NotFound,
+                    ..error
+                }
+                .remedy("mount it, or make it; cofre doesn't, for then copies would land on this disk"),
+                _ => error,
+            }
+        })
+    }
+
+    /// The folder of a key; `None` if there is none.
+    fn parent(&self, operation: &str, key: &str) -> Result<Option<OwnedFd>> {
+        let (parent, _) = fsutil::split_parent(key.as_bytes());
+        match fsutil::open_beneath(self.root()?.as_fd(), parent, fsutil::dir_flags()) {
+            Ok(dir) => Ok(Some(dir)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(self.fail(operation, key, errno)),
+        }
+    }
+
+    /// The folder of a key, made if there is none.
+    fn make_parent(&self, key: &str) -> Result<OwnedFd> {
+        let fail = |errno| self.fail("make the folder of", key, errno);
+        let (parent, _) = fsutil::split_parent(key.as_bytes());
+        let mut at = self.root()?;
+        for name in parent.split(|b| *b == b'/').filter(|name| !name.is_empty()) {
+            match rustix::fs::mkdirat(&at, OsStr::from_bytes(name), Mode::RWXU) {
+                Ok(()) => fsutil::fsync(&at).map_err(fail)?,
+                Err(Errno::EXIST) => {}
+                Err(errno) => return Err(fail(errno)),
+            }
+            at = fsutil::open_beneath(at.as_fd(), name, fsutil::dir_flags()).map_err(fail)?;
+        }
+        Ok(at)
+    }
+
+    /// Opens what is stored under a key.
+    fn open(&self, operation: &str, key: &str, version: Option<&str>) -> Result<Option<(File, Stat)>> {
+        if version.is_some() {
+            return Err(no_versions(&doing(&self.remote, operation, key)));
+        }
+        let fail = |errno| self.fail(operation, key, errno);
+        let root = self.root()?;
+        let file = match fsutil::open_beneath(root.as_fd(), key.as_bytes(), fsutil::file_flags()) {
+            Ok(file) => file,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(errno) => return Err(fail(errno)),
+        };
+        let stat = rustix::fs::fstat(&file).map_err(fail)?;
+        if fsutil::file_type(&stat) != FileType::RegularFile {
+            let message = format!("{}: it is not a plain file", doing(&self.remote, operation, key));
+            return Err(Error::new(Code::Refused, message));
+        }
+        Ok(Some((file.into(), stat)))
+    }
+
+    pub(super) fn list(&self, folder: &str) -> Result<Vec<Object>> {
+        let mut found = Vec::new();
+        self.each_file("list", folder, &mut |key, stat| {
+            if !is_hidden(&key) {
+                found.push(object(key, stat));
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// Calls `each` with every plain file below a folder whose name is text.
+    fn each_file(&self, operation: &str, folder: &str, each: &mut dyn FnMut(String, &Stat)) -> Result<()> {
+        let root = self.root()?;
+        let mut folders = vec![(folder.to_owned(), 0)];
+        while let Some((folder, depth)) = folders.pop() {
+            let fail = |errno| self.fail(operation, &folder, errno);
+            let dir = match fsutil::open_beneath(root.as_fd(), folder.as_bytes(), fsutil::dir_flags()) {
+                Ok(dir) => dir,
+                Err(Errno::NOENT) => continue,
+                Err(errno) => return Err(fail(errno)),
+            };
+            let mut names = Vec::new();
+            fsutil::list::<Errno>(dir.as_fd(), |name| {
+                names.extend(name.to_str().ok().map(str::to_owned));
+                Ok(())
+            })
+            .map_err(fail)?;
+            for name in names {
+                let stat = match fsutil::stat_name(dir.as_fd(), name.as_bytes()) {
+                    Ok(stat) => stat,
+                    Err(Errno::NOENT) => continue,
+                    Err(errno) => return Err(fail(errno)),
+                };
+                let key = if folder.is_empty() { name } else { format!("{folder}/{name}") };
+                match fsutil::file_type(&stat) {
+                    FileType::RegularFile => each(key, &stat),
+                    FileType::Directory if !is_hidden(&key) && depth < DEEPEST => folders.push((key, depth + 1)),
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn head(&self, key: &str) -> Result<Option<Object>> {
+        let found = self.open("look at", key, None)?;
+        Ok(found.map(|(_, stat)| object(key.to_owned(), &stat)))
+    }
+
+    pub(super) fn get(&self, key: &str, version: Option<&str>, limit: u64) -> Result<Option<Vec<u8>>> {
+        let Some((file, _)) = self.open("read", key, version)? else {
+            return Ok(None);
+        };
+        let mut bytes = Vec::new();
+        let read = file.take(limit.saturating_add(1)).read_to_end(&mut bytes);
+        read.map_err(|error| Error::io(doing(&self.remote, "read", key), &error))?;
+        if bytes.len() as u64 > limit {
+            let message = format!("{}: it is larger than {limit} bytes", doing(&self.remote, "read", key));
+            return Err(Error::new(Code::Corrupt, message));
+        }
+        Ok(Some(bytes))
+    }
+
+    pub(super) fn put(&self, key: &str, bytes: &[u8], lock: Option<&Until>, new: bool) -> Result<bool> {
+        let what = doing(&self.remote, "write", key);
+        if lock.is_some() {
+            return Err(no_locks(&what));
+        }
+        let dir = self.make_parent(key)?;
+        let name = name_of(key);
+        let written = if new {
+            fsutil::write_new_file(dir.as_fd(), name, bytes)
+        } else {
+            fsutil::write_file(dir.as_fd(), name, bytes)
+        };
+        match written {
+            Ok(()) => Ok(true),
+            Err(error) if new && error.code == Code::AlreadyExists => Ok(false),
+            Err(error) => Err(Error {
+                message: format!("{what}: {}", error.message),
+                ..error
+            }),
+        }
+    }
+
+    pub(super) fn download(
+        &self,
+        key: &str,
+        version: Option<&str>,
+        to: &mut dyn Write,
+        control: &dyn Fn(u64) -> Result<()>,
+    ) -> Result<u64> {
+        let what = || doing(&self.remote, "download", key);
+        let Some((mut file, stat)) = self.open("download", key, version)? else {
+            return Err(Error::new(Code::NotFound, format!("{}: there is no such object", what())));
+        };
+        let mut buffer = vec![0; 256 * 1024];
+        let mut done = 0;
+        loop {
+            control(done)?;
+            let read = match file.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(Error::io(what(), &error)),
+            };
+            let piece = buffer.get(..read).unwrap_or_default();
+            to.write_all(piece)
+                .map_err(|error| Error::io(doing(&self.remote, "write the download of", key), &error))?;
+            done += read as u64;
+        }
+        if i64::try_from(done).ok() != Some(stat.st_size) {
+            let message = format!("{}: its size changed meanwhile", what());
+            return Err(Error::new(Code::Io, message).remedy("what came is of no use; download it again"));
+        }
+        Ok(done)
+    }
+
+    pub(super) fn upload(&self, task: &mut Task<'_>) -> Result<Uploaded> {
+        if task.lock.is_some() {
+            return Err(no_locks(&doing(&self.remote, "upload", task.key)));
+        }
+        task.begin(self.part_bytes);
+        let fail = |errno| self.fail("upload", task.key, errno);
+        let dir = self.make_parent(task.key)?;
+        let name = name_of(task.key);
+        let aside = format!(".{name}.part");
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = fsutil::openat(&dir, &*aside, flags, Mode::RUSR | Mode::WUSR).map_err(fail)?;
+        let file = File::from(file);
+        self.keep_what_fits(task, &file)?;
+        for number in task.state.parts.len()..task.count() {
+            let bytes = task.read(number)?;
+            self.write_part(task, &file, number, &bytes)?;
+            let mut part = sums::part(number, &bytes);
+            part.etag.clone_from(&part.sha256);
+            task.state.parts.push(part);
+            task.save()?;
+        }
+        let fail = |errno| self.fail("upload", task.key, errno);
+        fsutil::fsync(&file).map_err(fail)?;
+        let size = rustix::fs::fstat(&file).map_err(fail)?.st_size;
+        if u64::try_from(size).ok() != Some(task.size) {
+            let what = doing(&self.remote, "upload", task.key);
+            let message = format!("{what}: the folder has {size} bytes instead of {}", task.size);
+            return Err(Error::new(Code::Corrupt, message));
+        }
+        rustix::fs::renameat(&dir, &*aside, &dir, name).map_err(fail)?;
+        fsutil::fsync(&dir).map_err(fail)?;
+        (task.control)(task.size)?;
+        Ok(Uploaded {
+            etag: None,
+            version: None,
+            checked: Checked::Size,
+        })
+    }
+
+    /// Keeps the parts that are in the file aside and in the file to be uploaded; after a crash of the machine that
+    /// may be fewer than were noted. Everything after them goes.
+    fn keep_what_fits(&self, task: &mut Task<'_>, file: &File) -> Result<()> {
+        let known = task.state.upload_id.as_deref() == Some(UPLOAD_ID);
+        let mut fit = 0;
+        while known
+            && let Some(part) = task.state.parts.get(fit)
+            && part.number == fit
+            && fit < task.count()
+        {
+            let (start, length) = task.extent(fit);
+            let mut bytes = vec![0; length];
+            let there = file.read_exact_at(&mut bytes, start).is_ok();
+            if !there || bytes != task.read(fit)? || sums::part(fit, &bytes).sha256 != part.sha256 {
+                break;
+            }
+            fit += 1;
+        }
+        task.state.parts.truncate(fit);
+        task.state.upload_id = Some(UPLOAD_ID.to_owned());
+        let keep = task.done();
+        file.set_len(keep)
+            .map_err(|error| Error::io(doing(&self.remote, "upload", task.key), &error))
+    }
+
+    fn write_part(&self, task: &Task<'_>, file: &File, number: usize, bytes: &[u8]) -> Result<()> {
+        let (mut at, _) = task.extent(number);
+        for piece in bytes.chunks(self.pace.piece()) {
+            (task.control)(at)?;
+            while let Some(due) = self.pace.due(0).filter(|due| *due > Instant::now()) {
+                let left = due.saturating_duration_since(Instant::now());
+                std::thread::sleep(left.min(Duration::from_millis(200)));
+                (task.control)(at)?;
+            }
+            self.pace.due(piece.len());
+            file.write_all_at(piece, at)
+                .map_err(|error| Error::io(doing(&self.remote, "upload", task.key), &error))?;
+            at += piece.len() as u64;
+        }
+        Ok(())
+    }
+
+    pub(super) fn delete(&self, key: &str, version: Option<&str>) -> Result<()> {
+        if version.is_some() {
+            return Err(no_versions(&doing(&self.remote, "delete", key)));
+        }
+        self.remove(key, name_of(key))
+    }
+
+    /// Removes a name in the folder of a key.
+    fn remove(&self, key: &str, name: &str) -> Result<()> {
+        let Some(dir) = self.parent("delete", key)? else {
+            return Ok(());
+        };
+        match rustix::fs::unlinkat(&dir, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => fsutil::fsync(&dir).map_err(|errno| self.fail("delete", key, errno)),
+            Err(errno) => Err(self.fail("delete", key, errno)),
+        }
+    }
+
+    #[allow(clippy::unnecessary_wraps, clippy::unused_self, reason = "the same calls as a bucket's")]
+    pub(super) fn versions(&self, _key: &str) -> Result<Vec<Version>> {
+        Ok(Vec::new())
+    }
+
+    #[allow(clippy::unnecessary_wraps, clippy::unused_self, reason = "the same calls as a bucket's")]
+    pub(super) fn lock_of(&self, _key: &str, _version: Option<&str>) -> Result<Option<Until>> {
+        Ok(None)
+    }
+
+    pub(super) fn set_lock(&self, key: &str, _version: Option<&str>, _until: &Until) -> Result<()> {
+        Err(no_locks(&doing(&self.remote, "lock", key)))
+    }
+
+    #[allow(clippy::unnecessary_wraps, clippy::unused_self, reason = "the same calls as a bucket's")]
+    pub(super) fn has_object_lock(&self) -> Result<bool> {
+        Ok(false)
+    }
+
+    pub(super) fn unfinished(&self, folder: &str) -> Result<Vec<Unfinished>> {
+        let mut found = Vec::new();
+        self.each_file("list the unfinished uploads of", folder, &mut |path, stat| {
+            let (parent, name) = path.rsplit_once('/').unwrap_or(("", &path));
+            if let Some(key) = name_behind(name) {
+                found.push(Unfinished {
+                    key: if parent.is_empty() { key.to_owned() } else { format!("{parent}/{key}") },
+                    upload_id: name.to_owned(),
+                    started: DateTime::from_timestamp(stat.st_mtime, 0),
+                });
+            }
+        })?;
+        Ok(found)
+    }
+
+    pub(super) fn abort(&self, unfinished: &Unfinished) -> Result<()> {
+        let Unfinished { key, upload_id, .. } = unfinished;
+        let name = if upload_id == UPLOAD_ID {
+            format!(".{}.part", name_of(key))
+        } else {
+            upload_id.clone()
+        };
+        if name_behind(&name) != Some(name_of(key)) {
+            let message = format!("{}: there is no such upload", doing(&self.remote, "abort the upload of", key));
+            return Err(Error::new(Code::Usage, message));
+        }
+        self.remove(key, &name)
+    }
+}
+
+/// The name that a file aside is for.
+fn name_behind(aside: &str) -> Option<&str> {
+    let name = aside.strip_prefix('.')?;
+    ASIDE.iter().find_map(|end| name.strip_suffix(end)).filter(|name| !name.is_empty())
+}
+
+fn name_of(key: &str) -> &str {
+    key.rsplit('/').next().unwrap_or(key)
+}
+
+fn is_hidden(key: &str) -> bool {
+    name_of(key).starts_with('.')
+}
+
+fn object(key: String, stat: &Stat) -> Object {
+    Object {
+        key,
+        size: u64::try_from(stat.st_size).unwrap_or(0),
+        version: None,
+        etag: None,
+        modified: DateTime::from_timestamp(stat.st_mtime, 0).unwrap_or_default(),
+    }
+}

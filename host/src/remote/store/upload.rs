@@ -1,0 +1,289 @@
+//! Uploading a file to a bucket: in parts of which several are under way, each noted as soon as the store has it, so
+//! that a restart sends only the rest. Memory: the parts that are under way, and nothing else.
+
+use std::cell::Cell;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use object_store::multipart::PartId;
+use object_store::path::Path;
+use object_store::{ObjectStoreExt as _, PutPayload};
+
+use super::bucket::Bucketed;
+use super::s3::{Stored, Wishes};
+use super::sums::{self, Sums};
+use super::trouble::Failure;
+use super::{Checked, Part, Task, Uploaded, no_locks};
+use crate::error::{Error, Result};
+
+/// Most parts that S3 takes.
+const MOST_PARTS: u64 = 10_000;
+
+/// How often an upload that the server lost begins anew.
+const RESTARTS: usize = 2;
+
+/// How often one part is sent again that arrived, but not whole.
+const REPEATS: usize = 3;
+
+/// Why a turn of an upload ended.
+enum Ended {
+    /// The server no longer knows the upload, or does not want its parts.
+    Lost(Failure),
+    Error(Error),
+}
+
+impl From<Error> for Ended {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl Bucketed {
+    pub(super) fn upload(&self, task: &mut Task<'_>) -> Result<Uploaded> {
+        let path = self.path("upload", task.key)?;
+        if task.lock.is_some() && self.s3.is_none() {
+            return Err(no_locks(&self.doing("upload", task.key)));
+        }
+        task.begin(self.part_size(task.size));
+        let told = Cell::new(task.done());
+        let control = task.control;
+        let uploaded = self.drive(&|| control(told.get()), async {
+            if task.size <= self.part_bytes {
+                return self.at_once(task, &path).await;
+            }
+            self.check_saved(task)?;
+            told.set(task.done());
+            let mut restarts = 0;
+            loop {
+                match self.turn(task, &path, &told).await {
+                    Ok(uploaded) => return Ok(uploaded),
+                    Err(Ended::Error(error)) => return Err(error),
+                    Err(Ended::Lost(failure)) if restarts < RESTARTS => {
+                        tracing::debug!("an upload begins anew: the server says {}", failure.code);
+                        restarts += 1;
+                        task.state.upload_id = None;
+                        task.state.parts.clear();
+                        task.save()?;
+                        told.set(0);
+                    }
+                    Err(Ended::Lost(failure)) => return Err(self.explain("upload", task.key, &failure)),
+                }
+            }
+        })?;
+        control(task.size)?;
+        Ok(uploaded)
+    }
+
+    /// Parts as large as configured, and larger where there would be too many.
+    fn part_size(&self, size: u64) -> u64 {
+        const MIB: u64 = 1024 * 1024;
+        let least = size.div_ceil(MOST_PARTS);
+        if least <= self.part_bytes {
+            self.part_bytes
+        } else {
+            least.div_ceil(MIB) * MIB
+        }
+    }
+
+    /// A file of one part, in one request.
+    async fn at_once(&self, task: &Task<'_>, path: &Path) -> Result<Uploaded> {
+        let bytes = Bytes::from(task.read(0)?);
+        let sums = Sums::whole(&bytes);
+        let put = match &self.s3 {
+            Some(s3) => {
+                let wishes = Wishes {
+                    lock: task.lock,
+                    new: false,
+                };
+                let put = s3.put(path.as_ref(), bytes, wishes).await;
+                put.map_err(|failure| self.explain("upload", task.key, &failure))?
+                    .and_then(|stored| stored.etag)
+            }
+            None => {
+                let put = self.objects.put(path, bytes.into()).await;
+                put.map_err(|error| self.explain_store("upload", task.key, &error))?.e_tag
+            }
+        };
+        self.check(task, path, &sums, put.as_deref()).await
+    }
+
+    /// Parts that were saved belong to this file only if they still are in it.
+    fn check_saved(&self, task: &mut Task<'_>) -> Result<()> {
+        let count = task.count();
+        let mut fits = task.state.upload_id.is_some() || task.state.parts.is_empty();
+        for saved in &task.state.parts {
+            fits = fits && saved.number < count && sums::part(saved.number, &task.read(saved.number)?).sha256 == saved.sha256;
+        }
+        if !fits {
+            task.state.upload_id = None;
+            task.state.parts.clear();
+            task.save()?;
+        }
+        Ok(())
+    }
+
+    /// Sends what is missing and puts it together.
+    async fn turn(&self, task: &mut Task<'_>, path: &Path, told: &Cell<u64>) -> std::result::Result<Uploaded, Ended> {
+        let id = self.begun(task, path).await?;
+        self.send_parts(task, path, &id, told).await?;
+        let mut parts: Vec<&Part> = task.state.parts.iter().collect();
+        parts.sort_by_key(|part| part.number);
+        let ids = parts.iter().map(|part| PartId {
+            content_id: part.etag.clone(),
+        });
+        let sums = Sums::composite(task.state);
+        let etag = match self.parts.complete_multipart(path, &id, ids.collect()).await {
+            Ok(put) => put.e_tag,
+            Err(error) => {
+                let failure = Failure::from(&error);
+                if !is_lost(&failure) {
+                    return Err(self.explain("finish the upload of", task.key, &failure).into());
+                }
+                // Perhaps it was finished, and only the answer was lost.
+                return match self.check(task, path, &sums, None).await {
+                    Ok(uploaded) if uploaded.checked != Checked::Size => Ok(uploaded),
+                    _ => Err(Ended::Lost(failure)),
+                };
+            }
+        };
+        Ok(self.check(task, path, &sums, etag.as_deref()).await?)
+    }
+
+    /// The upload's name at the store; a new one is saved before anything is sent.
+    async fn begun(&self, task: &mut Task<'_>, path: &Path) -> Result<String> {
+        if let Some(id) = &task.state.upload_id {
+            return Ok(id.clone());
+        }
+        let id = match &self.s3 {
+            Some(s3) => {
+                let begun = s3.create_upload(path.as_ref(), task.lock).await;
+                begun.map_err(|failure| self.explain("begin the upload of", task.key, &failure))?
+            }
+            None => {
+                let begun = self.parts.create_multipart(path).await;
+                begun.map_err(|error| self.explain_store("begin the upload of", task.key, &error))?
+            }
+        };
+        task.state.upload_id = Some(id.clone());
+        task.save()?;
+        Ok(id)
+    }
+
+    async fn send_parts(
+        &self,
+        task: &mut Task<'_>,
+        path: &Path,
+        id: &String,
+        told: &Cell<u64>,
+    ) -> std::result::Result<(), Ended> {
+        let have: std::collections::BTreeSet<usize> = task.state.parts.iter().map(|part| part.number).collect();
+        let mut missing = (0..task.count()).filter(|number| !have.contains(number));
+        let parallel = self.at_a_time(task.state.part_bytes);
+        let mut under_way = FuturesUnordered::new();
+        loop {
+            while under_way.len() < parallel
+                && let Some(number) = missing.next()
+            {
+                let bytes = Bytes::from(task.read(number)?);
+                under_way.push(self.send_part(task.key.to_owned(), path, id, number, bytes));
+            }
+            let Some(sent) = under_way.next().await else { return Ok(()) };
+            task.state.parts.push(sent?);
+            task.save()?;
+            told.set(task.done());
+        }
+    }
+
+    /// As many as configured, fewer where parts had to become larger: memory stays as it is.
+    fn at_a_time(&self, part_bytes: u64) -> usize {
+        let budget = self.part_bytes.saturating_mul(self.parallel as u64);
+        let fit = usize::try_from(budget / part_bytes.max(1)).unwrap_or(usize::MAX);
+        fit.clamp(1, self.parallel)
+    }
+
+    async fn send_part(
+        &self,
+        key: String,
+        path: &Path,
+        id: &String,
+        number: usize,
+        bytes: Bytes,
+    ) -> std::result::Result<Part, Ended> {
+        let mut part = sums::part(number, &bytes);
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let payload = PutPayload::from(bytes.clone());
+            match self.parts.put_part(path, id, number, payload).await {
+                Ok(sent) => part.etag = sent.content_id,
+                Err(error) => {
+                    let failure = Failure::from(&error);
+                    if is_lost(&failure) {
+                        return Err(Ended::Lost(failure));
+                    }
+                    if tries < REPEATS && failure.status == Some(400) && failure.may_pass() {
+                        tokio::time::sleep(self.line.tuning().back_off(tries)).await;
+                        continue;
+                    }
+                    return Err(self.explain("upload", &key, &failure).into());
+                }
+            }
+            let theirs = between(&part.etag, "<checksum_sha256>", "</checksum_sha256>");
+            if theirs.is_none_or(|theirs| theirs == part.sha256) {
+                return Ok(part);
+            }
+            let difference = format!("the SHA-256 of part {} is another one", number + 1);
+            return Err(self.not_what_was_sent(&key, &difference).into());
+        }
+    }
+
+    /// Compares what the store says it has with what was sent.
+    async fn check(&self, task: &Task<'_>, path: &Path, sums: &Sums, etag: Option<&str>) -> Result<Uploaded> {
+        let key = task.key;
+        let stored = match &self.s3 {
+            Some(s3) => {
+                let stored = s3.stored(path.as_ref()).await;
+                stored.map_err(|failure| self.explain("look at", key, &failure))?
+            }
+            None => match self.objects.head(path).await {
+                Ok(meta) => Some(Stored {
+                    size: meta.size,
+                    etag: meta.e_tag,
+                    version: meta.version,
+                    sha256: None,
+                    // Only the ETags of S3 have a meaning.
+                    encrypted: true,
+                }),
+                Err(error) if Failure::from(&error).is_no_object() => None,
+                Err(error) => return Err(self.explain_store("look at", key, &error)),
+            },
+        };
+        let Some(stored) = stored else {
+            return Err(self.not_what_was_sent(key, "it isn't there"));
+        };
+        let checked = sums
+            .compare(&stored)
+            .map_err(|difference| self.not_what_was_sent(key, &difference))?;
+        if let (Some(said), Some(now), true) = (etag, &stored.etag, self.s3.is_some())
+            && said.trim_matches('"') != now.trim_matches('"')
+        {
+            let difference = format!("its ETag is {now} instead of {said}");
+            return Err(self.not_what_was_sent(key, &difference));
+        }
+        Ok(Uploaded {
+            etag: stored.etag,
+            version: stored.version,
+            checked,
+        })
+    }
+}
+
+/// Whether there is no use in going on with this upload, but there may be in a new one.
+fn is_lost(failure: &Failure) -> bool {
+    failure.is_lost_upload() || matches!(&*failure.code, "InvalidPart" | "InvalidPartOrder" | "EntityTooSmall")
+}
+
+fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
+    Some(text.split_once(start)?.1.split_once(end)?.0)
+}
