@@ -3,6 +3,7 @@
 
 mod backup;
 mod plan;
+mod remote;
 mod repository;
 mod scrape;
 mod verify;
@@ -15,6 +16,7 @@ use std::time::SystemTime;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 
+use crate::copies::Remotes;
 use crate::facts::{CatalogFacts, Counted, MANUAL, PlanFacts};
 use crate::family;
 use crate::names::Metric;
@@ -63,6 +65,7 @@ impl Look {
                     (ran, facts.totals.get(plan).copied().unwrap_or_default())
                 }),
                 schedule: schedule.map(|schedule| schedule.plans.get(plan).copied().unwrap_or_default()),
+                remotes: snapshot.remotes.as_deref(),
             })
         })
     }
@@ -76,6 +79,8 @@ struct PlanLook<'a> {
     ran: Option<(&'a PlanFacts, Counted)>,
     /// Its schedule, all 0 where it has none; `None` where nothing is known of schedules.
     schedule: Option<PlanSchedule>,
+    /// The remotes of its repository; `None` where nothing is known of any.
+    remotes: Option<&'a Remotes>,
 }
 
 /// How long a plan that no schedule lists is shown after its newest run, in seconds: a monthly one stays.
@@ -130,13 +135,14 @@ impl Collector for Subject {
 
 type Definition = (&'static [Metric], fn(&Look) -> Vec<MetricFamily>);
 
-const SUBJECTS: [Definition; 6] = [
+const SUBJECTS: [Definition; 7] = [
     (scrape::METRICS, scrape::collect),
     (plan::METRICS, plan::collect),
     (backup::METRICS, backup::collect),
     (repository::METRICS, repository::collect),
     (verify::METRICS, verify::collect),
     (webhook::METRICS, webhook::collect),
+    (remote::METRICS, remote::collect),
 ];
 
 /// The collectors of one scrape.

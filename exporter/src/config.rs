@@ -1,4 +1,5 @@
-//! The few keys of `cofre.toml` that the exporter needs: where things are, and which plans there are.
+//! The few keys of `cofre.toml` that the exporter needs: where things are, and which plans and remotes there
+//! are.
 //!
 //! Everything else in the file is left alone and unchecked: `cofre config check` is the checker.
 
@@ -19,6 +20,8 @@ struct Document {
     repository: Option<String>,
     #[serde(default)]
     schedules: Vec<Schedule>,
+    #[serde(default)]
+    remotes: Vec<Remote>,
     verify: Option<Check>,
     drill: Option<Check>,
 }
@@ -29,6 +32,11 @@ struct Schedule {
     at: Option<String>,
     #[serde(default = "yes")]
     enabled: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct Remote {
+    name: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -57,10 +65,12 @@ pub(crate) struct ConfiguredPlan {
     pub(crate) interval: f64,
 }
 
-/// What a configuration says of the repository's schedules.
+/// What a configuration says of the repository's schedules and remotes.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Configured {
     pub(crate) plans: Vec<ConfiguredPlan>,
+    /// Names of the places for copies.
+    pub(crate) remotes: Vec<String>,
     pub(crate) verify_interval: Option<f64>,
     pub(crate) drill_interval: Option<f64>,
     /// When the file last changed, Unix time in seconds; 0 where that isn't known.
@@ -76,7 +86,7 @@ pub(crate) struct Places {
 }
 
 impl Configured {
-    /// Reads the file's schedules.
+    /// Reads the file's schedules and remotes.
     ///
     /// # Errors
     /// What is wrong, in words; no line of the file, which may hold secrets.
@@ -99,6 +109,7 @@ impl Configured {
         };
         Self {
             plans: document.schedules.iter().map(plan).collect(),
+            remotes: document.remotes.iter().map(|r| r.name.clone()).collect(),
             verify_interval: at(&document.verify),
             drill_interval: at(&document.drill),
             changed: 0.0,

@@ -5,11 +5,12 @@
 //! `cofre-exporter` serves this over HTTP; `cofre serve` mounts [`Exporter`] at its own `/metrics`.
 //!
 //! From the outside in: [`server`] answers requests with what [`Exporter`] collects; it asks one [`Probe`] a
-//! repository for a [`Snapshot`]; the snapshot holds the [`facts`] that the catalog's rows come down to and the
-//! [`schedule`]; `collectors` turn all that into the metrics that [`names`] defines.
+//! repository for a [`Snapshot`]; the snapshot holds the [`facts`] that the catalog's rows come down to the
+//! [`schedule`] and the [`copies`] off the machine; `collectors` turn all that into the metrics that [`names`] defines.
 
 mod collectors;
 mod config;
+pub mod copies;
 mod deliveries;
 mod error;
 mod exporter;

@@ -1,7 +1,7 @@
 //! Every metric: its name, its labels and its help text. The README's table is checked against this list.
 //!
-//! Conventions: all timestamps are Unix times in seconds, 0 meaning never; the label values are aliases and plan
-//! names, never an id, path, hash or URL. Renaming one is a breaking change.
+//! Conventions: all timestamps are Unix times in seconds, 0 meaning never; the label values are aliases and the
+//! names of plans and remotes, never an id, path, hash or URL. Renaming one is a breaking change.
 
 /// A metric's definition. Those that end in `_total` are counters, kept in files across restarts; all others are
 /// gauges, facts of now.
@@ -26,6 +26,7 @@ impl Metric {
 const GLOBAL: &[&str] = &[];
 const REPOSITORY: &[&str] = &["repository"];
 const PLAN: &[&str] = &["repository", "plan"];
+const REMOTE: &[&str] = &["repository", "remote"];
 
 macro_rules! metrics {
     ($(#[$of_list:meta])* $list:ident: $($id:ident = $name:literal, $labels:expr, $help:literal;)*) => {
@@ -135,6 +136,19 @@ metrics! {
 
     WEBHOOK_FAILURES = "cofre_webhook_failures_total", REPOSITORY,
         "Tries to deliver to a webhook that failed, all webhooks together; each repeated try counts.";
+
+    REMOTE_LAST_SUCCESS = "cofre_remote_last_success_timestamp_seconds", &["repository", "plan", "remote"],
+        "When a completed backup of this plan was last copied to this remote; 0 where none was.";
+    REMOTE_PENDING = "cofre_remote_pending_backups", REMOTE,
+        "Backups that were still to be copied to this remote after the last try; 0 before the first one.";
+    REMOTE_COPIES = "cofre_remote_copies", REMOTE,
+        "Copies at this remote, as far as this machine made them.";
+    REMOTE_SIZE = "cofre_remote_size_bytes", REMOTE,
+        "Bytes of the copies at this remote, as far as this machine made them.";
+    REMOTE_FAILURES = "cofre_remote_failures_total", REMOTE,
+        "Tries to copy to this remote that failed; each repeated try counts.";
+    REMOTE_CONSECUTIVE_FAILURES = "cofre_remote_consecutive_failures", REMOTE,
+        "Tries to copy to this remote that failed since one succeeded.";
 }
 
 metrics! {

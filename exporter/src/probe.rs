@@ -68,6 +68,7 @@ impl Probe {
             facts: snapshot.facts.clone(),
             schedule: snapshot.schedule.clone(),
             webhook_failures: snapshot.webhook_failures,
+            remotes: snapshot.remotes.clone(),
         };
         self.log(&mut state, &snapshot);
         snapshot

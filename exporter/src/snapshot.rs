@@ -1,5 +1,5 @@
-//! One look at a repository: reads the folder, the catalog, the space, the lock and the schedule, each on its own,
-//! so that one that fails takes nothing from the others.
+//! One look at a repository: reads the folder, the catalog, the space, the lock, the schedule and what became of
+//! deliveries and copies, each on its own, so that one that fails takes nothing from the others.
 //!
 //! Called on the probe's thread, where it may hang for as long as the file system does.
 
@@ -14,6 +14,7 @@ use cofre_component::catalog::Catalog;
 use cofre_component::fs::{BACKUPS, Roots};
 
 use crate::config::Configured;
+use crate::copies::{Copies, Remotes};
 use crate::deliveries;
 use crate::facts::CatalogFacts;
 use crate::folder::{self, Fingerprint, HISTORY};
@@ -34,7 +35,7 @@ pub struct Space {
 /// How reading one part went.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Reading {
-    /// `folder`, `catalog`, `space`, `lock`, `schedule`, `deliveries` or `config`.
+    /// `folder`, `catalog`, `space`, `lock`, `schedule`, `deliveries`, `copies` or `config`.
     pub part: &'static str,
     /// Whether it could be read.
     pub success: bool,
@@ -58,6 +59,8 @@ pub(crate) const PARTS: [&str; 4] = ["folder", "catalog", "space", "lock"];
 const SCHEDULE: &str = "schedule";
 /// The part that whoever delivers to webhooks wrote.
 const DELIVERIES: &str = "deliveries";
+/// The part that whoever copies to remotes wrote.
+const COPIES: &str = "copies";
 /// The part that is `cofre.toml`.
 const CONFIG: &str = "config";
 
@@ -74,6 +77,8 @@ pub struct Snapshot {
     pub schedule: Option<Arc<ScheduleFacts>>,
     /// Failed tries to deliver to a webhook: of this look, or what was known before. `None` without a state folder.
     pub webhook_failures: Option<u64>,
+    /// The places for copies: of this look, or what was known before. `None` without a state folder.
+    pub remotes: Option<Arc<Remotes>>,
     /// Bytes of all archives; `None` when they can't be listed.
     pub size: Option<u64>,
     /// Archives without a row; `None` without a valid catalog.
@@ -97,6 +102,7 @@ impl Snapshot {
             facts: known.facts,
             schedule: known.schedule,
             webhook_failures: known.webhook_failures,
+            remotes: known.remotes,
             size: None,
             unknown: None,
             space: None,
@@ -113,7 +119,7 @@ impl Snapshot {
 
     /// Whether configuration and state, where there should be any, could be read.
     pub(crate) fn state_read(&self) -> bool {
-        let of_state = |r: &&Reading| [SCHEDULE, DELIVERIES, CONFIG].contains(&r.part);
+        let of_state = |r: &&Reading| [SCHEDULE, DELIVERIES, COPIES, CONFIG].contains(&r.part);
         self.readings.iter().filter(of_state).all(|r| r.success)
     }
 }
@@ -127,6 +133,8 @@ pub(crate) struct Known {
     pub(crate) schedule: Option<Arc<ScheduleFacts>>,
     /// The failed deliveries as they were last read.
     pub(crate) webhook_failures: Option<u64>,
+    /// The remotes as they were last read.
+    pub(crate) remotes: Option<Arc<Remotes>>,
 }
 
 /// What an unchanged folder need not be asked again.
@@ -152,6 +160,7 @@ pub(crate) struct Reader {
     known: Known,
     state: Option<State>,
     configured: Option<(Option<Stamp>, Configured)>,
+    copies: Option<Copies>,
     lock: LockWatch,
 }
 
@@ -163,6 +172,7 @@ impl Reader {
             known: Known::default(),
             state: None,
             configured: None,
+            copies: None,
             lock: LockWatch::default(),
         }
     }
@@ -177,6 +187,7 @@ impl Reader {
             self.schedule(&mut look);
         }
         self.deliveries(&mut look);
+        self.copies(&mut look);
         look
     }
 
@@ -221,6 +232,24 @@ impl Reader {
             self.known.webhook_failures = Some(failures);
             look.webhook_failures = Some(failures);
         }
+    }
+
+    /// Fills in how the remotes stand, after the configuration, which says which there are.
+    fn copies(&mut self, look: &mut Snapshot) {
+        if let Some(dir) = &self.watched.state_dir
+            && let Some(copies) = timed(look, COPIES, || Copies::read(dir))
+        {
+            self.copies = Some(copies);
+        }
+        if let Some(copies) = &self.copies {
+            let configured = self
+                .configured
+                .as_ref()
+                .map(|(_, configured)| &configured.remotes);
+            let remotes = copies.of(configured.or(self.watched.remotes.as_ref()).map(Vec::as_slice));
+            self.known.remotes = Some(Arc::new(remotes));
+        }
+        look.remotes.clone_from(&self.known.remotes);
     }
 
     /// Reads `cofre.toml` where it changed: it is the user's, and parsing it each time would be for nothing.

@@ -38,6 +38,8 @@ pub struct Watched {
     pub(crate) config: Option<PathBuf>,
     /// Whether `cofre serve` is to run; `None`: to be told from the state and the configuration.
     pub(crate) scheduler: Option<bool>,
+    /// Names of the places for copies, where no `config` says them; `None`: whichever the state has.
+    pub(crate) remotes: Option<Vec<String>>,
 }
 
 impl From<Repository> for Watched {
@@ -47,13 +49,14 @@ impl From<Repository> for Watched {
             state_dir: None,
             config: None,
             scheduler: None,
+            remotes: None,
         }
     }
 }
 
 impl Watched {
-    /// The repository of a `cofre.toml`. Of the file, only `backup_dir`, `state_dir`, `repository` and what concerns
-    /// schedules is read; `cofre config check` is what checks it.
+    /// The repository of a `cofre.toml`. Of the file, only `backup_dir`, `state_dir`, `repository`, what concerns
+    /// schedules, and the names of the remotes are read; `cofre config check` is what checks it.
     ///
     /// # Errors
     /// `Usage`, naming the file, when that can't be read.
@@ -75,6 +78,16 @@ impl Watched {
     pub fn with_scheduler(self, expected: bool) -> Self {
         Self {
             scheduler: Some(expected),
+            ..self
+        }
+    }
+
+    /// Says which places for copies are configured, so that one shows before anything was copied to it. For
+    /// `cofre serve`, which has them; where there is a configuration file, that says it.
+    #[must_use]
+    pub fn with_remotes(self, names: impl IntoIterator<Item = String>) -> Self {
+        Self {
+            remotes: Some(names.into_iter().collect()),
             ..self
         }
     }

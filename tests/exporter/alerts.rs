@@ -71,7 +71,7 @@ fn every_rule_fires_and_is_silent_as_its_test_says() {
         text("alerts/cofre.rules.test.yml"),
     );
     let alerts = values(&rules, "alert");
-    assert_eq!(alerts.len(), 22, "{alerts:?}");
+    assert_eq!(alerts.len(), 24, "{alerts:?}");
     for alert in alerts {
         // What is tested of it: silence at one time, and at another an alert.
         let cases: Vec<_> = tests

@@ -50,10 +50,23 @@ impl Backups {
     }
 
     pub(crate) fn raw_state(&self, bytes: &[u8]) {
+        self.replace_in_state("schedule.json", bytes);
+    }
+
+    /// Replaces `copies.json` as a push does, making the folder where there is none.
+    pub(crate) fn copies(&self, copies: &Value) {
+        self.raw_copies(&serde_json::to_vec(copies).unwrap());
+    }
+
+    pub(crate) fn raw_copies(&self, bytes: &[u8]) {
+        self.replace_in_state("copies.json", bytes);
+    }
+
+    fn replace_in_state(&self, file: &str, bytes: &[u8]) {
         fs::create_dir_all(self.state_dir()).unwrap();
-        let aside = self.state_dir().join(".schedule.json.partial");
+        let aside = self.state_dir().join(format!(".{file}.partial"));
         fs::write(&aside, bytes).unwrap();
-        fs::rename(aside, self.state_dir().join("schedule.json")).unwrap();
+        fs::rename(aside, self.state_dir().join(file)).unwrap();
     }
 
     pub(crate) fn archive(&self, name: &str) {
@@ -98,6 +111,15 @@ pub(crate) fn plan() -> Value {
         "next": "2026-02-01T02:00:00Z", "missed": 2, "expected_interval_seconds": 86400, "enabled": true,
         "stale_notified": null,
     })
+}
+
+/// The totals of copies to these remotes.
+pub(crate) fn copies_of(remotes: &[(&str, Value)]) -> Value {
+    let remotes: serde_json::Map<_, _> = remotes
+        .iter()
+        .map(|(n, r)| ((*n).to_owned(), r.clone()))
+        .collect();
+    json!({"format": 1, "remotes": remotes})
 }
 
 /// A whole state with these plans, its last tick at 2026-01-31T03:00Z.

@@ -12,7 +12,7 @@ use cofre_exporter::server::{Site, Web, bind, serve};
 use serde_json::{Value, json};
 
 use crate::alerts::queries;
-use crate::backups::Backups;
+use crate::backups::{Backups, copies_of};
 use crate::process::Exporter;
 use crate::stack::{Stack, examples, wait_for};
 
@@ -46,6 +46,15 @@ fn state() -> Value {
 
 const HOUR: Duration = Duration::from_secs(3600);
 const THREE_DAYS: Duration = Duration::from_secs(3 * 86_400);
+
+/// A remote to which everything was copied an hour ago, after so many tries in a row failed.
+fn remote(failures: u32) -> Value {
+    let ago = SystemTime::now() - HOUR;
+    let ago = ago.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let remote = json!({"copies": 1, "size_bytes": 1200, "pending": 0, "failures": 3,
+        "failing_since_success": failures, "last_success": {"daily": ago.as_secs()}});
+    copies_of(&[("offsite", remote)])
+}
 
 /// Writes rows, each published one with its archive.
 fn write(backups: &Backups, rows: &[Value]) {
@@ -113,6 +122,7 @@ fn what_happens_to_backups_reaches_whoever_has_to_know() {
     let good = row(1, "completed", HOUR);
     write(&backups, std::slice::from_ref(&good));
     backups.state(&state());
+    backups.copies(&remote(0));
     let examples = examples(backups.outside());
     let exporter = exporter(&backups, &examples, &[]);
     let address = exporter.address;
@@ -170,6 +180,16 @@ fn what_happens_to_backups_reaches_whoever_has_to_know() {
     let mended = [&rows[..], &[row(4, "completed", HOUR / 2)]].concat();
     write(&backups, &mended);
     stack.wait_for_delivery("BackupFailed", "resolved");
+
+    // Not copied, until a try succeeds.
+    backups.copies(&remote(3));
+    let told = stack.wait_for_delivery("RemoteFailing", "firing");
+    assert_eq!(
+        (told.repository.as_deref(), told.remote.as_deref()),
+        (Some("relatorios"), Some("offsite"))
+    );
+    backups.copies(&remote(0));
+    stack.wait_for_delivery("RemoteFailing", "resolved");
 
     // Broken, until it is made anew.
     backups.raw_history(b"[{\"id\": 1,");

@@ -13,6 +13,7 @@ mod metrics;
 mod once;
 mod plans;
 mod process;
+mod remotes;
 mod schedule;
 mod serve;
 mod server;

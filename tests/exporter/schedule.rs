@@ -265,6 +265,8 @@ fn a_configuration_that_can_not_be_used_is_a_usage_error_that_names_it() {
         ("\nrepository = 3", "line 2"),
         ("repository = \"a/b\"", "alias"),
         ("[[schedules]]\nat = \"02:00\"", "name"),
+        ("[[remotes]]\nurl = \"s3://b\"", "name"),
+        ("remotes = 3", "line 1"),
     ] {
         fs::write(&file, text).unwrap();
         let output = run(&["--config", file.to_str().unwrap(), "--once"]);

@@ -7,7 +7,8 @@ use cofre_exporter::{Exporter, Repository, Requests, Scope, names};
 use crate::backups::{Backups, plan, row, state_of};
 use crate::metrics::Metrics;
 
-fn scrape(exporter: &Exporter) -> Metrics {
+/// What a scrape of the library gets.
+pub(crate) fn scrape(exporter: &Exporter) -> Metrics {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -33,6 +33,7 @@ pub(crate) struct Delivered {
     pub(crate) status: String,
     pub(crate) repository: Option<String>,
     pub(crate) plan: Option<String>,
+    pub(crate) remote: Option<String>,
 }
 
 pub(crate) struct Stack {
@@ -292,5 +293,6 @@ fn alert(alert: &Value) -> Delivered {
         status: alert["status"].as_str().unwrap().to_owned(),
         repository: label("repository"),
         plan: label("plan"),
+        remote: label("remote"),
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use cofre_exporter::names;
 use serde_json::json;
 
-use crate::backups::{Backups, began, plan, row, state_of};
+use crate::backups::{Backups, began, copies_of, plan, row, state_of};
 use crate::process::Exporter;
 
 #[test]
@@ -47,6 +47,7 @@ fn a_completed_backup_gives_every_documented_metric() {
     done["drill_status"] = json!("passed");
     let backups = Backups::with(&[done]);
     backups.state(&state_of(&[("daily", plan())]));
+    backups.copies(&copies_of(&[("offsite", json!({"copies": 1}))]));
     let metrics = Exporter::start_with_state(&backups).scrape();
 
     let exported = metrics.names();

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use crate::backups::{Backups, plan, row, state_of};
+use serde_json::json;
+
+use crate::backups::{Backups, copies_of, plan, row, state_of};
 use crate::metrics::Metrics;
 use crate::process::binary;
 
@@ -68,6 +70,9 @@ fn a_user_of_its_own_reads_catalog_and_state_and_no_archive() {
     let counts = r#"{"format": 1, "webhooks": {"ops": {"failures": 3}}, "pings": {}}"#;
     fs::write(&deliveries, counts).unwrap();
     give(&deliveries, 0o640, GROUP);
+    backups.copies(&copies_of(&[("offsite", json!({"copies": 4}))]));
+    let copies = backups.state_dir().join("copies.json");
+    give(&copies, 0o640, GROUP);
 
     let args = [
         "--once".as_ref(),
@@ -85,6 +90,8 @@ fn a_user_of_its_own_reads_catalog_and_state_and_no_archive() {
     assert_eq!(metrics.daily("cofre_plan_enabled"), 1.0);
     assert_eq!(metrics.repository("cofre_repository_size_bytes"), 1000.0);
     assert_eq!(metrics.repository("cofre_webhook_failures_total"), 3.0);
+    let at_remote = "cofre_remote_copies{repository=\"relatorios\",remote=\"offsite\"}";
+    assert_eq!(metrics.get(at_remote), 4.0);
 
     let cat = as_user(Path::new("/bin/cat"), &[&archive]);
     assert!(!cat.status.success(), "an archive could be read");
@@ -94,10 +101,12 @@ fn a_user_of_its_own_reads_catalog_and_state_and_no_archive() {
 
     // Counters that cofre did not open to the group are no zeroes.
     give(&deliveries, 0o600, 0);
+    give(&copies, 0o600, 0);
     let output = as_user(&program, &args);
     let metrics = Metrics::checked(&String::from_utf8(output.stdout).unwrap());
     let series = "cofre_webhook_failures_total{repository=\"relatorios\"}";
     assert_eq!((metrics.find(series), metrics.get("cofre_up")), (None, 0.0));
+    assert_eq!(metrics.find(at_remote), None);
 
     // Without the group there is nothing, and that is a metric.
     give(&backups.path(), 0o750, 0);
