@@ -117,7 +117,9 @@ pub fn exporter(context: &Context) -> Result<Exporter> {
     // Host and component are built together and have one version.
     let digest = context.engine.info().digest.as_str();
     Ok(
-        Exporter::watching([repository.with_state(config.state_dir.clone())])
+        Exporter::watching([repository
+            .with_state(config.state_dir.clone())
+            .with_remotes(config.remotes.iter().map(|remote| remote.name.clone()))])
             .with_component(env!("CARGO_PKG_VERSION"), digest)
             .with_requests(requests),
     )

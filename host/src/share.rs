@@ -1,5 +1,5 @@
-//! What the configured `group` may see: the folders, the catalog, the schedule's state and the counters of
-//! deliveries, never an archive.
+//! What the configured `group` may see: the folders, the catalog, the schedule's state, the counters of deliveries and
+//! the totals of copies, never an archive.
 //!
 //! The exporter runs as a user of its own in that group. Everything is made for the owner alone (umask 077) and
 //! opened up afterwards, so that a crash in between leaves too little access rather than too much.

@@ -104,8 +104,9 @@ pub fn prune(context: &Context, remote: &Remote, dry_run: bool, watch: &Watch) -
             desk.save(&state)?;
         }
     }
-    let pending = push::pending(context, &state).unwrap_or_default();
-    publish_totals(&context.config, remote, &state, pending);
+    if let Ok(pending) = push::pending(context, &state) {
+        publish_totals(&context.config, remote, &state, pending);
+    }
     Ok(Pruned { dry_run, verdicts })
 }
 

@@ -357,14 +357,16 @@ impl Push<'_> {
         if known.is_none_or(|known| known.started_at <= started_at) && !backup.partial {
             self.state.plans.insert(plan, PlanCopied { at, started_at });
         }
-        self.desk.save(&self.state)
+        self.desk.save(&self.state)?;
+        self.publish_totals();
+        Ok(())
     }
 
     /// Notes how it ended, for the next try, the exporter and `cofre status`.
     fn settle(&mut self, result: &Result<Pushed>) {
         let problem = match result {
             Ok(pushed) => pushed.problems.first().cloned(),
-            Err(error) if error.code == Code::Cancelled => return,
+            Err(error) if error.code == Code::Cancelled => return self.publish_totals(),
             Err(error) => Some(error.to_string()),
         };
         match &problem {
@@ -386,8 +388,14 @@ impl Push<'_> {
         if let Err(error) = self.desk.save(&self.state) {
             tracing::error!("the state of the copies is not written: {error}");
         }
-        let pending = pending(self.context, &self.state).unwrap_or_default();
-        publish_totals(&self.context.config, self.remote, &self.state, pending);
+        self.publish_totals();
+    }
+
+    /// Tells the exporter; of a catalog that can't be read it has news of its own.
+    fn publish_totals(&self) {
+        if let Ok(pending) = pending(self.context, &self.state) {
+            publish_totals(&self.context.config, self.remote, &self.state, pending);
+        }
     }
 }
 

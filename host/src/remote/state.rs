@@ -257,6 +257,9 @@ fn read(dir: &OwnedFd, remote: &str) -> Result<State> {
 /// Writes the totals of one remote for the exporter. A failure is logged: it holds up no copy.
 pub(super) fn publish_totals(config: &Config, remote: &Remote, state: &State, pending: u64) {
     let written = staging::open_state_dir(&config.state_dir).and_then(|dir| {
+        // Two remotes may be copied to at the same time. Without locks on this file system one loses a number for a while.
+        let gate = staging::open_private(&config.state_dir, FOLDER)?;
+        let _ = rustix::fs::flock(&gate, FlockOperation::LockExclusive);
         let mut totals: Totals = fsutil::openat(&dir, TOTALS, fsutil::file_flags(), Mode::empty())
             .ok()
             .and_then(|file| serde_json::from_reader(std::fs::File::from(file).take(SIZE_LIMIT)).ok())
