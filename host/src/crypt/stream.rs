@@ -92,18 +92,17 @@ pub fn decrypt_with(
         .read_to_end(&mut head)
         .map_err(cant_read)?;
     look(&head)?;
-    let state = State::default();
+    let ended = Cell::new(false);
     let input = Input {
         head: &head,
         rest: from,
-        state: &state,
+        ended: &ended,
     };
     let decryptor = Decryptor::new_buffered(input).map_err(|e| in_header(&e, &head))?;
     if decryptor.is_scrypt() {
         return Err(unsupported("is encrypted with a passphrase, not for a key")
             .remedy("cofre encrypts for keys only; `age -d` asks for the passphrase"));
     }
-    state.has_header.set(true);
     let mut reader = decryptor
         .decrypt(identity.iter())
         .map_err(|e| in_header(&e, &head))?;
@@ -113,7 +112,7 @@ pub fn decrypt_with(
         control(bytes)
     };
     copy(&mut reader, to, &counted).map_err(|failed| match failed {
-        Failed::Read(error) => in_payload(error, done.get(), state.ended.get()),
+        Failed::Read(error) => in_payload(error, done.get(), ended.get()),
         Failed::Write(error) => Error::io("write what is decrypted", &error),
         Failed::Stopped(error) => error,
     })?;
@@ -181,20 +180,12 @@ impl Write for Counted<'_> {
     }
 }
 
-/// How far an age file has been read.
-#[derive(Default)]
-struct State {
-    /// The header is known; until then nothing beyond its limit is read.
-    has_header: Cell<bool>,
-    /// The end of the file was seen.
-    ended: Cell<bool>,
-}
-
 /// An age file whose first bytes are in memory already.
 struct Input<'a> {
     head: &'a [u8],
     rest: &'a mut dyn Read,
-    state: &'a State,
+    /// Whether the end of the file was seen.
+    ended: &'a Cell<bool>,
 }
 
 impl Read for Input<'_> {
@@ -202,19 +193,16 @@ impl Read for Input<'_> {
         if !self.head.is_empty() {
             return self.head.read(buffer);
         }
-        if !self.state.has_header.get() {
-            return Ok(0);
-        }
         let read = self
             .rest
             .read(buffer)
             .map_err(|e| io::Error::new(e.kind(), Outside(e)))?;
-        self.state.ended.set(read == 0);
+        self.ended.set(read == 0);
         Ok(read)
     }
 }
 
-/// Only the header is read line by line.
+/// Only the header is read line by line, and has to be among the first bytes.
 impl BufRead for Input<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         Ok(self.head)
