@@ -10,7 +10,13 @@ use super::{AGE_ARMOR, AGE_MAGIC, Identity, Recipients};
 use crate::error::{Code, Error, Result};
 
 /// Longest header that is read: a hostile one must not fill the memory. One recipient takes about 100 bytes.
-pub(super) const HEADER_LIMIT: usize = 64 * 1024;
+pub(super) const HEADER_LIMIT: usize = 32 * 1024;
+
+/// Most lines of a header: age parses all of it anew with each line. One recipient takes two.
+const HEADER_LINES: usize = 1000;
+
+/// What a file of the format's first version begins with, the only one there is.
+const FIRST_VERSION: &[u8] = b"age-encryption.org/v1\n";
 
 /// Bytes that are taken at a time; the format's own pieces have this size.
 const PIECE: usize = 64 * 1024;
@@ -82,30 +88,31 @@ pub fn decrypt_with(
 ) -> Result<u64> {
     let mut head = Vec::with_capacity(HEADER_LIMIT);
     let limit = HEADER_LIMIT as u64;
-    from.take(limit).read_to_end(&mut head).map_err(cant_read)?;
+    Read::take(&mut *from, limit)
+        .read_to_end(&mut head)
+        .map_err(cant_read)?;
     look(&head)?;
-    let state = State::default();
+    let ended = Cell::new(false);
     let input = Input {
         head: &head,
         rest: from,
-        state: &state,
+        ended: &ended,
     };
-    let decryptor = Decryptor::new_buffered(input).map_err(|e| in_header(&e, head.len()))?;
+    let decryptor = Decryptor::new_buffered(input).map_err(|e| in_header(&e, &head))?;
     if decryptor.is_scrypt() {
         return Err(unsupported("is encrypted with a passphrase, not for a key")
             .remedy("cofre encrypts for keys only; `age -d` asks for the passphrase"));
     }
-    state.has_header.set(true);
     let mut reader = decryptor
         .decrypt(identity.iter())
-        .map_err(|e| in_header(&e, head.len()))?;
+        .map_err(|e| in_header(&e, &head))?;
     let done = Cell::new(0);
     let counted = |bytes| {
         done.set(bytes);
         control(bytes)
     };
     copy(&mut reader, to, &counted).map_err(|failed| match failed {
-        Failed::Read(error) => in_payload(error, done.get(), state.ended.get()),
+        Failed::Read(error) => in_payload(error, done.get(), ended.get()),
         Failed::Write(error) => Error::io("write what is decrypted", &error),
         Failed::Stopped(error) => error,
     })?;
@@ -152,10 +159,7 @@ impl Counted<'_> {
     fn keep<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
         result.map_err(|error| {
             let kind = error.kind();
-            // What is tried again is none.
-            if kind != io::ErrorKind::Interrupted {
-                self.failed = Some(error);
-            }
+            self.failed = Some(error);
             kind.into()
         })
     }
@@ -163,10 +167,11 @@ impl Counted<'_> {
 
 impl Write for Counted<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let result = self.to.write(bytes);
-        let written = self.keep(result)?;
-        self.bytes += written as u64;
-        Ok(written)
+        // All of it: age gives up where a write of its header is interrupted.
+        let result = self.to.write_all(bytes);
+        self.keep(result)?;
+        self.bytes += bytes.len() as u64;
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -175,20 +180,12 @@ impl Write for Counted<'_> {
     }
 }
 
-/// How far an age file has been read.
-#[derive(Default)]
-struct State {
-    /// The header is known; until then nothing beyond its limit is read.
-    has_header: Cell<bool>,
-    /// The end of the file was seen.
-    ended: Cell<bool>,
-}
-
 /// An age file whose first bytes are in memory already.
 struct Input<'a> {
     head: &'a [u8],
     rest: &'a mut dyn Read,
-    state: &'a State,
+    /// Whether the end of the file was seen.
+    ended: &'a Cell<bool>,
 }
 
 impl Read for Input<'_> {
@@ -196,19 +193,16 @@ impl Read for Input<'_> {
         if !self.head.is_empty() {
             return self.head.read(buffer);
         }
-        if !self.state.has_header.get() {
-            return Ok(0);
-        }
         let read = self
             .rest
             .read(buffer)
             .map_err(|e| io::Error::new(e.kind(), Outside(e)))?;
-        self.state.ended.set(read == 0);
+        self.ended.set(read == 0);
         Ok(read)
     }
 }
 
-/// Only the header is read line by line.
+/// Only the header is read line by line, and has to be among the first bytes.
 impl BufRead for Input<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         Ok(self.head)
@@ -234,7 +228,15 @@ impl std::error::Error for Outside {}
 /// Refuses what is no binary age file, by its first bytes.
 fn look(head: &[u8]) -> Result<()> {
     if head.starts_with(AGE_MAGIC) {
-        return Ok(());
+        // Its last line begins with this, and no other.
+        let end = head.windows(4).position(|part| part == b"\n---");
+        let header = head.get(..end.unwrap_or(head.len())).unwrap_or_default();
+        let lines = header.iter().filter(|byte| **byte == b'\n').count();
+        return if lines > HEADER_LINES {
+            Err(corrupt("has a damaged header: it has more than 1000 lines"))
+        } else {
+            Ok(())
+        };
     }
     if head.is_empty() {
         return Err(corrupt("is empty"));
@@ -256,8 +258,8 @@ fn look(head: &[u8]) -> Result<()> {
     Err(corrupt(problem))
 }
 
-/// What is wrong with a header, of which `head` bytes could be read.
-fn in_header(error: &DecryptError, head: usize) -> Error {
+/// What is wrong with the header at the beginning of `head`.
+fn in_header(error: &DecryptError, head: &[u8]) -> Error {
     match error {
         DecryptError::NoMatchingKeys => Error::new(
             Code::AccessDenied,
@@ -266,13 +268,14 @@ fn in_header(error: &DecryptError, head: usize) -> Error {
         .remedy(
             "give the identity file whose `# public key` is among the `recipients` of the machine that made the backup",
         ),
-        DecryptError::UnknownFormat => {
+        // age takes a first version that it can't parse for another one.
+        DecryptError::UnknownFormat if !head.starts_with(FIRST_VERSION) => {
             unsupported("is of a newer version of the age format").remedy("use a newer cofre, or age itself")
         }
-        DecryptError::Io(e) if e.kind() == io::ErrorKind::UnexpectedEof && head < HEADER_LIMIT => {
+        DecryptError::Io(e) if e.kind() == io::ErrorKind::UnexpectedEof && head.len() < HEADER_LIMIT => {
             cut_short("in its header")
         }
-        DecryptError::Io(_) => corrupt("has a damaged header: it does not end within 64 KiB"),
+        DecryptError::Io(_) => corrupt("has a damaged header: it does not end within 32 KiB"),
         DecryptError::InvalidMac => corrupt("has a damaged header: its checksum (MAC) does not match"),
         _ => corrupt("has a damaged header"),
     }

@@ -1,6 +1,6 @@
 //! Keys that can't be used: each has its own message, and none shows a secret.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -287,14 +287,16 @@ fn a_key_that_others_can_read_is_warned_about_and_works() {
         })
     };
     for wide in [0o644, 0o640, 0o604] {
-        (mode(&id, wide), mode(&key, wide));
+        mode(&id, wide);
+        mode(&key, wide);
         let log = read();
         for name in ["id.txt", "sign.key"] {
             let line = format!("{name} holds a secret key and others can read it");
             assert!(log.contains(&line), "{wide:o}: {log}");
         }
     }
-    (mode(&id, 0o600), mode(&key, 0o400));
+    mode(&id, 0o600);
+    mode(&key, 0o400);
     assert_eq!(read(), "");
 }
 

@@ -39,7 +39,7 @@ fn the_two_files_belong_together() {
     let signing = SigningKey::read(&keys.signing_key_file).unwrap();
     assert_eq!(identity.verify_key(), Some(&keys.verify_key));
     assert_eq!(identity.verify_keys(), [signing.verify_key()]);
-    assert_eq!(identity.recipients(), [keys.recipient.clone()]);
+    assert_eq!(identity.recipients(), std::slice::from_ref(&keys.recipient));
     assert!(
         identity
             .verify_key()

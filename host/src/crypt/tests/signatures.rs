@@ -22,6 +22,7 @@ fn a_signature_is_good_for_its_key_purpose_and_message_only() {
 
     assert!(!other.verify_key().verify(DOMAIN, message, &signature));
     assert!(!public.verify("cofre row 2", message, &signature));
+    assert!(!public.verify("cofre row", b" 1{\"name\":\"a\"}", &signature));
     assert!(!public.verify("cofre row", b" 1\0{\"name\":\"a\"}", &signature));
     assert!(!public.verify(DOMAIN, b"{\"name\":\"b\"}", &signature));
     assert!(!public.verify(DOMAIN, b"", &signature));
