@@ -102,7 +102,8 @@ impl Bucketed {
             }
             None => {
                 let put = self.objects.put(path, bytes.into()).await;
-                put.map_err(|error| self.explain_store("upload", task.key, &error))?.e_tag
+                put.map_err(|error| self.explain_store("upload", task.key, &error))?
+                    .e_tag
             }
         };
         self.check(task, path, &sums, put.as_deref()).await
@@ -113,7 +114,9 @@ impl Bucketed {
         let count = task.count();
         let mut fits = task.state.upload_id.is_some() || task.state.parts.is_empty();
         for saved in &task.state.parts {
-            fits = fits && saved.number < count && sums::part(saved.number, &task.read(saved.number)?).sha256 == saved.sha256;
+            fits = fits
+                && saved.number < count
+                && sums::part(saved.number, &task.read(saved.number)?).sha256 == saved.sha256;
         }
         if !fits {
             task.state.upload_id = None;
@@ -124,7 +127,12 @@ impl Bucketed {
     }
 
     /// Sends what is missing and puts it together.
-    async fn turn(&self, task: &mut Task<'_>, path: &Path, told: &Cell<u64>) -> std::result::Result<Uploaded, Ended> {
+    async fn turn(
+        &self,
+        task: &mut Task<'_>,
+        path: &Path,
+        told: &Cell<u64>,
+    ) -> std::result::Result<Uploaded, Ended> {
         let id = self.begun(task, path).await?;
         self.send_parts(task, path, &id, told).await?;
         let mut parts: Vec<&Part> = task.state.parts.iter().collect();
@@ -177,7 +185,8 @@ impl Bucketed {
         id: &String,
         told: &Cell<u64>,
     ) -> std::result::Result<(), Ended> {
-        let have: std::collections::BTreeSet<usize> = task.state.parts.iter().map(|part| part.number).collect();
+        let have: std::collections::BTreeSet<usize> =
+            task.state.parts.iter().map(|part| part.number).collect();
         let mut missing = (0..task.count()).filter(|number| !have.contains(number));
         let parallel = self.at_a_time(task.state.part_bytes);
         let mut under_way = FuturesUnordered::new();
@@ -188,7 +197,9 @@ impl Bucketed {
                 let bytes = Bytes::from(task.read(number)?);
                 under_way.push(self.send_part(task.key.to_owned(), path, id, number, bytes));
             }
-            let Some(sent) = under_way.next().await else { return Ok(()) };
+            let Some(sent) = under_way.next().await else {
+                return Ok(());
+            };
             task.state.parts.push(sent?);
             task.save()?;
             told.set(task.done());
@@ -281,7 +292,11 @@ impl Bucketed {
 
 /// Whether there is no use in going on with this upload, but there may be in a new one.
 fn is_lost(failure: &Failure) -> bool {
-    failure.is_lost_upload() || matches!(&*failure.code, "InvalidPart" | "InvalidPartOrder" | "EntityTooSmall")
+    failure.is_lost_upload()
+        || matches!(
+            &*failure.code,
+            "InvalidPart" | "InvalidPartOrder" | "EntityTooSmall"
+        )
 }
 
 fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
