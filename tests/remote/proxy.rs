@@ -1,6 +1,6 @@
 //! Between the store and the server: lets requests through, and breaks those that a test wants broken.
 
-use std::io::{BufRead as _, BufReader, Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -113,7 +113,9 @@ impl Proxy {
     /// How many such requests came.
     pub(crate) fn count(&self, method: &str, fragment: &str) -> usize {
         let seen = self.seen();
-        let such = seen.iter().filter(|one| one.method == method && one.target.contains(fragment));
+        let such = seen
+            .iter()
+            .filter(|one| one.method == method && one.target.contains(fragment));
         such.count()
     }
 
@@ -155,7 +157,9 @@ fn serve(mut client: &TcpStream, server: u16, shared: &Arc<Shared>) -> std::io::
     let _end = Under(shared);
     let rule = matching(shared, method, target);
     let action = rule.as_ref().map(|rule| &rule.action);
-    let length = header(&head, "content-length").and_then(|value| value.parse().ok()).unwrap_or(0);
+    let length = header(&head, "content-length")
+        .and_then(|value| value.parse().ok())
+        .unwrap_or(0);
     let keep = match action {
         Some(Action::CutRequest(bytes)) => length.min(*bytes),
         _ => length,
@@ -216,13 +220,19 @@ impl Drop for Under<'_> {
 
 /// Until the other side gives up.
 fn wait_for_end(reader: &mut BufReader<TcpStream>, shared: &Shared) -> std::io::Result<()> {
-    reader.get_ref().set_read_timeout(Some(Duration::from_millis(200)))?;
+    reader
+        .get_ref()
+        .set_read_timeout(Some(Duration::from_millis(200)))?;
     loop {
         match reader.read(&mut [0; 1024]) {
             Ok(0) => return Ok(()),
             _ if shared.ended.load(Ordering::SeqCst) => return Ok(()),
             Ok(_) => {}
-            Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {}
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
+                ) => {}
             Err(error) => return Err(error),
         }
     }
@@ -231,7 +241,10 @@ fn wait_for_end(reader: &mut BufReader<TcpStream>, shared: &Shared) -> std::io::
 fn matching(shared: &Shared, method: &str, target: &str) -> Option<Arc<Rule>> {
     let rules = shared.rules.lock().unwrap();
     let mut found = None;
-    for rule in rules.iter().filter(|rule| rule.method == method && target.contains(&rule.fragment)) {
+    for rule in rules
+        .iter()
+        .filter(|rule| rule.method == method && target.contains(&rule.fragment))
+    {
         let number = rule.seen.fetch_add(1, Ordering::SeqCst);
         if found.is_none() && rule.which.contains(&number) {
             found = Some(Arc::clone(rule));
@@ -261,7 +274,9 @@ pub(crate) fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 /// A head in which a header has another value, or is gone.
 pub(crate) fn with_header(head: &str, name: &str, value: Option<&str>) -> String {
     let lines = head.split("\r\n").filter_map(|line| match line.split_once(':') {
-        Some((found, _)) if found.eq_ignore_ascii_case(name) => value.map(|value| format!("{found}: {value}")),
+        Some((found, _)) if found.eq_ignore_ascii_case(name) => {
+            value.map(|value| format!("{found}: {value}"))
+        }
         _ => Some(line.to_owned()),
     });
     lines.collect::<Vec<_>>().join("\r\n")

@@ -75,11 +75,18 @@ impl Server {
 
     fn curl(&self, arguments: &[&str], path: &str) -> crate::support::Run {
         let mut curl = Command::new(tool("curl"));
-        curl.args(["-q", "--silent", "--show-error", "--fail-with-body", "--max-time", "120"])
-            .args(["--aws-sigv4", "aws:amz:us-east-1:s3", "--user"])
-            .arg(format!("{}:{}", ADMIN.0, ADMIN.1))
-            .args(arguments)
-            .arg(format!("http://127.0.0.1:{}/{path}", self.port));
+        curl.args([
+            "-q",
+            "--silent",
+            "--show-error",
+            "--fail-with-body",
+            "--max-time",
+            "120",
+        ])
+        .args(["--aws-sigv4", "aws:amz:us-east-1:s3", "--user"])
+        .arg(format!("{}:{}", ADMIN.0, ADMIN.1))
+        .args(arguments)
+        .arg(format!("http://127.0.0.1:{}/{path}", self.port));
         run(&mut curl)
     }
 }
@@ -95,7 +102,10 @@ fn begin() -> (u16, Child) {
             return begun;
         }
         let log = std::fs::read_to_string(dir.join("log")).unwrap_or_default();
-        eprintln!("the S3 server did not begin:\n{}", log.chars().take(8_000).collect::<String>());
+        eprintln!(
+            "the S3 server did not begin:\n{}",
+            log.chars().take(8_000).collect::<String>()
+        );
     }
     panic!("the S3 server did not begin");
 }
@@ -125,14 +135,27 @@ fn try_begin(dir: &Path) -> Option<(u16, Child)> {
         .args(["--pdeathsig", "KILL", "--"])
         .arg(tool("weed"))
         .args(["server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3"])
-        .args(["-master.telemetry=false", "-s3.port.iceberg=0", "-s3.port.lance=0"])
-        .args(["-s3.autoCreateBucket=false", "-volume.max=200", "-volume.minFreeSpace=0"])
+        .args([
+            "-master.telemetry=false",
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
+        ])
+        .args([
+            "-s3.autoCreateBucket=false",
+            "-volume.max=5000",
+            "-volume.minFreeSpace=0",
+        ])
         .args(["-master.volumeSizeLimitMB=64", "-master.volumePreallocate=false"])
         .arg(format!("-dir={}", dir.join("data").display()))
         .arg(format!("-s3.config={}", dir.join("s3.json").display()))
         .arg(format!("-filer.localSocket={}", dir.join("filer.sock").display()))
         .arg(format!("-s3.localSocket={}", dir.join("s3.sock").display()))
-        .args(names.iter().zip(ports).map(|(name, port)| format!("-{name}={port}")))
+        .args(
+            names
+                .iter()
+                .zip(ports)
+                .map(|(name, port)| format!("-{name}={port}")),
+        )
         .current_dir(dir)
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("a second handle"))

@@ -56,7 +56,10 @@ impl Site {
 
     /// The same with other credentials.
     pub(crate) fn remote_of(&self, (id, secret): (&str, &str)) -> Remote {
-        let path = self.dir.path().join(format!("credentials-{}", id.len() + secret.len()));
+        let path = self
+            .dir
+            .path()
+            .join(format!("credentials-{}", id.len() + secret.len()));
         let text = format!("[default]\naws_access_key_id = {id}\naws_secret_access_key = {secret}\n");
         std::fs::write(&path, text).expect("write the credentials");
         Remote {
@@ -131,7 +134,10 @@ pub(crate) fn write_random(path: &Path, size: u64) {
     for _ in 0..size.div_ceil(8) {
         file.write_all(&rng.next().to_le_bytes()).expect("write a file");
     }
-    file.into_inner().expect("write a file").set_len(size).expect("cut the file");
+    file.into_inner()
+        .expect("write a file")
+        .set_len(size)
+        .expect("cut the file");
 }
 
 /// Uploads a file; the state is thrown away.
@@ -156,7 +162,14 @@ pub(crate) fn opened(path: &Path) -> (std::fs::File, u64) {
 #[track_caller]
 pub(crate) fn same_files(a: &Path, b: &Path) {
     let (left, right) = (std::fs::read(a).unwrap(), std::fs::read(b).unwrap());
-    assert!(left == right, "{} and {} differ ({} and {} bytes)", a.display(), b.display(), left.len(), right.len());
+    assert!(
+        left == right,
+        "{} and {} differ ({} and {} bytes)",
+        a.display(),
+        b.display(),
+        left.len(),
+        right.len()
+    );
 }
 
 /// The text of an error, after a look for what must never be in one.
@@ -170,7 +183,16 @@ pub(crate) fn text(error: &Error) -> String {
 /// Asserts that nothing in a text lets anybody in.
 #[track_caller]
 pub(crate) fn clean(text: &str) {
-    for secret in [ADMIN.0, ADMIN.1, READER.0, READER.1, "Signature=", "AWS4-HMAC", "X-Amz-", "x-amz-date"] {
+    for secret in [
+        ADMIN.0,
+        ADMIN.1,
+        READER.0,
+        READER.1,
+        "Signature=",
+        "AWS4-HMAC",
+        "X-Amz-",
+        "x-amz-date",
+    ] {
         assert!(!text.contains(secret), "`{secret}` is in: {text}");
     }
 }

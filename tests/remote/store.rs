@@ -11,12 +11,18 @@ use crate::support::Rng;
 fn files_of_every_size_come_back_as_they_went() {
     let site = Site::new();
     let store = site.store();
-    for (number, size) in [0, 1, PART - 1, PART, PART + 1, 3 * PART, 4 * PART + 7].into_iter().enumerate() {
+    for (number, size) in [0, 1, PART - 1, PART, PART + 1, 3 * PART, 4 * PART + 7]
+        .into_iter()
+        .enumerate()
+    {
         let key = format!("archives/20300101-{number} ö+&=%.zip");
         let file = site.file("original", size);
         let uploaded = upload(&store, &key, &file).unwrap();
         assert_eq!(uploaded.checked, Checked::Sha256, "{size} bytes");
-        assert!(uploaded.etag.is_some() && uploaded.version.is_none(), "{uploaded:?}");
+        assert!(
+            uploaded.etag.is_some() && uploaded.version.is_none(),
+            "{uploaded:?}"
+        );
         let copy = site.dir.path().join("copy");
         let mut to = std::fs::File::create(&copy).unwrap();
         let done = store.download(&key, None, &mut to, &|_| Ok(())).unwrap();
@@ -26,7 +32,10 @@ fn files_of_every_size_come_back_as_they_went() {
         assert_eq!((found.size, found.key), (size, key));
     }
     assert_eq!(store.list("archives").unwrap().len(), 7);
-    assert!(site.proxy.most_at_a_time() <= 3, "more parts at a time than configured");
+    assert!(
+        site.proxy.most_at_a_time() <= 3,
+        "more parts at a time than configured"
+    );
 }
 
 #[test]
@@ -42,16 +51,31 @@ fn a_list_has_what_is_below_the_prefix_and_nothing_else() {
     let site = Site::new();
     let store = site.store();
     let file = site.file("other", 3);
-    for foreign in ["archives/not-ours", "backups/of-another/archives/x", "backups/of me too/archives/y"] {
+    for foreign in [
+        "archives/not-ours",
+        "backups/of-another/archives/x",
+        "backups/of me too/archives/y",
+    ] {
         let path = format!("{}/{}", site.bucket, foreign.replace(' ', "%20"));
         crate::server::server().put(&path, &file);
     }
     assert_eq!(store.list("").unwrap(), []);
-    for key in ["cofre-repository.json", "rows/a.json", "archives/a", "archives/b", "archives-of-old/c"] {
+    for key in [
+        "cofre-repository.json",
+        "rows/a.json",
+        "archives/a",
+        "archives/b",
+        "archives-of-old/c",
+    ] {
         store.put(key, key.as_bytes(), None).unwrap();
     }
     let keys = |folder| {
-        let mut keys: Vec<_> = store.list(folder).unwrap().into_iter().map(|object| object.key).collect();
+        let mut keys: Vec<_> = store
+            .list(folder)
+            .unwrap()
+            .into_iter()
+            .map(|object| object.key)
+            .collect();
         keys.sort();
         keys
     };
@@ -61,11 +85,16 @@ fn a_list_has_what_is_below_the_prefix_and_nothing_else() {
     assert_eq!(keys("").len(), 5);
     // Without a prefix all of the bucket is there.
     let mut whole = site.remote();
-    let cofre::config::Place::Bucket(bucket) = &mut whole.place else { panic!() };
+    let cofre::config::Place::Bucket(bucket) = &mut whole.place else {
+        panic!()
+    };
     bucket.prefix.clear();
     let whole = open(&whole);
     assert_eq!(whole.list("").unwrap().len(), 8);
-    assert_eq!(whole.get(&format!("{PREFIX}/rows/a.json"), 100).unwrap().unwrap(), b"rows/a.json");
+    assert_eq!(
+        whole.get(&format!("{PREFIX}/rows/a.json"), 100).unwrap().unwrap(),
+        b"rows/a.json"
+    );
 }
 
 #[test]
@@ -92,9 +121,15 @@ fn put_new_puts_once() {
     let store = site.store();
     assert!(store.put_new("cofre-repository.json", b"first", None).unwrap());
     assert!(!store.put_new("cofre-repository.json", b"second", None).unwrap());
-    assert_eq!(store.get("cofre-repository.json", 100).unwrap().unwrap(), b"first");
+    assert_eq!(
+        store.get("cofre-repository.json", 100).unwrap().unwrap(),
+        b"first"
+    );
     store.put("cofre-repository.json", b"third", None).unwrap();
-    assert_eq!(store.get("cofre-repository.json", 100).unwrap().unwrap(), b"third");
+    assert_eq!(
+        store.get("cofre-repository.json", 100).unwrap().unwrap(),
+        b"third"
+    );
 }
 
 #[test]
@@ -104,7 +139,12 @@ fn of_several_who_put_new_one_wins() {
         let tries: Vec<_> = (0..4_u8)
             .map(|number| {
                 let store = site.store();
-                scope.spawn(move || store.put_new("marker", &[number], None).unwrap().then_some(number))
+                scope.spawn(move || {
+                    store
+                        .put_new("marker", &[number], None)
+                        .unwrap()
+                        .then_some(number)
+                })
             })
             .collect();
         tries.into_iter().filter_map(|one| one.join().unwrap()).collect()
@@ -136,7 +176,10 @@ fn what_is_missing_is_no_error_and_what_is_too_large_is() {
     assert_eq!(store.get("rows/a.json", 10).unwrap().unwrap(), b"0123456789");
     let error = store.get("rows/a.json", 9).unwrap_err();
     assert_eq!(error.code, Code::Corrupt);
-    assert_eq!(text(&error), "remote offsite: read rows/a.json: it is larger than 9 bytes");
+    assert_eq!(
+        text(&error),
+        "remote offsite: read rows/a.json: it is larger than 9 bytes"
+    );
     store.delete("rows/a.json").unwrap();
     store.delete("rows/a.json").unwrap();
     assert_eq!(store.get("rows/a.json", 10).unwrap(), None);
@@ -152,7 +195,19 @@ fn names_that_are_no_keys_are_refused_before_anything_is_sent() {
     let site = Site::new();
     let store = site.store();
     let long = "x".repeat(201);
-    for key in ["", "/a", "a/", "a//b", "../a", "a/../b", ".", "a/.hidden", "a\nb", "a\0", &long] {
+    for key in [
+        "",
+        "/a",
+        "a/",
+        "a//b",
+        "../a",
+        "a/../b",
+        ".",
+        "a/.hidden",
+        "a\nb",
+        "a\0",
+        &long,
+    ] {
         for error in [
             store.put(key, b"x", None).unwrap_err(),
             store.head(key).unwrap_err(),
@@ -173,7 +228,15 @@ fn a_store_shows_nothing_that_lets_one_in() {
     let mut state = Upload::default();
     let (file, size) = opened(&site.file("original", PART + 1));
     store
-        .upload("archives/a", &file, size, None, &mut state, &mut |_| Ok(()), &|_| Ok(()))
+        .upload(
+            "archives/a",
+            &file,
+            size,
+            None,
+            &mut state,
+            &mut |_| Ok(()),
+            &|_| Ok(()),
+        )
         .unwrap();
     clean(&format!("{state:?} {}", serde_json::to_string(&state).unwrap()));
 }
@@ -189,7 +252,11 @@ fn what_is_sent_is_counted_and_paced() {
     site.has("archives/a", &file);
     // All that the server got, and the few bytes that put the parts together, went through the meter.
     assert_eq!(store.sent(), site.proxy.body_bytes() as u64);
-    assert!(store.sent() >= 2 * PART + 11 && store.sent() < 2 * PART + 10_000, "{}", store.sent());
+    assert!(
+        store.sent() >= 2 * PART + 11 && store.sent() < 2 * PART + 10_000,
+        "{}",
+        store.sent()
+    );
     let before = store.sent();
     let mut rng = Rng::fixed(7);
     store.put("rows/a", &rng.bytes(5_000), None).unwrap();

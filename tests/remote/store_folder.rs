@@ -63,7 +63,12 @@ fn a_folder_does_what_a_bucket_does() {
         upload(&store, "archives/a.zip", &file).unwrap();
         same_files(&file, &disk.root.join("archives/a.zip"));
         let mut copy = Vec::new();
-        assert_eq!(store.download("archives/a.zip", None, &mut copy, &|_| Ok(())).unwrap(), size);
+        assert_eq!(
+            store
+                .download("archives/a.zip", None, &mut copy, &|_| Ok(()))
+                .unwrap(),
+            size
+        );
         assert!(copy == std::fs::read(&file).unwrap());
         assert_eq!(store.head("archives/a.zip").unwrap().unwrap().size, size);
     }
@@ -75,7 +80,12 @@ fn a_folder_does_what_a_bucket_does() {
     assert_eq!(store.get("rows/a.json", 4).unwrap_err().code, Code::Corrupt);
     store.put("rows/a.json", b"third", None).unwrap();
     assert_eq!(store.get("rows/a.json", 5).unwrap().unwrap(), b"third");
-    let mut keys: Vec<_> = store.list("").unwrap().into_iter().map(|object| object.key).collect();
+    let mut keys: Vec<_> = store
+        .list("")
+        .unwrap()
+        .into_iter()
+        .map(|object| object.key)
+        .collect();
     keys.sort();
     assert_eq!(keys, ["archives/a.zip", "rows/a.json"]);
     store.delete("rows/a.json").unwrap();
@@ -83,7 +93,9 @@ fn a_folder_does_what_a_bucket_does() {
     store.delete("nowhere/a.json").unwrap();
     assert_eq!(store.get("rows/a.json", 5).unwrap(), None);
     assert_eq!(store.head("nowhere/a.json").unwrap(), None);
-    let error = store.download("rows/a.json", None, &mut Vec::new(), &|_| Ok(())).unwrap_err();
+    let error = store
+        .download("rows/a.json", None, &mut Vec::new(), &|_| Ok(()))
+        .unwrap_err();
     assert_eq!(error.code, Code::NotFound);
 }
 
@@ -104,7 +116,15 @@ fn what_only_buckets_have_is_refused_or_empty() {
         store.get_version("rows/a", "1", 10).unwrap_err(),
         store.delete_version("rows/a", "1").unwrap_err(),
         store
-            .upload("rows/a", &opened, size, Some(&until), &mut Upload::default(), &mut |_| Ok(()), &|_| Ok(()))
+            .upload(
+                "rows/a",
+                &opened,
+                size,
+                Some(&until),
+                &mut Upload::default(),
+                &mut |_| Ok(()),
+                &|_| Ok(()),
+            )
             .unwrap_err(),
     ] {
         assert_eq!(error.code, Code::Unsupported, "{error}");
@@ -129,7 +149,15 @@ fn stopped_after(store: &Store, file: &std::path::Path, parts: usize) -> Upload 
         Ok(())
     };
     let error = store
-        .upload("archives/a", &file, size, None, &mut state, &mut save, &|_| Ok(()))
+        .upload(
+            "archives/a",
+            &file,
+            size,
+            None,
+            &mut state,
+            &mut save,
+            &|_| Ok(()),
+        )
         .unwrap_err();
     assert_eq!(error.code, Code::Cancelled);
     state
@@ -153,7 +181,15 @@ fn an_upload_goes_on_where_it_stopped_and_is_never_seen_half() {
         Ok(())
     };
     disk.store()
-        .upload("archives/a", &opened, size, None, &mut state, &mut |_| Ok(()), &control)
+        .upload(
+            "archives/a",
+            &opened,
+            size,
+            None,
+            &mut state,
+            &mut |_| Ok(()),
+            &control,
+        )
         .unwrap();
     assert_eq!(told.get(), 2 * PART, "it did not go on where it stopped");
     let after = std::fs::metadata(disk.root.join("archives/a")).unwrap();
@@ -170,7 +206,14 @@ fn what_a_crash_left_is_believed_only_as_far_as_it_is_true() {
     let aside = disk.root.join("archives/.a.part");
     let damage: [&dyn Fn(); 4] = [
         // The machine lost what it had not yet written: shorter, or zeros, or all of it.
-        &|| std::fs::File::options().write(true).open(&aside).unwrap().set_len(PART + 7).unwrap(),
+        &|| {
+            std::fs::File::options()
+                .write(true)
+                .open(&aside)
+                .unwrap()
+                .set_len(PART + 7)
+                .unwrap()
+        },
         &|| {
             let length = std::fs::metadata(&aside).unwrap().len();
             std::fs::write(&aside, vec![0; usize::try_from(length).unwrap()]).unwrap();
@@ -199,7 +242,14 @@ fn what_was_left_is_listed_and_cleared_away() {
     let store = disk.store();
     stopped_after(&store, &disk.file("original", SIZE), 1);
     std::fs::create_dir(disk.root.join("rows")).unwrap();
-    for name in [".b.json.tmp", ".c.json.part", ".tmp", ".part", ".hidden", "d.json.tmp"] {
+    for name in [
+        ".b.json.tmp",
+        ".c.json.part",
+        ".tmp",
+        ".part",
+        ".hidden",
+        "d.json.tmp",
+    ] {
         std::fs::write(disk.root.join("rows").join(name), "x").unwrap();
     }
     let mut left = store.unfinished("").unwrap();
@@ -237,16 +287,33 @@ fn names_and_links_of_others_do_no_harm() {
     symlink(disk.dir.path(), disk.root.join("archives")).unwrap();
     std::fs::create_dir(rows.join("folder.json")).unwrap();
     std::fs::write(rows.join(std::ffi::OsStr::from_bytes(b"bad\xff")), "x").unwrap();
-    assert!(std::process::Command::new(crate::support::tool("mkfifo")).arg(rows.join("pipe.json")).status().unwrap().success());
-    let keys: Vec<_> = store.list("").unwrap().into_iter().map(|object| object.key).collect();
+    assert!(
+        std::process::Command::new(crate::support::tool("mkfifo"))
+            .arg(rows.join("pipe.json"))
+            .status()
+            .unwrap()
+            .success()
+    );
+    let keys: Vec<_> = store
+        .list("")
+        .unwrap()
+        .into_iter()
+        .map(|object| object.key)
+        .collect();
     assert_eq!(keys, ["rows/real.json"]);
     for key in ["rows/link.json", "rows/folder.json", "rows/pipe.json"] {
         let error = store.get(key, 1_000).unwrap_err();
-        assert!(error.to_string().starts_with(&format!("remote disk: read {key}")), "{error}");
+        assert!(
+            error.to_string().starts_with(&format!("remote disk: read {key}")),
+            "{error}"
+        );
     }
     // A link in place of a folder is not followed, neither to read nor to write.
     let error = store.put("archives/a", b"x", None).unwrap_err();
-    assert!(error.to_string().contains("make the folder of archives/a"), "{error}");
+    assert!(
+        error.to_string().contains("make the folder of archives/a"),
+        "{error}"
+    );
     assert!(store.get("archives/secret", 1_000).is_err());
     assert!(!disk.dir.path().join("a").exists());
     // A link in place of a file is replaced, and what it led to stays.
@@ -273,7 +340,10 @@ fn a_folder_that_is_not_mounted_is_not_made() {
         upload(&store, "archives/a", &file).unwrap_err(),
     ] {
         assert_eq!(error.code, Code::NotFound);
-        assert!(error.to_string().contains("remote disk: open the folder") && error.remedy.is_some(), "{error}");
+        assert!(
+            error.to_string().contains("remote disk: open the folder") && error.remedy.is_some(),
+            "{error}"
+        );
     }
     assert!(!disk.root.exists());
 }
@@ -283,7 +353,9 @@ fn who_puts_new_into_a_folder_second_changes_nothing() {
     let disk = Disk::new();
     let store = disk.store();
     assert!(store.put_new("marker", b"1", None).unwrap());
-    let won = (0..4).filter(|_| disk.store().put_new("marker", b"2", None).unwrap()).count();
+    let won = (0..4)
+        .filter(|_| disk.store().put_new("marker", b"2", None).unwrap())
+        .count();
     assert_eq!(won, 0);
     assert_eq!(store.get("marker", 10).unwrap().unwrap(), b"1");
 }

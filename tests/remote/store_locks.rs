@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use cofre::Code;
 use cofre::config::LockMode;
-use cofre::remote::store::{Upload, Until};
+use cofre::remote::store::{Until, Upload};
 
 use crate::site::{PART, Site, opened, text};
 
@@ -31,7 +31,12 @@ fn what_is_locked_stays() {
         let version = store.head(key).unwrap().unwrap().version.unwrap();
         let error = store.delete_version(key, &version).unwrap_err();
         assert_eq!(error.code, Code::AccessDenied);
-        assert!(text(&error).contains(&format!("remote offsite: delete {key}: the server refuses access")), "{error}");
+        assert!(
+            text(&error).contains(&format!(
+                "remote offsite: delete {key}: the server refuses access"
+            )),
+            "{error}"
+        );
         // It can be hidden and be covered, and is still there.
         store.put(key, b"other", None).unwrap();
         store.delete(key).unwrap();
@@ -50,13 +55,26 @@ fn uploads_of_every_size_are_locked_from_the_first_moment() {
         let path = site.file("original", size);
         let (file, size) = opened(&path);
         let uploaded = store
-            .upload(key, &file, size, Some(&until), &mut Upload::default(), &mut |_| Ok(()), &|_| Ok(()))
+            .upload(
+                key,
+                &file,
+                size,
+                Some(&until),
+                &mut Upload::default(),
+                &mut |_| Ok(()),
+                &|_| Ok(()),
+            )
             .unwrap();
         let version = uploaded.version.unwrap();
         assert_eq!(store.lock_of(key, Some(&version)).unwrap(), Some(until));
-        assert_eq!(store.delete_version(key, &version).unwrap_err().code, Code::AccessDenied);
+        assert_eq!(
+            store.delete_version(key, &version).unwrap_err().code,
+            Code::AccessDenied
+        );
         let mut copy = Vec::new();
-        store.download(key, Some(&version), &mut copy, &|_| Ok(())).unwrap();
+        store
+            .download(key, Some(&version), &mut copy, &|_| Ok(()))
+            .unwrap();
         assert!(copy == std::fs::read(&path).unwrap(), "{key} came back otherwise");
     }
 }
@@ -75,7 +93,10 @@ fn a_lock_becomes_longer_and_never_shorter() {
     for weaker in [two, in_days(LockMode::Governance, 5)] {
         let error = store.extend_lock("rows/a", Some(&version), &weaker).unwrap_err();
         assert_eq!(error.code, Code::Refused);
-        assert!(text(&error).contains("can't be made shorter or weaker"), "{error}");
+        assert!(
+            text(&error).contains("can't be made shorter or weaker"),
+            "{error}"
+        );
     }
     assert_eq!(store.lock_of("rows/a", Some(&version)).unwrap(), Some(three));
     // What had none gets its first.

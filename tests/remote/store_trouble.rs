@@ -19,7 +19,9 @@ fn all_fail(site: &Site, store: &Store, code: Code) -> Vec<String> {
         store.get("rows/a", 10).unwrap_err(),
         store.put("rows/a", b"x", None).unwrap_err(),
         store.put_new("rows/a", b"x", None).unwrap_err(),
-        store.download("archives/a", None, &mut Vec::new(), &|_| Ok(())).unwrap_err(),
+        store
+            .download("archives/a", None, &mut Vec::new(), &|_| Ok(()))
+            .unwrap_err(),
         upload(store, "archives/a", &large).unwrap_err(),
         upload(store, "archives/a", &small).unwrap_err(),
         store.versions("archives/a").unwrap_err(),
@@ -54,19 +56,28 @@ fn wrong_credentials_are_told_apart() {
     let site = Site::new();
     let store = open(&site.remote_of((ADMIN.0, "wrong/secret+012345")));
     let texts = all_fail(&site, &store, Code::AccessDenied);
-    all_say(&texts, "the server does not accept the credentials: the secret key is wrong");
+    all_say(
+        &texts,
+        "the server does not accept the credentials: the secret key is wrong",
+    );
     let store = open(&site.remote_of(("AKIDNOBODY", ADMIN.1)));
     let texts = all_fail(&site, &store, Code::AccessDenied);
     all_say(&texts, "the server does not know the access key");
     // An answer to HEAD has no words.
     let error = store.head("rows/a").unwrap_err();
     assert_eq!(error.code, Code::AccessDenied);
-    assert!(text(&error).contains("look at rows/a: the server refuses access"), "{error}");
+    assert!(
+        text(&error).contains("look at rows/a: the server refuses access"),
+        "{error}"
+    );
     let reader = open(&site.remote_of(READER));
     assert_eq!(reader.list("").unwrap(), []);
     let error = reader.put("rows/a", b"x", None).unwrap_err();
     assert_eq!(error.code, Code::AccessDenied);
-    assert!(text(&error).contains("the server refuses access (AccessDenied"), "{error}");
+    assert!(
+        text(&error).contains("the server refuses access (AccessDenied"),
+        "{error}"
+    );
     // Nothing of this is tried again.
     assert_eq!(site.proxy.count("GET", "object-lock"), 2);
 }
@@ -76,7 +87,10 @@ fn an_unknown_bucket_is_named_as_the_cause() {
     let site = Site::new();
     let mut remote = site.remote();
     bucket(&mut remote).bucket = "nobody-made-this".to_owned();
-    all_say(&all_fail(&site, &open(&remote), Code::NotFound), "there is no such bucket");
+    all_say(
+        &all_fail(&site, &open(&remote), Code::NotFound),
+        "there is no such bucket",
+    );
 }
 
 #[test]
@@ -90,7 +104,12 @@ fn a_wrong_region_is_told_with_the_right_one() {
     for (status, body) in [(400, malformed), (301, moved)] {
         for method in ["GET", "PUT", "POST", "HEAD"] {
             let headers = &[("x-amz-bucket-region", "eu-west-3")];
-            site.proxy.on(method, "", 0..100, Action::Answer(status, headers, body.to_owned()));
+            site.proxy.on(
+                method,
+                "",
+                0..100,
+                Action::Answer(status, headers, body.to_owned()),
+            );
         }
         let texts = all_fail(&site, &site.store(), Code::Config);
         all_say(&texts, "the bucket is in the region eu-west-3");
@@ -108,7 +127,8 @@ fn a_wrong_clock_is_named() {
                   between the request time and the server&#39;s time is too large.</Message></Error>";
     let date = &[("Date", "Tue, 01 Jan 2019 00:00:00 GMT")];
     for method in ["GET", "PUT", "POST", "HEAD"] {
-        site.proxy.on(method, "", 0..100, Action::Answer(403, date, skewed.to_owned()));
+        site.proxy
+            .on(method, "", 0..100, Action::Answer(403, date, skewed.to_owned()));
     }
     let store = site.store();
     let texts = all_fail(&site, &store, Code::AccessDenied);
@@ -123,21 +143,28 @@ fn a_wrong_clock_is_named() {
 fn a_full_store_is_told_from_other_trouble() {
     let site = Site::new();
     let full = "<Error><Code>QuotaExceeded</Code><Message>over quota</Message></Error>";
-    site.proxy.on("PUT", "", 0..100, Action::Answer(403, &[], full.to_owned()));
+    site.proxy
+        .on("PUT", "", 0..100, Action::Answer(403, &[], full.to_owned()));
     let file = site.file("large", PART + 1);
     for error in [
         site.store().put("rows/a", b"x", None).unwrap_err(),
         upload(&site.store(), "archives/a", &file).unwrap_err(),
     ] {
         assert_eq!(error.code, Code::NoSpace);
-        assert!(text(&error).contains("the store is full, or its quota is used up"), "{error}");
+        assert!(
+            text(&error).contains("the store is full, or its quota is used up"),
+            "{error}"
+        );
     }
 }
 
 #[test]
 fn a_server_that_is_away_is_told_so() {
     let site = Site::new();
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let mut remote = site.remote();
     bucket(&mut remote).endpoint = Some(format!("http://{free}"));
     let texts = all_fail(&site, &open(&remote), Code::Io);
@@ -152,13 +179,21 @@ fn a_server_that_is_away_is_told_so() {
 #[test]
 fn a_server_that_speaks_something_else_is_an_error() {
     let site = Site::new();
-    for (status, body) in [(200, "<html>hello</html>"), (200, ""), (404, "not here"), (418, "{\"a\": 1}")] {
+    for (status, body) in [
+        (200, "<html>hello</html>"),
+        (200, ""),
+        (404, "not here"),
+        (418, "{\"a\": 1}"),
+    ] {
         for method in ["GET", "PUT", "POST", "HEAD"] {
-            site.proxy.on(method, "", 0..100, Action::Answer(status, &[], body.to_owned()));
+            site.proxy
+                .on(method, "", 0..100, Action::Answer(status, &[], body.to_owned()));
         }
         let store = site.store();
         for error in [
+            store.list("").unwrap_err(),
             store.unfinished("").unwrap_err(),
+            store.has_object_lock().unwrap_err(),
             store.versions("rows/a").unwrap_err(),
             upload(&store, "archives/a", &site.file("large", PART + 1)).unwrap_err(),
         ] {
@@ -171,14 +206,20 @@ fn a_server_that_speaks_something_else_is_an_error() {
 #[test]
 fn what_a_server_says_can_not_play_tricks_on_a_terminal() {
     let site = Site::new();
-    let body = format!("<Error><Code>Odd\x1b[2J</Code><Message>\x07{}</Message></Error>", "x".repeat(100_000));
+    let body = format!(
+        "<Error><Code>Odd\x1b[2J</Code><Message>\x07{}</Message></Error>",
+        "x".repeat(100_000)
+    );
     site.proxy.on("GET", "", 0..100, Action::Answer(400, &[], body));
     for error in [
         site.store().list("").unwrap_err(),
         site.store().versions("a").unwrap_err(),
     ] {
         let said = text(&error);
-        assert!(said.contains("the server answered 400 (Odd\\x1b[2J: \\x07xxx") && said.len() < 600, "{said}");
+        assert!(
+            said.contains("the server answered 400 (Odd\\x1b[2J: \\x07xxx") && said.len() < 600,
+            "{said}"
+        );
     }
 }
 
@@ -191,13 +232,33 @@ fn what_can_not_be_opened_says_why() {
         let error = Store::open_with(&remote, impatient()).unwrap_err();
         assert_eq!(error.code, code, "{error}");
         let said = text(&error);
-        assert!(said.starts_with("remote offsite: ") && said.contains(says), "{said}");
+        assert!(
+            said.starts_with("remote offsite: ") && said.contains(says),
+            "{said}"
+        );
     };
     let missing = site.dir.path().join("no-such-file");
-    refuses(&|bucket| bucket.credentials_file = Some(missing.clone()), Code::Io, "no-such-file");
-    refuses(&|bucket| bucket.profile = Some("other".to_owned()), Code::Config, "there is no section [other]");
-    for endpoint in ["minio.example", "ftp://minio.example", "https://user@minio.example", "http://"] {
-        refuses(&|bucket| bucket.endpoint = Some(endpoint.to_owned()), Code::Config, "is not a URL");
+    refuses(
+        &|bucket| bucket.credentials_file = Some(missing.clone()),
+        Code::Io,
+        "no-such-file",
+    );
+    refuses(
+        &|bucket| bucket.profile = Some("other".to_owned()),
+        Code::Config,
+        "there is no section [other]",
+    );
+    for endpoint in [
+        "minio.example",
+        "ftp://minio.example",
+        "https://user@minio.example",
+        "http://",
+    ] {
+        refuses(
+            &|bucket| bucket.endpoint = Some(endpoint.to_owned()),
+            Code::Config,
+            "is not a URL",
+        );
     }
     assert_eq!(site.proxy.seen().len(), 0);
 }
@@ -209,5 +270,8 @@ fn nothing_goes_to_another_machine_without_tls() {
     bucket(&mut remote).endpoint = Some("http://minio.example".to_owned());
     let error = open(&remote).list("").unwrap_err();
     let said = text(&error);
-    assert!(said.contains("list") && (said.contains("scheme") || said.contains("URL")), "{said}");
+    assert!(
+        said.contains("list") && (said.contains("scheme") || said.contains("URL")),
+        "{said}"
+    );
 }

@@ -65,7 +65,10 @@ impl Tuning {
     /// The pause after so many attempts.
     fn back_off(&self, tries: usize) -> Duration {
         let doubled = u32::try_from(tries.saturating_sub(1)).unwrap_or(16).min(16);
-        let wait = self.first_wait.saturating_mul(1 << doubled).min(self.longest_wait);
+        let wait = self
+            .first_wait
+            .saturating_mul(1 << doubled)
+            .min(self.longest_wait);
         let mut jitter = [0];
         // Without random numbers all wait alike, which is no reason to fail.
         let _ = crate::fsutil::fill_random(&mut jitter);
@@ -188,7 +191,9 @@ enum Opened {
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Store").field("remote", &self.name).finish_non_exhaustive()
+        f.debug_struct("Store")
+            .field("remote", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -440,12 +445,18 @@ impl Store {
     /// A key is a path without surprises, for every kind of place.
     fn check_key(&self, key: &str) -> Result<()> {
         let fine = |name: &str| {
-            !name.is_empty() && !name.starts_with('.') && name.len() <= 200 && !name.contains(char::is_control)
+            !name.is_empty()
+                && !name.starts_with('.')
+                && name.len() <= 200
+                && !name.contains(char::is_control)
         };
         if key.len() <= 800 && key.split('/').all(fine) {
             return Ok(());
         }
-        let message = format!("remote {}: the name {key:?} can't be used for an object", text::escape(&self.name));
+        let message = format!(
+            "remote {}: the name {key:?} can't be used for an object",
+            text::escape(&self.name)
+        );
         Err(Error::new(Code::Usage, message))
     }
 }
@@ -492,7 +503,11 @@ impl Task<'_> {
 
     /// Bytes in parts that the store has.
     fn done(&self) -> u64 {
-        let lengths = self.state.parts.iter().map(|part| self.extent(part.number).1 as u64);
+        let lengths = self
+            .state
+            .parts
+            .iter()
+            .map(|part| self.extent(part.number).1 as u64);
         lengths.sum()
     }
 
@@ -502,7 +517,11 @@ impl Task<'_> {
         let (start, length) = self.extent(number);
         let mut bytes = vec![0; length];
         self.file.read_exact_at(&mut bytes, start).map_err(|error| {
-            let what = format!("read {} bytes at {start} of what is uploaded as {}", length, text::escape(self.key));
+            let what = format!(
+                "read {} bytes at {start} of what is uploaded as {}",
+                length,
+                text::escape(self.key)
+            );
             Error::io(what, &error)
         })?;
         Ok(bytes)
@@ -520,10 +539,16 @@ fn doing(remote: &str, operation: &str, key: &str) -> String {
 }
 
 fn no_locks(what: &str) -> Error {
-    Error::new(Code::Unsupported, format!("{what}: this kind of remote has no locks"))
-        .remedy("leave `lock` out, or use a bucket of S3 with Object Lock")
+    Error::new(
+        Code::Unsupported,
+        format!("{what}: this kind of remote has no locks"),
+    )
+    .remedy("leave `lock` out, or use a bucket of S3 with Object Lock")
 }
 
 fn no_versions(what: &str) -> Error {
-    Error::new(Code::Unsupported, format!("{what}: this kind of remote has no versions"))
+    Error::new(
+        Code::Unsupported,
+        format!("{what}: this kind of remote has no versions"),
+    )
 }

@@ -96,9 +96,18 @@ impl Bucketed {
         }
     }
 
+    /// What all keys below a folder begin with.
+    fn below(&self, folder: &str) -> String {
+        let full = self.full(folder);
+        if full.is_empty() { full } else { format!("{full}/") }
+    }
+
     pub(super) fn path(&self, operation: &str, key: &str) -> Result<Path> {
         Path::parse(self.full(key)).map_err(|_| {
-            let message = format!("{}: this name can't be used at this remote", self.doing(operation, key));
+            let message = format!(
+                "{}: this name can't be used at this remote",
+                self.doing(operation, key)
+            );
             Error::new(Code::Usage, message)
         })
     }
@@ -138,6 +147,20 @@ impl Bucketed {
     }
 
     pub(super) fn list(&self, folder: &str) -> Result<Vec<Object>> {
+        if self.s3.is_some() {
+            let prefix = self.below(folder);
+            let found = self.of_s3("list", folder, Vec::new(), async |s3| s3.list(&prefix).await)?;
+            let objects = found.into_iter().filter_map(|content| {
+                Some(Object {
+                    key: self.relative(&content.key)?,
+                    size: content.size,
+                    version: None,
+                    etag: content.etag,
+                    modified: content.last_modified,
+                })
+            });
+            return Ok(objects.collect());
+        }
         let path = if self.full(folder).is_empty() {
             None
         } else {
@@ -241,9 +264,15 @@ impl Bucketed {
             return Err(no_locks(&self.doing("write", key)));
         }
         let mode = if new { PutMode::Create } else { PutMode::Overwrite };
-        match self.objects.put_opts(path, bytes.into(), PutOptions::from(mode)).await {
+        match self
+            .objects
+            .put_opts(path, bytes.into(), PutOptions::from(mode))
+            .await
+        {
             Ok(_) => Ok(true),
-            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) if new => {
+            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. })
+                if new =>
+            {
                 Ok(false)
             }
             Err(error) => Err(self.explain_store("write", key, &error)),
@@ -256,7 +285,8 @@ impl Bucketed {
             "{}: the server stored something else than was sent: {difference}",
             self.doing("upload", key)
         );
-        Error::new(Code::Corrupt, message).remedy("the copy does not count; if it happens again, don't trust this server")
+        Error::new(Code::Corrupt, message)
+            .remedy("the copy does not count; if it happens again, don't trust this server")
     }
 
     pub(super) fn delete(&self, key: &str, version: Option<&str>) -> Result<()> {
@@ -280,12 +310,16 @@ impl Bucketed {
 
     pub(super) fn versions(&self, key: &str) -> Result<Vec<Version>> {
         let full = self.full(key);
-        self.of_s3("list the versions of", key, Vec::new(), async |s3| s3.versions(&full).await)
+        self.of_s3("list the versions of", key, Vec::new(), async |s3| {
+            s3.versions(&full).await
+        })
     }
 
     pub(super) fn lock_of(&self, key: &str, version: Option<&str>) -> Result<Option<Until>> {
         let full = self.full(key);
-        self.of_s3("look at the lock of", key, None, async |s3| s3.lock_of(&full, version).await)
+        self.of_s3("look at the lock of", key, None, async |s3| {
+            s3.lock_of(&full, version).await
+        })
     }
 
     pub(super) fn set_lock(&self, key: &str, version: Option<&str>, until: &Until) -> Result<()> {
@@ -293,18 +327,23 @@ impl Bucketed {
             return Err(no_locks(&self.doing("lock", key)));
         }
         let full = self.full(key);
-        self.of_s3("lock", key, (), async |s3| s3.set_lock(&full, version, until).await)
+        self.of_s3("lock", key, (), async |s3| {
+            s3.set_lock(&full, version, until).await
+        })
     }
 
     pub(super) fn has_object_lock(&self) -> Result<bool> {
-        self.of_s3("ask for Object Lock", "", false, async |s3| s3.has_object_lock().await)
+        self.of_s3("ask for Object Lock", "", false, async |s3| {
+            s3.has_object_lock().await
+        })
     }
 
     pub(super) fn unfinished(&self, folder: &str) -> Result<Vec<Unfinished>> {
-        let full = self.full(folder);
-        let prefix = if full.is_empty() { full } else { format!("{full}/") };
+        let prefix = self.below(folder);
         let operation = "list the unfinished uploads of";
-        let found = self.of_s3(operation, folder, Vec::new(), async |s3| s3.uploads(&prefix).await)?;
+        let found = self.of_s3(operation, folder, Vec::new(), async |s3| {
+            s3.uploads(&prefix).await
+        })?;
         let known = found.into_iter().filter_map(|upload| {
             Some(Unfinished {
                 key: self.relative(&upload.key)?,
@@ -331,6 +370,10 @@ impl Bucketed {
         call: impl AsyncFnOnce(&S3) -> std::result::Result<T, Failure>,
     ) -> Result<T> {
         let Some(s3) = &self.s3 else { return Ok(elsewhere) };
-        self.wait(async { call(s3).await.map_err(|failure| self.explain(operation, key, &failure)) })
+        self.wait(async {
+            call(s3)
+                .await
+                .map_err(|failure| self.explain(operation, key, &failure))
+        })
     }
 }

@@ -35,11 +35,19 @@ pub(super) fn aws(path: &Path, profile: &str) -> Result<Key> {
         )
         .remedy("name one of its sections with `profile`")
     })?;
-    let value = |name: &str| section.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+    let value = |name: &str| {
+        section
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.clone())
+    };
     let must = |name: &str| {
         value(name).filter(|value| !value.is_empty()).ok_or_else(|| {
             let section = text::escape(profile);
-            Error::new(Code::Config, format!("{file}: `{name}` is missing in the section [{section}]"))
+            Error::new(
+                Code::Config,
+                format!("{file}: `{name}` is missing in the section [{section}]"),
+            )
         })
     };
     Ok(Key {
@@ -66,7 +74,10 @@ pub(super) fn azure(path: &Path) -> Result<AzureKey> {
             _ => {}
         }
     }
-    let message = format!("{}: neither `account_key = …` nor `sas = …` is in it", text::shown(path));
+    let message = format!(
+        "{}: neither `account_key = …` nor `sas = …` is in it",
+        text::shown(path)
+    );
     Err(Error::new(Code::Config, message))
 }
 
@@ -86,7 +97,10 @@ fn section(text: &str, name: &str) -> Option<Vec<(String, String)>> {
     let mut at = None;
     let mut found: Option<String> = None;
     for line in text.lines() {
-        let heading = line.trim().strip_prefix('[').and_then(|line| line.strip_suffix(']'));
+        let heading = line
+            .trim()
+            .strip_prefix('[')
+            .and_then(|line| line.strip_suffix(']'));
         if let Some(heading) = heading {
             at = Some(heading.trim().trim_start_matches("profile ").trim().to_owned());
             if at.as_deref() == Some(name) {
@@ -133,7 +147,10 @@ mod tests {
         let key = aws(file.path(), "default").unwrap();
         assert_eq!((&*key.id, &*key.secret, key.token), ("A", "b/c+d==", None));
         let key = aws(file.path(), "offsite").unwrap();
-        assert_eq!((&*key.id, &*key.secret, key.token.as_deref()), ("B", "s", Some("t=")));
+        assert_eq!(
+            (&*key.id, &*key.secret, key.token.as_deref()),
+            ("B", "s", Some("t="))
+        );
     }
 
     #[test]
@@ -154,10 +171,15 @@ mod tests {
 
     #[test]
     fn azure_has_a_key_or_a_signature() {
-        assert!(matches!(azure(file("account_key = abc==\n").path()), Ok(AzureKey::Account(key)) if key == "abc=="));
+        assert!(
+            matches!(azure(file("account_key = abc==\n").path()), Ok(AzureKey::Account(key)) if key == "abc==")
+        );
         let sas = azure(file("# now\nsas = \"?sv=1&sig=x%3D\"\n").path());
         assert!(matches!(sas, Ok(AzureKey::Sas(sas)) if sas == "sv=1&sig=x%3D"));
         let error = azure(file("key = hush\n").path()).err().unwrap().to_string();
-        assert!(error.contains("`account_key = …`") && !error.contains("hush"), "{error}");
+        assert!(
+            error.contains("`account_key = …`") && !error.contains("hush"),
+            "{error}"
+        );
     }
 }

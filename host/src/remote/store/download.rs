@@ -93,10 +93,13 @@ impl Bucketed {
         progress.whole = Some(now);
         let mut stream = found.into_stream();
         while let Some(piece) = stream.next().await {
-            let piece: Bytes = piece.map_err(|error| Broken::Network(Failure::from(&error)))?;
+            let piece: Bytes = piece.map_err(|error| self.refused(key, progress, Failure::from(&error)))?;
             progress.done += piece.len() as u64;
             if progress.done > size {
-                let message = format!("{}: the server sends more than {size} bytes", self.doing("download", key));
+                let message = format!(
+                    "{}: the server sends more than {size} bytes",
+                    self.doing("download", key)
+                );
                 return Err(Broken::Final(Error::new(Code::Corrupt, message)));
             }
             to.write_all(&piece).map_err(|error| {
@@ -124,7 +127,10 @@ impl Bucketed {
     }
 
     fn changed(&self, key: &str) -> Error {
-        let message = format!("{}: it was changed or removed meanwhile", self.doing("download", key));
+        let message = format!(
+            "{}: it was changed or removed meanwhile",
+            self.doing("download", key)
+        );
         Error::new(Code::Io, message).remedy("what came so far is of no use; download it again")
     }
 }

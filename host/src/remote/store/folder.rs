@@ -55,14 +55,21 @@ impl Folder {
 
     fn fail(&self, operation: &str, key: &str, errno: Errno) -> Error {
         let folder = text::shown(&self.root);
-        fsutil::error(format_args!("{} in {folder}", doing(&self.remote, operation, key)), errno)
+        fsutil::error(
+            format_args!("{} in {folder}", doing(&self.remote, operation, key)),
+            errno,
+        )
     }
 
     /// The folder itself, which has to be there: where it is missing, a disk is not mounted.
     fn root(&self) -> Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         fsutil::openat(rustix::fs::CWD, &*self.root, flags, Mode::empty()).map_err(|errno| {
-            let what = format!("{} {}", doing(&self.remote, "open the folder", ""), text::shown(&self.root));
+            let what = format!(
+                "{} {}",
+                doing(&self.remote, "open the folder", ""),
+                text::shown(&self.root)
+            );
             let error = fsutil::error(what, errno);
             match errno {
                 Errno::NOENT | Errno::NOTDIR => Error {
@@ -154,10 +161,16 @@ impl Folder {
                     Err(Errno::NOENT) => continue,
                     Err(errno) => return Err(fail(errno)),
                 };
-                let key = if folder.is_empty() { name } else { format!("{folder}/{name}") };
+                let key = if folder.is_empty() {
+                    name
+                } else {
+                    format!("{folder}/{name}")
+                };
                 match fsutil::file_type(&stat) {
                     FileType::RegularFile => each(key, &stat),
-                    FileType::Directory if !is_hidden(&key) && depth < DEEPEST => folders.push((key, depth + 1)),
+                    FileType::Directory if !is_hidden(&key) && depth < DEEPEST => {
+                        folders.push((key, depth + 1))
+                    }
                     _ => {}
                 }
             }
@@ -178,7 +191,10 @@ impl Folder {
         let read = file.take(limit.saturating_add(1)).read_to_end(&mut bytes);
         read.map_err(|error| Error::io(doing(&self.remote, "read", key), &error))?;
         if bytes.len() as u64 > limit {
-            let message = format!("{}: it is larger than {limit} bytes", doing(&self.remote, "read", key));
+            let message = format!(
+                "{}: it is larger than {limit} bytes",
+                doing(&self.remote, "read", key)
+            );
             return Err(Error::new(Code::Corrupt, message));
         }
         Ok(Some(bytes))
@@ -215,7 +231,10 @@ impl Folder {
     ) -> Result<u64> {
         let what = || doing(&self.remote, "download", key);
         let Some((mut file, stat)) = self.open("download", key, version)? else {
-            return Err(Error::new(Code::NotFound, format!("{}: there is no such object", what())));
+            return Err(Error::new(
+                Code::NotFound,
+                format!("{}: there is no such object", what()),
+            ));
         };
         let mut buffer = vec![0; 256 * 1024];
         let mut done = 0;
@@ -333,17 +352,27 @@ impl Folder {
             return Ok(());
         };
         match rustix::fs::unlinkat(&dir, name, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => fsutil::fsync(&dir).map_err(|errno| self.fail("delete", key, errno)),
+            Ok(()) | Err(Errno::NOENT) => {
+                fsutil::fsync(&dir).map_err(|errno| self.fail("delete", key, errno))
+            }
             Err(errno) => Err(self.fail("delete", key, errno)),
         }
     }
 
-    #[allow(clippy::unnecessary_wraps, clippy::unused_self, reason = "the same calls as a bucket's")]
+    #[allow(
+        clippy::unnecessary_wraps,
+        clippy::unused_self,
+        reason = "the same calls as a bucket's"
+    )]
     pub(super) fn versions(&self, _key: &str) -> Result<Vec<Version>> {
         Ok(Vec::new())
     }
 
-    #[allow(clippy::unnecessary_wraps, clippy::unused_self, reason = "the same calls as a bucket's")]
+    #[allow(
+        clippy::unnecessary_wraps,
+        clippy::unused_self,
+        reason = "the same calls as a bucket's"
+    )]
     pub(super) fn lock_of(&self, _key: &str, _version: Option<&str>) -> Result<Option<Until>> {
         Ok(None)
     }
@@ -352,7 +381,11 @@ impl Folder {
         Err(no_locks(&doing(&self.remote, "lock", key)))
     }
 
-    #[allow(clippy::unnecessary_wraps, clippy::unused_self, reason = "the same calls as a bucket's")]
+    #[allow(
+        clippy::unnecessary_wraps,
+        clippy::unused_self,
+        reason = "the same calls as a bucket's"
+    )]
     pub(super) fn has_object_lock(&self) -> Result<bool> {
         Ok(false)
     }
@@ -363,7 +396,11 @@ impl Folder {
             let (parent, name) = path.rsplit_once('/').unwrap_or(("", &path));
             if let Some(key) = name_behind(name) {
                 found.push(Unfinished {
-                    key: if parent.is_empty() { key.to_owned() } else { format!("{parent}/{key}") },
+                    key: if parent.is_empty() {
+                        key.to_owned()
+                    } else {
+                        format!("{parent}/{key}")
+                    },
                     upload_id: name.to_owned(),
                     started: DateTime::from_timestamp(stat.st_mtime, 0),
                 });
@@ -380,7 +417,10 @@ impl Folder {
             upload_id.clone()
         };
         if name_behind(&name) != Some(name_of(key)) {
-            let message = format!("{}: there is no such upload", doing(&self.remote, "abort the upload of", key));
+            let message = format!(
+                "{}: there is no such upload",
+                doing(&self.remote, "abort the upload of", key)
+            );
             return Err(Error::new(Code::Usage, message));
         }
         self.remove(key, &name)
@@ -390,7 +430,10 @@ impl Folder {
 /// The name that a file aside is for.
 fn name_behind(aside: &str) -> Option<&str> {
     let name = aside.strip_prefix('.')?;
-    ASIDE.iter().find_map(|end| name.strip_suffix(end)).filter(|name| !name.is_empty())
+    ASIDE
+        .iter()
+        .find_map(|end| name.strip_suffix(end))
+        .filter(|name| !name.is_empty())
 }
 
 fn name_of(key: &str) -> &str {

@@ -49,7 +49,8 @@ fn s3(bucket: &Bucket, line: &Arc<Line>) -> Result<Opened> {
     if let Some(region) = &bucket.region {
         builder = builder.with_region(region);
     }
-    let said = |builder: &AmazonS3Builder, key| builder.get_config_value(&key).filter(|value| !value.is_empty());
+    let said =
+        |builder: &AmazonS3Builder, key| builder.get_config_value(&key).filter(|value| !value.is_empty());
     let endpoint = bucket
         .endpoint
         .clone()
@@ -58,7 +59,9 @@ fn s3(bucket: &Bucket, line: &Arc<Line>) -> Result<Opened> {
     let region = said(&builder, AmazonS3ConfigKey::Region).unwrap_or_else(|| "us-east-1".to_owned());
     let url = bucket_url(endpoint.as_deref(), &region, bucket)?;
     let base = if bucket.path_style {
-        url.strip_suffix(&*bucket.bucket).unwrap_or(&url).trim_end_matches('/')
+        url.strip_suffix(&*bucket.bucket)
+            .unwrap_or(&url)
+            .trim_end_matches('/')
     } else {
         &url
     };
@@ -74,7 +77,13 @@ fn s3(bucket: &Bucket, line: &Arc<Line>) -> Result<Opened> {
         .connect(&options(bucket, &url))
         .map_err(|_| cannot())?;
     let store = Arc::new(builder.build().map_err(|_| cannot())?);
-    let s3 = S3::new(url, region, Arc::clone(store.credentials()), client, Arc::clone(line));
+    let s3 = S3::new(
+        url,
+        region,
+        Arc::clone(store.credentials()),
+        client,
+        Arc::clone(line),
+    );
     Ok(Opened {
         objects: Arc::clone(&store) as _,
         parts: store,
@@ -86,7 +95,10 @@ fn s3(bucket: &Bucket, line: &Arc<Line>) -> Result<Opened> {
 /// environment, or else from where AWS's own tools keep it. `None` leaves it to `object_store`.
 fn aws_key(builder: &AmazonS3Builder, bucket: &Bucket, elsewhere: bool) -> Result<Option<AwsCredential>> {
     let profile = || {
-        let named = bucket.profile.clone().or_else(|| std::env::var("AWS_PROFILE").ok());
+        let named = bucket
+            .profile
+            .clone()
+            .or_else(|| std::env::var("AWS_PROFILE").ok());
         named.unwrap_or_else(|| "default".to_owned())
     };
     let from_environment = [
@@ -98,7 +110,11 @@ fn aws_key(builder: &AmazonS3Builder, bucket: &Bucket, elsewhere: bool) -> Resul
     ];
     let path = match &bucket.credentials_file {
         Some(path) => path.clone(),
-        None if bucket.profile.is_none() && from_environment.iter().any(|key| builder.get_config_value(key).is_some()) => {
+        None if bucket.profile.is_none()
+            && from_environment
+                .iter()
+                .any(|key| builder.get_config_value(key).is_some()) =>
+        {
             return Ok(None);
         }
         None => match credentials::aws_default() {
@@ -130,7 +146,12 @@ fn bucket_url(endpoint: Option<&str>, region: &str, bucket: &Bucket) -> Result<S
             format!("https://{name}.s3.{region}.amazonaws.com")
         });
     };
-    let bad = || Error::new(Code::Config, format!("the endpoint {} is not a URL", text::escape(endpoint)));
+    let bad = || {
+        Error::new(
+            Code::Config,
+            format!("the endpoint {} is not a URL", text::escape(endpoint)),
+        )
+    };
     let endpoint = endpoint.trim_end_matches('/');
     let (scheme, host) = endpoint.split_once("://").ok_or_else(bad)?;
     if !matches!(scheme, "http" | "https") || host.is_empty() || host.contains(['@', '?', '#']) {
@@ -191,9 +212,8 @@ fn azure(bucket: &Bucket, line: &Arc<Line>) -> Result<Opened> {
 
 /// The reason is left out: it may quote what stands in a file of credentials.
 fn cannot() -> Error {
-    Error::new(Code::Config, "its address or its credentials can't be used").remedy(
-        "check `endpoint`, and that the file of `credentials_file` has the format of this provider",
-    )
+    Error::new(Code::Config, "its address or its credentials can't be used")
+        .remedy("check `endpoint`, and that the file of `credentials_file` has the format of this provider")
 }
 
 /// Without TLS only where the configuration allows it, or where nothing leaves the machine.

@@ -23,7 +23,11 @@ use super::{Until, Version, xml};
 use crate::config::LockMode;
 
 /// What a signature leaves as it is.
-const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 const IN_PATH: &AsciiSet = &UNRESERVED.remove(b'/');
 
 type Outcome<T> = Result<T, Failure>;
@@ -42,8 +46,6 @@ pub(super) struct S3 {
 pub(super) struct Reply {
     headers: HeaderMap,
     body: Bytes,
-    /// How often it was asked for.
-    tries: usize,
 }
 
 /// What the server says about an object, with the sums that it made of it.
@@ -170,7 +172,7 @@ impl S3 {
         let ask = Ask::new(Method::POST, key, &[("uploads", "")])
             .header("x-amz-checksum-algorithm", "SHA256")
             .locked(lock);
-        let found: xml::Created = parse(&self.ask(ask).await?)?;
+        let found: xml::Created = parse(&self.ask(ask).await?, "InitiateMultipartUploadResult")?;
         Ok(found.upload_id)
     }
 
@@ -180,11 +182,32 @@ impl S3 {
         match self.ask(ask).await {
             Ok(reply) => {
                 let size = reply.text("content-length").and_then(|text| text.parse().ok());
-                let size = size.ok_or_else(|| Failure::nonsense("the server does not say how large it is"))?;
+                let size =
+                    size.ok_or_else(|| Failure::nonsense("the server does not say how large it is"))?;
                 Ok(Some(Stored::of(&reply, size)))
             }
             Err(failure) if failure.is_no_object() => Ok(None),
             Err(failure) => Err(failure),
+        }
+    }
+
+    /// Everything whose key begins so.
+    pub(super) async fn list(&self, prefix: &str) -> Outcome<Vec<xml::Content>> {
+        let mut found = Vec::new();
+        let mut token = None::<String>;
+        loop {
+            let mut query = vec![("list-type", "2"), ("prefix", prefix)];
+            query.extend(token.iter().map(|token| ("continuation-token", &**token)));
+            let reply = self.ask(Ask::new(Method::GET, "", &query)).await?;
+            let page: xml::List = parse(&reply, "ListBucketResult")?;
+            found.extend(page.contents);
+            if !page.is_truncated {
+                return Ok(found);
+            }
+            if page.next_continuation_token.is_none() || page.next_continuation_token == token {
+                return Err(Failure::nonsense("the server's list goes round in circles"));
+            }
+            token = page.next_continuation_token;
         }
     }
 
@@ -198,7 +221,8 @@ impl S3 {
                 query.push(("key-marker", &marker.0));
                 query.push(("version-id-marker", &marker.1));
             }
-            let page: xml::Versions = parse(&self.ask(Ask::new(Method::GET, "", &query)).await?)?;
+            let reply = self.ask(Ask::new(Method::GET, "", &query)).await?;
+            let page: xml::Versions = parse(&reply, "ListVersionsResult")?;
             let gone = page.delete_markers.into_iter().map(|entry| (entry, true));
             let there = page.versions.into_iter().map(|entry| (entry, false));
             let all = there.chain(gone).filter(|(entry, _)| entry.key == key);
@@ -219,7 +243,9 @@ impl S3 {
                 page.next_version_id_marker.unwrap_or_default(),
             );
             if next == marker {
-                return Err(Failure::nonsense("the server's list of versions goes round in circles"));
+                return Err(Failure::nonsense(
+                    "the server's list of versions goes round in circles",
+                ));
             }
             marker = next;
         }
@@ -231,9 +257,11 @@ impl S3 {
     pub(super) async fn lock_of(&self, key: &str, version: Option<&str>) -> Outcome<Option<Until>> {
         let ask = Ask::new(Method::GET, key, &versioned("retention", version));
         match self.ask(ask).await {
-            Ok(reply) => Ok(parse::<xml::Retention>(&reply)?.until()),
+            Ok(reply) => Ok(parse::<xml::Retention>(&reply, "Retention")?.until()),
             Err(failure) => match &*failure.code {
-                "NoSuchObjectLockConfiguration" | "ObjectLockConfigurationNotFoundError" | "InvalidRequest" => Ok(None),
+                "NoSuchObjectLockConfiguration"
+                | "ObjectLockConfigurationNotFoundError"
+                | "InvalidRequest" => Ok(None),
                 _ => Err(failure),
             },
         }
@@ -253,7 +281,10 @@ impl S3 {
     /// Whether the bucket has locks.
     pub(super) async fn has_object_lock(&self) -> Outcome<bool> {
         match self.ask(Ask::new(Method::GET, "", &[("object-lock", "")])).await {
-            Ok(reply) => Ok(parse::<xml::LockConfiguration>(&reply)?.object_lock_enabled.as_deref() == Some("Enabled")),
+            Ok(reply) => {
+                let found: xml::LockConfiguration = parse(&reply, "ObjectLockConfiguration")?;
+                Ok(found.object_lock_enabled.as_deref() == Some("Enabled"))
+            }
             Err(failure) if failure.code == "ObjectLockConfigurationNotFoundError" => Ok(false),
             Err(failure) if matches!(failure.status, Some(405 | 501)) => Ok(false),
             Err(failure) => Err(failure),
@@ -270,7 +301,8 @@ impl S3 {
                 query.push(("key-marker", &marker.0));
                 query.push(("upload-id-marker", &marker.1));
             }
-            let page: xml::Uploads = parse(&self.ask(Ask::new(Method::GET, "", &query)).await?)?;
+            let reply = self.ask(Ask::new(Method::GET, "", &query)).await?;
+            let page: xml::Uploads = parse(&reply, "ListMultipartUploadsResult")?;
             found.extend(page.uploads);
             let next = (
                 page.next_key_marker.unwrap_or_default(),
@@ -280,7 +312,9 @@ impl S3 {
                 return Ok(found);
             }
             if next == marker || next.0.is_empty() {
-                return Err(Failure::nonsense("the server's list of uploads goes round in circles"));
+                return Err(Failure::nonsense(
+                    "the server's list of uploads goes round in circles",
+                ));
             }
             marker = next;
         }
@@ -288,7 +322,10 @@ impl S3 {
 
     /// Gives an upload up; that it is gone already is fine.
     pub(super) async fn abort(&self, key: &str, upload_id: &str) -> Outcome<()> {
-        match self.ask(Ask::new(Method::DELETE, key, &[("uploadId", upload_id)])).await {
+        match self
+            .ask(Ask::new(Method::DELETE, key, &[("uploadId", upload_id)]))
+            .await
+        {
             Err(failure) if !failure.is_lost_upload() && !failure.is_no_object() => Err(failure),
             _ => Ok(()),
         }
@@ -296,7 +333,10 @@ impl S3 {
 
     /// Removes one object, or in a bucket with versions hides it.
     pub(super) async fn delete(&self, key: &str, version: Option<&str>) -> Outcome<()> {
-        let query: Vec<_> = version.map(|version| ("versionId", version)).into_iter().collect();
+        let query: Vec<_> = version
+            .map(|version| ("versionId", version))
+            .into_iter()
+            .collect();
         match self.ask(Ask::new(Method::DELETE, key, &query)).await {
             Err(failure) if !failure.is_no_object() => Err(failure),
             _ => Ok(()),
@@ -314,7 +354,7 @@ impl S3 {
         loop {
             tries += 1;
             match self.once(ask).await {
-                Ok((headers, body)) => return Ok(Reply { headers, body, tries }),
+                Ok((headers, body)) => return Ok(Reply { headers, body }),
                 Err(failure) if tries <= tuning.retries && failure.may_pass() => {
                     tokio::time::sleep(tuning.back_off(tries)).await;
                 }
@@ -324,7 +364,11 @@ impl S3 {
     }
 
     async fn once(&self, ask: &Ask<'_>) -> Outcome<(HeaderMap, Bytes)> {
-        let credential = self.credentials.get_credential().await.map_err(|error| Failure::from(&error))?;
+        let credential = self
+            .credentials
+            .get_credential()
+            .await
+            .map_err(|error| Failure::from(&error))?;
         let mut request = HttpRequest::new(HttpRequestBody::from(ask.body.clone()));
         *request.method_mut() = ask.method.clone();
         *request.uri_mut() = ask
@@ -332,7 +376,8 @@ impl S3 {
             .parse::<Uri>()
             .map_err(|_| Failure::nonsense("the URL can't be used"))?;
         for (name, value) in &ask.headers {
-            let value = HeaderValue::from_str(value).map_err(|_| Failure::nonsense("a header can't be used"))?;
+            let value =
+                HeaderValue::from_str(value).map_err(|_| Failure::nonsense("a header can't be used"))?;
             request.headers_mut().insert(HeaderName::from_static(name), value);
         }
         if ask.body.is_empty() && matches!(ask.method, Method::PUT | Method::POST) {
@@ -380,7 +425,14 @@ fn versioned<'a>(what: &'static str, version: Option<&'a str>) -> Vec<(&'a str, 
     [(what, "")].into_iter().chain(version).collect()
 }
 
-fn parse<T: DeserializeOwned>(reply: &Reply) -> Outcome<T> {
+/// Reads an answer. That it is the right kind is looked at too, for the page of a captive portal would otherwise be an
+/// empty list.
+fn parse<T: DeserializeOwned>(reply: &Reply, root: &str) -> Outcome<T> {
+    if !String::from_utf8_lossy(&reply.body).contains(&format!("<{root}")) {
+        return Err(Failure::nonsense(format!(
+            "the server's answer makes no sense: it is no {root}"
+        )));
+    }
     quick_xml::de::from_reader(&*reply.body)
         .map_err(|error| Failure::nonsense(format!("the server's answer makes no sense: {error}")))
 }

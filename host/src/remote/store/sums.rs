@@ -114,12 +114,29 @@ mod tests {
     #[test]
     fn the_best_sum_that_a_store_tells_decides() {
         let sums = Sums::whole(b"x");
-        let (md5, sha) = ("\"9dd4e461268c8034f5c8564e155c67a6\"", "LXEWQrcmsEQBYnyp+6wy9chTD7GQPMTbAiWHF5IaSIE=");
-        assert_eq!(sums.compare(&stored(1, "\"any\"", Some(sha))), Ok(Checked::Sha256));
+        let (md5, sha) = (
+            "\"9dd4e461268c8034f5c8564e155c67a6\"",
+            "LXEWQrcmsEQBYnyp+6wy9chTD7GQPMTbAiWHF5IaSIE=",
+        );
+        assert_eq!(
+            sums.compare(&stored(1, "\"any\"", Some(sha))),
+            Ok(Checked::Sha256)
+        );
         assert_eq!(sums.compare(&stored(1, md5, None)), Ok(Checked::Md5));
-        assert_eq!(sums.compare(&stored(1, "\"0x8D4BCC2E4835CD0\"", None)), Ok(Checked::Size));
-        assert!(sums.compare(&stored(2, md5, Some(sha))).unwrap_err().contains("2 bytes instead of 1"));
-        assert!(sums.compare(&stored(1, md5, Some("AAAA"))).unwrap_err().contains("SHA-256"));
+        assert_eq!(
+            sums.compare(&stored(1, "\"0x8D4BCC2E4835CD0\"", None)),
+            Ok(Checked::Size)
+        );
+        assert!(
+            sums.compare(&stored(2, md5, Some(sha)))
+                .unwrap_err()
+                .contains("2 bytes instead of 1")
+        );
+        assert!(
+            sums.compare(&stored(1, md5, Some("AAAA")))
+                .unwrap_err()
+                .contains("SHA-256")
+        );
         let other = "\"00000000000000000000000000000000\"";
         assert!(sums.compare(&stored(1, other, None)).unwrap_err().contains("MD5"));
         let encrypted = Stored {

@@ -84,7 +84,10 @@ impl Failure {
                     | "ConditionalRequestConflict"
                     | "OperationAborted"
             ),
-            None => !matches!(self.network, None | Some(HttpErrorKind::Unknown | HttpErrorKind::Decode)),
+            None => !matches!(
+                self.network,
+                None | Some(HttpErrorKind::Unknown | HttpErrorKind::Decode)
+            ),
         }
     }
 
@@ -138,7 +141,8 @@ impl Failure {
                 "there is no such bucket",
                 "create it, or correct `bucket` and `endpoint` of this remote",
             ),
-            ("QuotaExceeded" | "XMinioStorageFull" | "InsufficientStorage" | "StorageFull", _) | (_, Some(507)) => say(
+            ("QuotaExceeded" | "XMinioStorageFull" | "InsufficientStorage" | "StorageFull", _)
+            | (_, Some(507)) => say(
                 Code::NoSpace,
                 "the store is full, or its quota is used up",
                 "make space there, or raise the quota",
@@ -158,7 +162,11 @@ impl Failure {
                 format!("the server refuses access ({})", self.said()),
                 Some("check the credentials of this remote and what they are allowed to do there".to_owned()),
             ),
-            (_, Some(status)) => (Code::Io, format!("the server answered {status} ({})", self.said()), None),
+            (_, Some(status)) => (
+                Code::Io,
+                format!("the server answered {status} ({})", self.said()),
+                None,
+            ),
             (_, None) => self.judge_network(),
         }
     }
@@ -176,11 +184,19 @@ impl Failure {
         }
         let wrong = matches!(
             &*self.code,
-            "AuthorizationHeaderMalformed" | "PermanentRedirect" | "TemporaryRedirect" | "IllegalLocationConstraintException"
+            "AuthorizationHeaderMalformed"
+                | "PermanentRedirect"
+                | "TemporaryRedirect"
+                | "IllegalLocationConstraintException"
         );
         if wrong || matches!(self.status, Some(301 | 307)) {
             let cause = hints.region.as_ref().map_or_else(
-                || format!("the server does not serve this bucket in this region ({})", self.said()),
+                || {
+                    format!(
+                        "the server does not serve this bucket in this region ({})",
+                        self.said()
+                    )
+                },
                 |region| format!("the bucket is in the region {}", text::escape(region)),
             );
             let remedy = "correct `region` and `endpoint` of this remote".to_owned();

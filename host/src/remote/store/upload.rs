@@ -45,7 +45,7 @@ impl Bucketed {
         if task.lock.is_some() && self.s3.is_none() {
             return Err(no_locks(&self.doing("upload", task.key)));
         }
-        task.begin(self.part_size(task.size));
+        task.begin(part_size(task.size, self.part_bytes));
         let told = Cell::new(task.done());
         let control = task.control;
         let uploaded = self.drive(&|| control(told.get()), async {
@@ -75,17 +75,6 @@ impl Bucketed {
         Ok(uploaded)
     }
 
-    /// Parts as large as configured, and larger where there would be too many.
-    fn part_size(&self, size: u64) -> u64 {
-        const MIB: u64 = 1024 * 1024;
-        let least = size.div_ceil(MOST_PARTS);
-        if least <= self.part_bytes {
-            self.part_bytes
-        } else {
-            least.div_ceil(MIB) * MIB
-        }
-    }
-
     /// A file of one part, in one request.
     async fn at_once(&self, task: &Task<'_>, path: &Path) -> Result<Uploaded> {
         let bytes = Bytes::from(task.read(0)?);
@@ -102,7 +91,8 @@ impl Bucketed {
             }
             None => {
                 let put = self.objects.put(path, bytes.into()).await;
-                put.map_err(|error| self.explain_store("upload", task.key, &error))?.e_tag
+                put.map_err(|error| self.explain_store("upload", task.key, &error))?
+                    .e_tag
             }
         };
         self.check(task, path, &sums, put.as_deref()).await
@@ -113,7 +103,9 @@ impl Bucketed {
         let count = task.count();
         let mut fits = task.state.upload_id.is_some() || task.state.parts.is_empty();
         for saved in &task.state.parts {
-            fits = fits && saved.number < count && sums::part(saved.number, &task.read(saved.number)?).sha256 == saved.sha256;
+            fits = fits
+                && saved.number < count
+                && sums::part(saved.number, &task.read(saved.number)?).sha256 == saved.sha256;
         }
         if !fits {
             task.state.upload_id = None;
@@ -124,7 +116,12 @@ impl Bucketed {
     }
 
     /// Sends what is missing and puts it together.
-    async fn turn(&self, task: &mut Task<'_>, path: &Path, told: &Cell<u64>) -> std::result::Result<Uploaded, Ended> {
+    async fn turn(
+        &self,
+        task: &mut Task<'_>,
+        path: &Path,
+        told: &Cell<u64>,
+    ) -> std::result::Result<Uploaded, Ended> {
         let id = self.begun(task, path).await?;
         self.send_parts(task, path, &id, told).await?;
         let mut parts: Vec<&Part> = task.state.parts.iter().collect();
@@ -177,9 +174,10 @@ impl Bucketed {
         id: &String,
         told: &Cell<u64>,
     ) -> std::result::Result<(), Ended> {
-        let have: std::collections::BTreeSet<usize> = task.state.parts.iter().map(|part| part.number).collect();
+        let have: std::collections::BTreeSet<usize> =
+            task.state.parts.iter().map(|part| part.number).collect();
         let mut missing = (0..task.count()).filter(|number| !have.contains(number));
-        let parallel = self.at_a_time(task.state.part_bytes);
+        let parallel = at_a_time(task.state.part_bytes, self.part_bytes, self.parallel);
         let mut under_way = FuturesUnordered::new();
         loop {
             while under_way.len() < parallel
@@ -188,18 +186,13 @@ impl Bucketed {
                 let bytes = Bytes::from(task.read(number)?);
                 under_way.push(self.send_part(task.key.to_owned(), path, id, number, bytes));
             }
-            let Some(sent) = under_way.next().await else { return Ok(()) };
+            let Some(sent) = under_way.next().await else {
+                return Ok(());
+            };
             task.state.parts.push(sent?);
             task.save()?;
             told.set(task.done());
         }
-    }
-
-    /// As many as configured, fewer where parts had to become larger: memory stays as it is.
-    fn at_a_time(&self, part_bytes: u64) -> usize {
-        let budget = self.part_bytes.saturating_mul(self.parallel as u64);
-        let fit = usize::try_from(budget / part_bytes.max(1)).unwrap_or(usize::MAX);
-        fit.clamp(1, self.parallel)
     }
 
     async fn send_part(
@@ -279,11 +272,54 @@ impl Bucketed {
     }
 }
 
+/// Parts as large as configured, and larger where there would be too many.
+fn part_size(size: u64, configured: u64) -> u64 {
+    const MIB: u64 = 1024 * 1024;
+    let least = size.div_ceil(MOST_PARTS);
+    if least <= configured {
+        configured
+    } else {
+        least.div_ceil(MIB) * MIB
+    }
+}
+
+/// As many as configured, fewer where parts had to become larger: memory stays as it is.
+fn at_a_time(part_bytes: u64, configured: u64, parallel: usize) -> usize {
+    let budget = configured.saturating_mul(parallel as u64);
+    let fit = usize::try_from(budget / part_bytes.max(1)).unwrap_or(usize::MAX);
+    fit.clamp(1, parallel.max(1))
+}
+
 /// Whether there is no use in going on with this upload, but there may be in a new one.
 fn is_lost(failure: &Failure) -> bool {
-    failure.is_lost_upload() || matches!(&*failure.code, "InvalidPart" | "InvalidPartOrder" | "EntityTooSmall")
+    failure.is_lost_upload() || matches!(&*failure.code, "InvalidPart" | "InvalidPartOrder")
 }
 
 fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
     Some(text.split_once(start)?.1.split_once(end)?.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1024 * 1024;
+
+    #[test]
+    fn parts_become_larger_where_there_would_be_too_many_and_memory_does_not() {
+        assert_eq!(part_size(0, 16 * MIB), 16 * MIB);
+        assert_eq!(part_size(10_000 * 16 * MIB, 16 * MIB), 16 * MIB);
+        assert_eq!(part_size(10_000 * 16 * MIB + 1, 16 * MIB), 17 * MIB);
+        for size in [1, 160_000 * MIB, 3_000_000 * MIB, 5_000_000 * MIB] {
+            let part = part_size(size, 16 * MIB);
+            assert!(size.div_ceil(part) <= MOST_PARTS, "{size}");
+            let many = at_a_time(part, 16 * MIB, 4);
+            assert!(
+                many >= 1 && (many == 1 || many as u64 * part <= 64 * MIB),
+                "{many} of {part}"
+            );
+        }
+        assert_eq!(at_a_time(16 * MIB, 16 * MIB, 4), 4);
+        assert_eq!(at_a_time(17 * MIB, 16 * MIB, 4), 3);
+    }
 }

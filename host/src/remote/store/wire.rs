@@ -14,8 +14,8 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame};
 use hyper::header::{CONTENT_LENGTH, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use object_store::client::{
-    ClientConfigKey, ClientOptions, HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody,
-    HttpResponse, HttpResponseBody, HttpService,
+    ClientConfigKey, ClientOptions, HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest,
+    HttpRequestBody, HttpResponse, HttpResponseBody, HttpService,
 };
 use tokio::time::Sleep;
 
@@ -184,7 +184,10 @@ impl Wire {
         if !matches!(response.status().as_u16(), 429 | 503) {
             return;
         }
-        let asked = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let asked = response
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok());
         if let Some(seconds) = asked.and_then(|text| text.trim().parse::<u64>().ok()) {
             let wait = Duration::from_secs(seconds).min(self.line.tuning.longest_wait);
             tracing::debug!("the server asks to wait for {seconds} s");
@@ -292,7 +295,9 @@ fn http_error(error: reqwest::Error) -> HttpError {
 fn is_certificate(error: &reqwest::Error) -> bool {
     let mut source = std::error::Error::source(error);
     while let Some(error) = source {
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let inner = error
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref);
         let tls = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
         if matches!(
             tls.or_else(|| error.downcast_ref()),

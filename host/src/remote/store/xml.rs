@@ -13,6 +13,28 @@ pub(super) struct Created {
     pub(super) upload_id: String,
 }
 
+/// `ListBucketResult`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct List {
+    #[serde(default)]
+    pub(super) is_truncated: bool,
+    pub(super) next_continuation_token: Option<String>,
+    #[serde(default)]
+    pub(super) contents: Vec<Content>,
+}
+
+/// An object in a list.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Content {
+    pub(super) key: String,
+    pub(super) size: u64,
+    pub(super) last_modified: DateTime<Utc>,
+    #[serde(rename = "ETag")]
+    pub(super) etag: Option<String>,
+}
+
 /// `ListVersionsResult`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
