@@ -116,13 +116,11 @@ pub fn exporter(context: &Context) -> Result<Exporter> {
         Requests::new().map_err(|e| Error::new(Code::Internal, format!("make the API's metrics: {e}")))?;
     // Host and component are built together and have one version.
     let digest = context.engine.info().digest.as_str();
-    Ok(
-        Exporter::watching([repository
-            .with_state(config.state_dir.clone())
-            .with_remotes(config.remotes.iter().map(|remote| remote.name.clone()))])
-            .with_component(env!("CARGO_PKG_VERSION"), digest)
-            .with_requests(requests),
-    )
+    Ok(Exporter::watching([repository
+        .with_state(config.state_dir.clone())
+        .with_remotes(config.remotes.iter().map(|remote| remote.name.clone()))])
+    .with_component(env!("CARGO_PKG_VERSION"), digest)
+    .with_requests(requests))
 }
 
 fn bind(service: &Arc<Service>) -> Result<Option<Server>> {

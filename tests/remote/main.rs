@@ -11,6 +11,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod product;
 mod proxy;
 mod server;
 mod site;
