@@ -3,23 +3,21 @@
 //! What is written stands aside until it is whole and durable, as `.NAME.part` or `.NAME.tmp`; a name that begins with
 //! a dot is never a copy. Links are not followed below the folder itself, for others may write there.
 
+mod upload;
+
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{ErrorKind, Read as _, Write};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use chrono::DateTime;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::pace::Pace;
-use super::{
-    Checked, Object, Task, Unfinished, Until, Uploaded, Version, doing, no_locks, no_versions, sums,
-};
+use super::{Object, Unfinished, Until, Version, doing, no_locks, no_versions};
 use crate::config::Remote;
 use crate::error::{Code, Error, Result};
 use crate::{fsutil, text};
@@ -256,87 +254,6 @@ impl Folder {
             return Err(Error::new(Code::Io, message).remedy("what came is of no use; download it again"));
         }
         Ok(done)
-    }
-
-    pub(super) fn upload(&self, task: &mut Task<'_>) -> Result<Uploaded> {
-        if task.lock.is_some() {
-            return Err(no_locks(&doing(&self.remote, "upload", task.key)));
-        }
-        task.begin(self.part_bytes);
-        let fail = |errno| self.fail("upload", task.key, errno);
-        let dir = self.make_parent(task.key)?;
-        let name = name_of(task.key);
-        let aside = format!(".{name}.part");
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = fsutil::openat(&dir, &*aside, flags, Mode::RUSR | Mode::WUSR).map_err(fail)?;
-        let file = File::from(file);
-        self.keep_what_fits(task, &file)?;
-        for number in task.state.parts.len()..task.count() {
-            let bytes = task.read(number)?;
-            self.write_part(task, &file, number, &bytes)?;
-            let mut part = sums::part(number, &bytes);
-            part.etag.clone_from(&part.sha256);
-            task.state.parts.push(part);
-            task.save()?;
-        }
-        let fail = |errno| self.fail("upload", task.key, errno);
-        fsutil::fsync(&file).map_err(fail)?;
-        let size = rustix::fs::fstat(&file).map_err(fail)?.st_size;
-        if u64::try_from(size).ok() != Some(task.size) {
-            let what = doing(&self.remote, "upload", task.key);
-            let message = format!("{what}: the folder has {size} bytes instead of {}", task.size);
-            return Err(Error::new(Code::Corrupt, message));
-        }
-        rustix::fs::renameat(&dir, &*aside, &dir, name).map_err(fail)?;
-        fsutil::fsync(&dir).map_err(fail)?;
-        (task.control)(task.size)?;
-        Ok(Uploaded {
-            etag: None,
-            version: None,
-            checked: Checked::Size,
-        })
-    }
-
-    /// Keeps the parts that are in the file aside and in the file to be uploaded; after a crash of the machine that
-    /// may be fewer than were noted. Everything after them goes.
-    fn keep_what_fits(&self, task: &mut Task<'_>, file: &File) -> Result<()> {
-        let known = task.state.upload_id.as_deref() == Some(UPLOAD_ID);
-        let mut fit = 0;
-        while known
-            && let Some(part) = task.state.parts.get(fit)
-            && part.number == fit
-            && fit < task.count()
-        {
-            let (start, length) = task.extent(fit);
-            let mut bytes = vec![0; length];
-            let there = file.read_exact_at(&mut bytes, start).is_ok();
-            if !there || bytes != task.read(fit)? || sums::part(fit, &bytes).sha256 != part.sha256 {
-                break;
-            }
-            fit += 1;
-        }
-        task.state.parts.truncate(fit);
-        task.state.upload_id = Some(UPLOAD_ID.to_owned());
-        let keep = task.done();
-        file.set_len(keep)
-            .map_err(|error| Error::io(doing(&self.remote, "upload", task.key), &error))
-    }
-
-    fn write_part(&self, task: &Task<'_>, file: &File, number: usize, bytes: &[u8]) -> Result<()> {
-        let (mut at, _) = task.extent(number);
-        for piece in bytes.chunks(self.pace.piece()) {
-            (task.control)(at)?;
-            while let Some(due) = self.pace.due(0).filter(|due| *due > Instant::now()) {
-                let left = due.saturating_duration_since(Instant::now());
-                std::thread::sleep(left.min(Duration::from_millis(200)));
-                (task.control)(at)?;
-            }
-            self.pace.due(piece.len());
-            file.write_all_at(piece, at)
-                .map_err(|error| Error::io(doing(&self.remote, "upload", task.key), &error))?;
-            at += piece.len() as u64;
-        }
-        Ok(())
     }
 
     pub(super) fn delete(&self, key: &str, version: Option<&str>) -> Result<()> {

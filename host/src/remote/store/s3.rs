@@ -2,33 +2,21 @@
 //! versions, retention, unfinished uploads. Signed with its own signer and its own credentials, sent by the same
 //! client.
 
+mod ask;
+
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Uri};
-use md5::{Digest as _, Md5};
 use object_store::aws::{AwsAuthorizer, AwsCredentialProvider};
 use object_store::client::{HttpClient, HttpRequest, HttpRequestBody};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
-use sha2::Sha256;
 
+use self::ask::{Ask, mode, time};
 use super::trouble::Failure;
 use super::wire::Line;
 use super::{Until, Version, xml};
-use crate::config::LockMode;
-
-/// What a signature leaves as it is.
-const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
-const IN_PATH: &AsciiSet = &UNRESERVED.remove(b'/');
 
 type Outcome<T> = Result<T, Failure>;
 
@@ -66,64 +54,6 @@ pub(super) struct Wishes<'a> {
     pub(super) lock: Option<&'a Until>,
     /// Only if there is none.
     pub(super) new: bool,
-}
-
-/// One request.
-struct Ask<'a> {
-    method: Method,
-    key: &'a str,
-    query: Vec<(&'a str, &'a str)>,
-    headers: Vec<(&'static str, String)>,
-    body: Bytes,
-}
-
-impl<'a> Ask<'a> {
-    fn new(method: Method, key: &'a str, query: &[(&'a str, &'a str)]) -> Self {
-        Self {
-            method,
-            key,
-            query: query.to_vec(),
-            headers: Vec::new(),
-            body: Bytes::new(),
-        }
-    }
-
-    fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.headers.push((name, value.into()));
-        self
-    }
-
-    fn locked(self, lock: Option<&Until>) -> Self {
-        let Some(lock) = lock else { return self };
-        self.header("x-amz-object-lock-mode", mode(lock.mode))
-            .header("x-amz-object-lock-retain-until-date", time(lock.at))
-    }
-
-    /// With a body and its sums; a request about locks must have the old one, MD5.
-    fn body(mut self, body: Bytes, md5: bool) -> Self {
-        let sum = BASE64_STANDARD.encode(Sha256::digest(&body));
-        if md5 {
-            let sum = BASE64_STANDARD.encode(Md5::digest(&body));
-            self = self.header("content-md5", sum);
-        }
-        self.body = body;
-        self.header("x-amz-checksum-sha256", sum)
-    }
-
-    fn url(&self, bucket: &str) -> String {
-        let mut url = bucket.to_owned();
-        if !self.key.is_empty() {
-            url.push('/');
-            url.extend(utf8_percent_encode(self.key, IN_PATH));
-        }
-        for (at, (name, value)) in self.query.iter().enumerate() {
-            url.push(if at == 0 { '?' } else { '&' });
-            url.extend(utf8_percent_encode(name, UNRESERVED));
-            url.push('=');
-            url.extend(utf8_percent_encode(value, UNRESERVED));
-        }
-        url
-    }
 }
 
 impl S3 {
@@ -435,17 +365,4 @@ fn parse<T: DeserializeOwned>(reply: &Reply, root: &str) -> Outcome<T> {
     }
     quick_xml::de::from_reader(&*reply.body)
         .map_err(|error| Failure::nonsense(format!("the server's answer makes no sense: {error}")))
-}
-
-const fn mode(mode: LockMode) -> &'static str {
-    match mode {
-        LockMode::Governance => "GOVERNANCE",
-        LockMode::Compliance => "COMPLIANCE",
-    }
-}
-
-/// To the second, never earlier than asked for.
-fn time(at: DateTime<Utc>) -> String {
-    let up = TimeDelta::nanoseconds((1_000_000_000 - i64::from(at.timestamp_subsec_nanos())) % 1_000_000_000);
-    (at + up).to_rfc3339_opts(SecondsFormat::Secs, true)
 }
