@@ -277,7 +277,7 @@ impl Push<'_> {
             None => None,
         };
         let until = self.until();
-        let size = sending.object.size;
+        let (key, size) = (sending.object.key.clone(), sending.object.size);
         let mut upload = std::mem::take(&mut sending.upload);
         let (desk, state) = (&self.desk, &mut self.state);
         let mut save = |upload: &Upload| {
@@ -288,7 +288,7 @@ impl Push<'_> {
         save(&upload)?;
         let watch = self.watch;
         there.store.upload(
-            &sending.object.key.clone(),
+            &key,
             staged.as_ref().unwrap_or(archive),
             size,
             until.as_ref(),

@@ -155,6 +155,21 @@ bad_table! {
     webhook_not_a_url: "[[webhooks]]\nurl='example.org'", "webhooks[0].url", "is not a URL";
     webhook_event_unknown: "[[webhooks]]\nurl='https://e.org'\nevents=['backup_done']", "webhooks[0].events", "is none of";
     webhook_secret_missing: "[[webhooks]]\nurl='https://e.org'\nsecret_file='/nonexistent/s'", "webhooks[0].secret_file", "No such file";
+    remote_without_url: "[[remotes]]\nname = 'r'\nencrypt = false", "remotes.url", "is missing";
+    remote_of_another_kind: "[[remotes]]\nname = 'r'\nurl = 's4://b'\nencrypt = false", "remotes.url", "did you mean `s3`?";
+    remote_without_bucket: "[[remotes]]\nname = 'r'\nurl = 's3://'\nencrypt = false", "remotes.url", "s3://bucket/folder";
+    remote_azure_without_container: "[[remotes]]\nname = 'r'\nurl = 'az://account'\nencrypt = false", "remotes.url", "az://account/container/folder";
+    remote_that_leads_up: "[[remotes]]\nname = 'r'\nurl = 's3://b/../c'\nencrypt = false", "remotes.url", "`..`";
+    remote_with_credentials_in_its_url: "[[remotes]]\nname = 'r'\nurl = 's3://key:secret@b'\nencrypt = false", "remotes.url", "credentials_file";
+    remote_whose_endpoint_is_in_the_clear: "[[remotes]]\nname = 'r'\nurl = 's3://b'\nendpoint = 'http://s3.example.org'\nencrypt = false", "remotes.endpoint", "in the clear";
+    remote_for_nobody: "[[remotes]]\nname = 'r'\nurl = 's3://b'", "remotes.name", "cofre key new";
+    remote_with_a_lock_without_time: "[[remotes]]\nname = 'r'\nurl = 's3://b'\nlock = 'compliance'\nencrypt = false", "remotes.lock", "lock_for";
+    remote_with_a_lock_in_a_folder: "[[remotes]]\nname = 'r'\nurl = 'x'\nlock = 'compliance'\nlock_for = '1d'\nencrypt = false", "remotes.lock", "only S3";
+    remote_with_small_parts: "[[remotes]]\nname = 'r'\nurl = 's3://b'\npart_mib = 1\nencrypt = false", "remotes.part_mib", "from 5";
+    remote_with_an_odd_rate: "[[remotes]]\nname = 'r'\nurl = 's3://b'\nrate = '5'\nencrypt = false", "remotes.rate", "5 MiB/s";
+    remote_twice: "[[remotes]]\nname = 'r'\nurl = 's3://b'\nencrypt = false\n[[remotes]]\nname = 'r'\nurl = 's3://c'\nencrypt = false", "remotes.name", "another remote";
+    recipient_that_is_none: "[encryption]\nrecipients = ['age1nope']", "encryption.recipients", "number 1";
+    recipients_empty: "[encryption]\nrecipients = []", "encryption.recipients", "nobody could open";
 }
 
 #[test]

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use chrono::Weekday;
 
-use crate::config::{Config, DatabaseEngine, Drill, Origin, When, document::Document, keys, parts};
+use crate::config::{
+    Config, DatabaseEngine, Drill, LockMode, Origin, Place, When, document::Document, keys, parts,
+};
 
 /// Every key there is, in the shape of the manual's example.
 const FULL: &str = r#"
@@ -107,10 +109,68 @@ name = "ops"
 url = "https://example.org:8443/webhook/backup?k=v"
 events = ["backup_failed"]
 allow_http = false
+[encryption]
+recipients = ["age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj"]
+identity_file = "keys/cofre-identity.txt"
+signing_key_file = "keys/cofre-signing.key"
+[[remotes]]
+name = "offsite"
+url = "s3://bucket/a/folder/"
+endpoint = "https://s3.example.org/"
+region = "eu-central-1"
+credentials_file = "s3.credentials"
+profile = "backup"
+rate = "5 MiB/s"
+part_mib = 32
+lock = "compliance"
+lock_for = "30d"
+keep_daily = 30
+[[remotes]]
+name = "nas"
+url = "../mnt/nas"
+encrypt = false
+parallel = 1
 "#;
 
 fn full() -> Config {
     Config::parse(FULL, Path::new("/srv/app")).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+#[test]
+fn a_remote_is_a_bucket_or_a_folder_with_a_retention_of_its_own() {
+    let config = full();
+    let [offsite, nas] = &config.remotes[..] else {
+        panic!("{:?}", config.remotes)
+    };
+    let Place::Bucket(bucket) = &offsite.place else {
+        panic!("{:?}", offsite.place)
+    };
+    assert_eq!(bucket.url(), "s3://bucket/a/folder");
+    assert_eq!(bucket.endpoint.as_deref(), Some("https://s3.example.org"));
+    assert!(bucket.path_style, "as servers of one's own have it");
+    assert_eq!(
+        bucket.credentials_file.as_deref(),
+        Some(Path::new("/srv/app/s3.credentials"))
+    );
+    assert_eq!(
+        (offsite.rate, offsite.part_bytes, offsite.parallel),
+        (Some(5 << 20), 32 << 20, 2)
+    );
+    let lock = offsite.lock.unwrap();
+    assert_eq!(
+        (lock.mode, lock.keep),
+        (LockMode::Compliance, Duration::from_secs(30 * 86_400))
+    );
+    let kept = offsite.retention.as_ref().unwrap();
+    assert_eq!((kept.keep_daily, kept.max_backups), (30, 30));
+    assert_eq!(nas.place, Place::Folder(PathBuf::from("/srv/mnt/nas")));
+    assert!(offsite.encrypt && !nas.encrypt);
+    assert_eq!((nas.parallel, &nas.retention, nas.lock), (1, &None, None));
+    let keys = &config.encryption;
+    assert_eq!(
+        keys.signing_key_file.as_deref(),
+        Some(Path::new("/srv/app/keys/cofre-signing.key"))
+    );
 }
 
 #[test]

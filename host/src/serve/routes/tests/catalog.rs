@@ -16,6 +16,7 @@ async fn the_status_has_the_fields_of_the_design_before_and_after_the_first_run(
         "last_success",
         "max_backups",
         "partial_backups",
+        "remotes",
         "running",
         "schedules",
         "total_backups",
