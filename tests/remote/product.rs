@@ -145,7 +145,7 @@ fn the_runbook_brings_back_a_machine_that_is_gone_database_included() {
 #[test]
 fn a_push_that_is_killed_at_any_request_ends_with_one_whole_object_and_no_unfinished_upload() {
     let machine = Machine::new(Site::new());
-    write_random(&machine.app.path("static/random.bin"), 23 << 20);
+    write_random(&machine.app.path("static/random.bin"), 53 << 20);
     // Made without a remote, so that nothing is sent yet.
     let with_remote = std::fs::read_to_string(machine.app.path("cofre.toml")).unwrap();
     machine.app.config("[sources.static]\npath = \"static\"\n");
