@@ -278,8 +278,15 @@ fn ids_are_derived_without_a_state_file_and_never_given_twice_with_one() {
         folder.catalog().append(|id| row(id, "2024-01-03T02:00:00")).id,
         43
     );
-    // Even when another program forgets the rows.
+    // Even when another program forgets the rows; while their archives are there, nobody goes on from that.
     folder.write(HISTORY_NAME, b"[]");
+    let e = Catalog::load(&folder.dir()).unwrap_err();
+    assert_eq!(e.kind, ErrorKind::CatalogInvalid);
+    assert!(
+        e.to_string().contains("empty although the folder has 1 archives"),
+        "{e}"
+    );
+    std::fs::remove_file(folder.path("backup_20240101_020000_automated.zip")).unwrap();
     assert_eq!(
         folder.catalog().append(|id| row(id, "2024-01-04T02:00:00")).id,
         43
