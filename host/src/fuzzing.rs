@@ -34,3 +34,20 @@ pub mod notify {
     pub use event::Event;
     pub use sign::SigningKey;
 }
+
+/// Public keys are read by libraries that bring C along; what a configuration does with them is the same for any text.
+pub mod crypt {
+    use crate::error::{Code, Error, Result};
+
+    #[derive(Debug)]
+    pub struct Recipients;
+
+    impl Recipients {
+        pub fn parse(texts: &[String]) -> Result<Self> {
+            if texts.iter().all(|text| text.starts_with("age1")) {
+                return Ok(Self);
+            }
+            Err(Error::new(Code::Config, "not a public key"))
+        }
+    }
+}
