@@ -159,6 +159,7 @@ impl RestoreJob {
             .remedy("restore into a new folder"));
         }
         let opened = Opened::new(&roots.open(BACKUPS)?, self.request.id, "restore")?;
+        self.progress.log.extend(opened.bad_sidecar());
         let hashing = opened.is_known();
         self.progress.bytes_total = if hashing { opened.size } else { 0 };
         self.progress.current = Some(opened.backup.record.archive_name());
@@ -303,10 +304,12 @@ impl RestoreJob {
         let Some(sum) = sum else {
             return Ok(false);
         };
-        match opened.mismatches(&sum).into_iter().next() {
-            Some(problem) => Err(self.corrupt(opened, problem)),
-            None => Ok(true),
+        if let Some(problem) = opened.mismatch(&sum) {
+            return Err(self.corrupt(opened, problem));
         }
+        // What decides says that the archive is good, and the rest can be mended.
+        self.progress.log.extend(opened.sidecar_mismatch(&sum));
+        Ok(true)
     }
 
     fn corrupt(&self, opened: &Opened, problem: String) -> Error {
