@@ -32,4 +32,5 @@ mod odd_trees;
 mod resources;
 mod round_trip;
 mod secrets;
+mod sidecars;
 mod workers;
