@@ -24,7 +24,7 @@ use crate::job::{Job, Outcome, Request};
 use crate::limits::UnpackLimits;
 use crate::manifest::{Finding, compare};
 use crate::shards::{Piece, Turn, spent, unexpected};
-use crate::types::{Entry, Progress, RestoreReport, RestoreRequest};
+use crate::types::{Entry, Progress, RestoreReport, RestoreRequest, WARNING};
 
 /// What an entry costs of a step's budget beside its bytes.
 const ENTRY_COST: u64 = 16 << 10;
@@ -159,7 +159,7 @@ impl RestoreJob {
             .remedy("restore into a new folder"));
         }
         let opened = Opened::new(&roots.open(BACKUPS)?, self.request.id, "restore")?;
-        self.progress.log.extend(opened.bad_sidecar());
+        self.warn(opened.bad_sidecar());
         let hashing = opened.is_known();
         self.progress.bytes_total = if hashing { opened.size } else { 0 };
         self.progress.current = Some(opened.backup.record.archive_name());
@@ -308,8 +308,13 @@ impl RestoreJob {
             return Err(self.corrupt(opened, problem));
         }
         // What decides says that the archive is good, and the rest can be mended.
-        self.progress.log.extend(opened.sidecar_mismatch(&sum));
+        self.warn(opened.sidecar_mismatch(&sum));
         Ok(true)
+    }
+
+    fn warn(&mut self, problem: Option<String>) {
+        let lines = problem.map(|problem| format!("{WARNING}{problem}"));
+        self.progress.log.extend(lines);
     }
 
     fn corrupt(&self, opened: &Opened, problem: String) -> Error {

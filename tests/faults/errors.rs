@@ -113,7 +113,7 @@ fn whatever_call_fails_the_command_says_it_and_nothing_is_lost() {
         assert!(
             code == 0
                 || kind.exits.contains(&code)
-                || (is_sqlites(&hit) && [8, 10].contains(&code))
+                || (is_sqlites(kind, &hit) && [8, 10].contains(&code))
                 || blamed_on_the_dump,
             "an unexpected end: {}",
             injected.run
@@ -136,9 +136,11 @@ fn whatever_call_fails_the_command_says_it_and_nothing_is_lost() {
     });
 }
 
-/// SQLite opens for reading what it can't open for writing, and does not tell why.
-fn is_sqlites(hit: &Call) -> bool {
-    hit.name == "open" && hit.path.contains("/staging/") && hit.path.ends_with(".db")
+/// SQLite opens for reading what it can't open for writing, and does not tell why; nor that a file is beyond its limit.
+fn is_sqlites(kind: &Kind, hit: &Call) -> bool {
+    (hit.name == "open" || kind.action == Action::Fail(EFBIG))
+        && hit.path.contains("/staging/")
+        && hit.path.ends_with(".db")
 }
 
 /// A disk that is full for one write only can't be told from a database that has grown as far as it may.
@@ -148,10 +150,12 @@ fn is_full_once(kind: &Kind, hit: &Call) -> bool {
         && hit.path.ends_with(".db")
 }
 
-/// The message names the file that the call was about, the one that it was to become, or the folder that it is in.
+/// The message names the file that the call was about, by a name that its reader knows: its own, the one that it was to
+/// have, its folder, or where it comes from.
 fn names_it(hit: &Call, run: &Run) {
     // An answer of the API is on standard output.
     let names = |path: &str| [&run.stderr, &run.stdout].iter().any(|text| has_path(text, path));
+    let names_what_is_in = |path: &str| run.stderr.contains(path) || run.stdout.contains(path);
     let (folder, name) = hit.path.rsplit_once('/').unwrap_or_default();
     // Written aside, and told by the name that it was to have.
     let target = name
@@ -159,11 +163,37 @@ fn names_it(hit: &Call, run: &Run) {
         .and_then(|name| name.strip_suffix(".partial").or(name.strip_suffix(".tmp")))
         .filter(|_| hit.name != "unlink");
     let target = target.map(|target| format!("{folder}/{target}"));
+    // A folder is made durable for what was put into it.
+    let in_folder = hit.name == "fsync" && names_what_is_in(&format!("{}/", hit.path));
     assert!(
-        names(&hit.path) || names(folder) || target.as_deref().is_some_and(names),
+        names(&hit.path)
+            || names(folder)
+            || target.as_deref().is_some_and(names)
+            || in_folder
+            || scratch(&hit.path).is_some_and(|(place, below)| names_what_is_in(place) || names(&below)),
         "{} is not named: {run}",
         hit.path
     );
+}
+
+/// Where a path in a scratch folder is, and what its reader calls it: a path in the archive, a file of the source, the
+/// database that is copied.
+fn scratch(path: &str) -> Option<(&str, String)> {
+    let at = |mark: &str| path.find(mark).map(|at| at + mark.len());
+    if let Some(end) = at(".partial/") {
+        return Some((&path[..end], path[end..].to_owned()));
+    }
+    let run = at("/.cofre/staging/run-")?;
+    let end = run + path[run..].find('/')? + 1;
+    let (root, below) = (&path[..path.find(".cofre/")?], &path[end..]);
+    Some((
+        &path[..end],
+        if below.starts_with("database/.snapshot.db") {
+            format!("{root}app.db")
+        } else {
+            format!("{root}{}", below.rsplit('/').next().unwrap_or_default())
+        },
+    ))
 }
 
 /// Whether the path stands there by itself, and not as the beginning of another.

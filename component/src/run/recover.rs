@@ -80,7 +80,11 @@ pub(crate) fn remove_files(dir: &Dir, name: &str) -> Result<()> {
     debug_assert!(names::parse(name).is_some(), "only checked names get here");
     dir.unlink_if_exists(&format!("{name}.zip"))?;
     dir.unlink_if_exists(&format!("{name}.zip.sha256"))?;
-    dir.unlink_if_exists(&going::mark_of(name))
+    // There seldom is one, and a read-only disk refuses to remove even what is not there.
+    match dir.stat(&going::mark_of(name))? {
+        Some(_) => dir.unlink_if_exists(&going::mark_of(name)),
+        None => Ok(()),
+    }
 }
 
 /// The row of a run that was stopped after its archive had been published; `None` where that is not so.
