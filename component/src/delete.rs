@@ -63,9 +63,8 @@ pub(crate) fn remove_buried(dir: &Dir, catalog: &mut Catalog, names: &[String]) 
             }
         }
     }
-    dir.sync()?;
-    catalog.publish_state(dir)?;
-    outcome
+    let noted = dir.sync().and_then(|()| catalog.publish_state(dir));
+    outcome.and(noted)
 }
 
 /// Why `row` may not go without force.
