@@ -8,6 +8,7 @@ pub mod sidecar;
 pub mod time;
 
 mod from_archive;
+pub(crate) mod going;
 mod parse;
 mod rebuild;
 mod record;

@@ -5,7 +5,8 @@ use std::rc::Rc;
 
 use sha2::{Digest, Sha256};
 
-use crate::catalog::{Catalog, Record, Status, sidecar};
+use crate::catalog::sidecar::{self, Sidecar};
+use crate::catalog::{Catalog, Record, Status};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{Dir, File, READ_SIZE};
 use crate::types::Backup;
@@ -21,7 +22,7 @@ pub(crate) struct Opened {
     /// What the catalog says.
     pub(crate) in_catalog: Option<String>,
     /// What the sidecar says.
-    pub(crate) in_sidecar: Option<String>,
+    pub(crate) in_sidecar: Sidecar,
     hash: Sha256,
     at: u64,
     piece: Vec<u8>,
@@ -33,12 +34,19 @@ impl Opened {
     /// # Errors
     /// `NotFound` when there is no such row or its archive is gone, or an I/O error.
     pub(crate) fn new(dir: &Dir, id: u64, operation: &str) -> Result<Self> {
-        let backup = locate(&Catalog::load(dir)?, id, operation)?;
+        Self::of(dir, locate(&Catalog::load(dir)?, id, operation)?)
+    }
+
+    /// Opens the archive of a backup.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub(crate) fn of(dir: &Dir, backup: Backup) -> Result<Self> {
         let file = dir.open(&backup.record.archive_name())?;
         let size = file.stat()?.size;
         Ok(Self {
             in_catalog: backup.record.sha256.clone(),
-            in_sidecar: sidecar::read(dir, &backup.record.name)?,
+            in_sidecar: sidecar::read(dir, &backup.record.name),
             backup,
             file: Rc::new(file),
             size,
@@ -71,30 +79,51 @@ impl Opened {
         Ok((self.at - begin, None))
     }
 
-    /// What is wrong with the checksum `sum`, one sentence for each place that says otherwise.
-    pub(crate) fn mismatches(&self, sum: &str) -> Vec<String> {
-        let places = [
-            ("the catalog", &self.in_catalog),
-            ("the file beside it", &self.in_sidecar),
-        ];
-        let wrong = places
-            .into_iter()
-            .filter_map(|(place, said)| said.as_ref().map(|said| (place, said)))
-            .filter(|(_, said)| !said.eq_ignore_ascii_case(sum));
-        wrong
-            .map(|(place, said)| {
-                format!(
-                    "the archive's SHA-256 is {sum}, but {place} says {}: it was changed or damaged",
-                    said.escape_debug()
-                )
-            })
-            .collect()
+    /// What is wrong with the checksum `sum`, by what decides about it: the catalog, or the sidecar where the catalog has
+    /// none.
+    pub(crate) fn mismatch(&self, sum: &str) -> Option<String> {
+        match (&self.in_catalog, &self.in_sidecar) {
+            (Some(said), _) => differs(sum, "the catalog", said),
+            (None, Sidecar::Says(said)) => differs(sum, "the file beside it", said),
+            (None, Sidecar::Missing | Sidecar::Bad(_)) => None,
+        }
+    }
+
+    /// What is wrong with a sidecar that decides nothing and says something else than `sum`.
+    pub(crate) fn sidecar_mismatch(&self, sum: &str) -> Option<String> {
+        let (Some(in_catalog), Sidecar::Says(said)) = (&self.in_catalog, &self.in_sidecar) else {
+            return None;
+        };
+        let problem = differs(sum, "the file beside it", said)?;
+        if !in_catalog.eq_ignore_ascii_case(sum) {
+            return Some(problem);
+        }
+        let why = format!("says {said}, but the archive's SHA-256 is {sum}, as in the catalog");
+        Some(sidecar::bad(&self.backup.record.name, &why))
+    }
+
+    /// Why the sidecar says nothing at all, where there is one.
+    pub(crate) fn bad_sidecar(&self) -> Option<String> {
+        match &self.in_sidecar {
+            Sidecar::Bad(why) => Some(why.clone()),
+            Sidecar::Missing | Sidecar::Says(_) => None,
+        }
     }
 
     /// Whether anything says what the checksum has to be.
     pub(crate) fn is_known(&self) -> bool {
-        self.in_catalog.is_some() || self.in_sidecar.is_some()
+        self.in_catalog.is_some() || matches!(self.in_sidecar, Sidecar::Says(_))
     }
+}
+
+/// What to say where `place` has another checksum than `sum`.
+fn differs(sum: &str, place: &str, said: &str) -> Option<String> {
+    (!said.eq_ignore_ascii_case(sum)).then(|| {
+        format!(
+            "the archive's SHA-256 is {sum}, but {place} says {}: it was changed or damaged",
+            said.escape_debug()
+        )
+    })
 }
 
 /// A checksum as it is written: in lower-case hexadecimal.
@@ -112,7 +141,12 @@ pub(crate) fn locate(catalog: &Catalog, id: u64, operation: &str) -> Result<Back
     if backup.archive_present {
         return Ok(backup);
     }
-    let e = Error::new(ErrorKind::NotFound, operation, why_absent(record)).about(record.archive_name());
+    let placed = catalog.file_kind(&record.archive_name());
+    let why = placed.map_or(
+        why_absent(record),
+        |_| "what is in the archive's place is no regular file, and is not followed",
+    );
+    let e = Error::new(ErrorKind::NotFound, operation, why).about(record.archive_name());
     Err(match record.status {
         Status::Completed | Status::Partial => e.remedy("put the archive back, or delete the backup"),
         Status::InProgress | Status::Failed | Status::Cancelled => e,

@@ -1,6 +1,6 @@
-//! `delete`: removes one backup. The catalog with its tombstone is durable before the files go.
+//! `delete`: removes one backup. The catalog with its tombstone is durable before the files go; on a full disk, a mark is.
 
-use crate::catalog::{Catalog, Record, Status, time};
+use crate::catalog::{Catalog, Record, Status, going, time};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{BACKUPS, Dir, Roots};
 use crate::retention::is_verified;
@@ -27,9 +27,27 @@ pub fn delete(roots: &Roots, id: u64, force: bool, now: &str) -> Result<Backup> 
         return Err(refused(row, why).remedy("keep it, or force its removal (`--force`)"));
     }
     let row = catalog.remove(id)?;
-    catalog.publish(&dir)?;
+    publish_without(&dir, &mut catalog, std::slice::from_ref(&row))?;
     remove_buried(&dir, &mut catalog, std::slice::from_ref(&row.name))?;
     Ok(Backup::of(&row, &catalog))
+}
+
+/// Makes the catalog durable, which `gone` have left. On a full disk their archives make room for it first.
+///
+/// # Errors
+/// Whatever writing says; what was given up for its space is gone then all the same.
+pub(crate) fn publish_without(dir: &Dir, catalog: &mut Catalog, gone: &[Record]) -> Result<()> {
+    match catalog.publish(dir) {
+        Err(full) if full.kind == ErrorKind::NoSpace => {
+            let archives = gone.iter().filter(|row| catalog.archive_present(row));
+            if going::give_up(dir, archives.map(|row| row.name.as_str()))? {
+                catalog.publish(dir)
+            } else {
+                Err(full)
+            }
+        }
+        other => other,
+    }
 }
 
 /// Removes the files of backups that have just left the durable catalog, and notes that. Goes on after a
@@ -39,12 +57,14 @@ pub(crate) fn remove_buried(dir: &Dir, catalog: &mut Catalog, names: &[String]) 
     for name in names {
         match run::remove_files(dir, name) {
             Ok(()) => catalog.mark_removed(name),
-            Err(e) => outcome = outcome.and(Err(e)),
+            Err(e) => {
+                let e = e.remedy("it left the catalog, and is removed by the next run once that can be done");
+                outcome = outcome.and(Err(e));
+            }
         }
     }
-    dir.sync()?;
-    catalog.publish_state(dir)?;
-    outcome
+    let noted = dir.sync().and_then(|()| catalog.publish_state(dir));
+    outcome.and(noted)
 }
 
 /// Why `row` may not go without force.

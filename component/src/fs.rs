@@ -32,6 +32,17 @@ pub const READ_SIZE: usize = 64 * 1024;
 /// The reason given for a name that is not UTF-8.
 pub const NOT_UTF8: &str = "the name is not UTF-8";
 
+/// What to do about a failure of the file system, where that is the same whatever was done.
+fn remedy(kind: ErrorKind, too_large: bool) -> Option<&'static str> {
+    match kind {
+        ErrorKind::NoSpace if too_large => {
+            Some("it is beyond a limit on the size of files: raise it (`ulimit -f`, systemd's LimitFSIZE)")
+        }
+        ErrorKind::NoSpace => Some("free space on its disk, or raise the quota"),
+        _ => None,
+    }
+}
+
 /// The error for a directory that the host did not preopen.
 fn missing_preopen(path: &str) -> Error {
     Error::new(
@@ -98,14 +109,17 @@ pub struct DirEntry {
 /// Whatever the file system says; the old content is still there then.
 pub fn publish(dir: &Dir, name: &str, bytes: &[u8]) -> Result<()> {
     let temp = format!(".{name}.partial");
-    let written = dir.unlink_if_exists(&temp).and_then(|()| {
+    dir.unlink_if_exists(&temp).map_err(|e| {
+        e.remedy("cofre writes there before it renames: move what is in the way to another place")
+    })?;
+    let write = || {
         let file = dir.create(&temp)?;
         file.write_all_at(bytes, 0)?;
         file.sync()?;
         drop(file);
         dir.rename(&temp, name)
-    });
-    match written {
+    };
+    match write() {
         Ok(()) => dir.sync(),
         Err(mut error) => {
             // The first error is the one to tell, and it is about the file that was to be written.

@@ -1,7 +1,7 @@
 //! `prune`: applies retention. The catalog without the backups is durable before their files go.
 
-use crate::catalog::{Catalog, time};
-use crate::delete::remove_buried;
+use crate::catalog::{Catalog, Record, time};
+use crate::delete::{publish_without, remove_buried};
 use crate::error::Result;
 use crate::fs::{BACKUPS, Roots};
 use crate::retention::{self, RecordView};
@@ -37,19 +37,17 @@ pub fn prune(roots: &Roots, policy: &RetentionPolicy, now: &str, dry_run: bool) 
             reasons: decision.reasons,
         })
         .collect();
-    let going: Vec<u64> = verdicts
-        .iter()
-        .filter(|v| !v.keep)
-        .map(|v| v.backup.record.id)
-        .collect();
     if dry_run {
         return Ok(verdicts);
     }
-    if !going.is_empty() {
-        for id in going {
-            catalog.remove(id)?;
-        }
-        catalog.publish(&dir)?;
+    let going = verdicts.iter().filter(|v| !v.keep);
+    let gone: Vec<Record> = going
+        .map(|v| catalog.remove(v.backup.record.id))
+        .collect::<Result<_>>()?;
+    if gone.is_empty() {
+        catalog.settle(&dir)?;
+    } else {
+        publish_without(&dir, &mut catalog, &gone)?;
     }
     // Whoever prunes wants the space, also that of a delete that was interrupted.
     let names: Vec<String> = catalog.pending().map(|t| t.name.clone()).collect();
@@ -65,22 +63,9 @@ mod tests {
     use super::*;
     use crate::catalog::Status;
     use crate::error::ErrorKind;
-    use crate::testing::{Folder, row, row_with};
+    use crate::testing::{Folder, policy, row, row_with};
 
     const NOW: &str = "2024-06-01T00:00:00-03:00";
-
-    fn policy(max_backups: u32) -> RetentionPolicy {
-        RetentionPolicy {
-            max_backups,
-            keep_daily: 0,
-            keep_weekly: 0,
-            keep_monthly: 0,
-            keep_yearly: 0,
-            keep_within_seconds: 0,
-            keep_partial: 3,
-            keep_failed_seconds: 0,
-        }
-    }
 
     fn four() -> Vec<crate::catalog::Record> {
         (1..=4)

@@ -24,7 +24,7 @@ use crate::job::{Job, Outcome, Request};
 use crate::limits::UnpackLimits;
 use crate::manifest::{Finding, compare};
 use crate::shards::{Piece, Turn, spent, unexpected};
-use crate::types::{Entry, Progress, RestoreReport, RestoreRequest};
+use crate::types::{Entry, Progress, RestoreReport, RestoreRequest, WARNING};
 
 /// What an entry costs of a step's budget beside its bytes.
 const ENTRY_COST: u64 = 16 << 10;
@@ -159,6 +159,7 @@ impl RestoreJob {
             .remedy("restore into a new folder"));
         }
         let opened = Opened::new(&roots.open(BACKUPS)?, self.request.id, "restore")?;
+        self.warn(opened.bad_sidecar());
         let hashing = opened.is_known();
         self.progress.bytes_total = if hashing { opened.size } else { 0 };
         self.progress.current = Some(opened.backup.record.archive_name());
@@ -303,10 +304,17 @@ impl RestoreJob {
         let Some(sum) = sum else {
             return Ok(false);
         };
-        match opened.mismatches(&sum).into_iter().next() {
-            Some(problem) => Err(self.corrupt(opened, problem)),
-            None => Ok(true),
+        if let Some(problem) = opened.mismatch(&sum) {
+            return Err(self.corrupt(opened, problem));
         }
+        // What decides says that the archive is good, and the rest can be mended.
+        self.warn(opened.sidecar_mismatch(&sum));
+        Ok(true)
+    }
+
+    fn warn(&mut self, problem: Option<String>) {
+        let lines = problem.map(|problem| format!("{WARNING}{problem}"));
+        self.progress.log.extend(lines);
     }
 
     fn corrupt(&self, opened: &Opened, problem: String) -> Error {

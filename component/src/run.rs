@@ -50,7 +50,7 @@ pub fn begin(roots: &Roots, request: &RunRequest) -> Result<Record> {
         plan: Some(request.plan.clone()),
         started_at: Some(time::format_instant(started)),
         ..blank()
-    });
+    })?;
     let row = row.clone();
     catalog.publish(&dir)?;
     Ok(row)

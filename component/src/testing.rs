@@ -9,6 +9,7 @@ use crate::archive::testing as archive;
 use crate::catalog::{Catalog, Record, Status, time};
 use crate::fs::{BACKUPS, Dir, Roots};
 use crate::run::blank;
+use crate::types::{RetentionPolicy, RunRequest};
 
 /// A backups folder of its own.
 pub(crate) struct Folder {
@@ -148,4 +149,28 @@ pub(crate) fn legacy_archive() -> Vec<u8> {
         archive::item("backup_info.json", info),
     ];
     archive::build(&items).bytes
+}
+
+/// A run of plan `manual`.
+pub(crate) fn run_request(started_at: &str) -> RunRequest {
+    RunRequest {
+        backup_type: "manual".into(),
+        plan: "manual".into(),
+        started_at: started_at.into(),
+        zip_path_prefix: "backups/".into(),
+    }
+}
+
+/// Retention by number alone.
+pub(crate) fn policy(max_backups: u32) -> RetentionPolicy {
+    RetentionPolicy {
+        max_backups,
+        keep_daily: 0,
+        keep_weekly: 0,
+        keep_monthly: 0,
+        keep_yearly: 0,
+        keep_within_seconds: 0,
+        keep_partial: 3,
+        keep_failed_seconds: 0,
+    }
 }

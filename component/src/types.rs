@@ -407,6 +407,9 @@ pub struct Progress {
     pub log: Vec<String>,
 }
 
+/// How a line of the log begins that somebody should see.
+pub const WARNING: &str = "warning: ";
+
 /// Most names that a report carries; the manifest has all of them.
 pub const REPORT_LIMIT: usize = 1_000;
 

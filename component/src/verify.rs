@@ -1,7 +1,7 @@
 //! Verify: one archive against its checksum, its manifest and its own headers.
 //!
-//! It reads only. Everything that is wrong with the archive is collected into the report; an error is what keeps
-//! it from looking (no such backup, no permission). The coordinator looks at directory and manifest and computes the
+//! It reads only. Everything that is wrong with the archive, also that it can't be opened, is collected into the report;
+//! an error is what keeps it from looking (no such backup, no catalog). The coordinator looks at directory and manifest and computes the
 //! checksum while the workers read the entries.
 
 use std::collections::BTreeMap;
@@ -9,7 +9,8 @@ use std::rc::Rc;
 
 use crate::archive::reader::{Places, shown};
 use crate::archive::{ArchiveReader, EntryKind, second_opinion};
-use crate::checksum::Opened;
+use crate::catalog::Catalog;
+use crate::checksum::{Opened, locate};
 use crate::deal::{Dealer, Sink, Worker, reason};
 use crate::entries::{MAX_TARGET, link_target};
 use crate::error::{ErrorKind, Result};
@@ -17,7 +18,7 @@ use crate::fs::{BACKUPS, Reader, Roots};
 use crate::job::{Job, Outcome, Request};
 use crate::manifest::{Finding, MANIFEST_NAME, compare};
 use crate::shards::{Piece, Turn, spent, unexpected};
-use crate::types::{Progress, REPORT_LIMIT, VerifyReport};
+use crate::types::{Backup, Progress, REPORT_LIMIT, VerifyReport};
 
 /// What an entry costs of a step's budget beside its bytes.
 const ENTRY_COST: u64 = 4 << 10;
@@ -104,14 +105,25 @@ impl VerifyJob {
     /// The next turn; see [`crate::shards::Coordinator::next`].
     ///
     /// # Errors
-    /// `NotFound`, `CatalogInvalid`, `AccessDenied`, or an I/O error before the archive is open; `InvalidInput`
+    /// `NotFound`, `CatalogInvalid`, `AccessDenied`, or an I/O error before the archive is opened; `InvalidInput`
     /// after the end.
     pub fn next(&mut self, roots: &Roots, budget: u64) -> Result<Turn> {
         match std::mem::replace(&mut self.state, State::Done) {
             State::Start => {
-                let running = self.start(roots)?;
-                self.state = State::Running(Box::new(running));
-                Ok(Turn::Working)
+                let dir = roots.open(BACKUPS)?;
+                let backup = locate(&Catalog::load(&dir)?, self.id, "verify")?;
+                match Opened::of(&dir, backup.clone()) {
+                    Ok(opened) => {
+                        self.state = State::Running(Box::new(self.start(opened)));
+                        Ok(Turn::Working)
+                    }
+                    // What can't be opened can't be restored either.
+                    Err(e) => {
+                        let problem = format!("the archive can't be opened: {}", e.message);
+                        self.problem(About::File, problem);
+                        Ok(self.end(backup))
+                    }
+                }
             }
             State::Running(mut running) => {
                 let turn = self.run(&mut running, budget)?;
@@ -120,7 +132,7 @@ impl VerifyJob {
                         self.state = State::Running(running);
                         turn
                     }
-                    None => Turn::Ended(Box::new(Outcome::Verified(self.report(running.opened)))),
+                    None => self.end(running.opened.backup),
                 })
             }
             State::Done => Err(spent()),
@@ -180,13 +192,15 @@ impl VerifyJob {
         })
     }
 
-    fn start(&mut self, roots: &Roots) -> Result<Running> {
-        let opened = Opened::new(&roots.open(BACKUPS)?, self.id, "verify")?;
+    fn start(&mut self, opened: Opened) -> Running {
         let record = &opened.backup.record;
         // Without anything to compare it with, the checksum is worth only that every byte was read.
         let hashing = self.quick || opened.is_known();
         self.progress.bytes_total = if hashing { opened.size } else { 0 };
         self.progress.current = Some(record.archive_name());
+        if let Some(problem) = opened.bad_sidecar() {
+            self.problem(About::File, problem);
+        }
         // Rows of the original system may lack the size.
         if record.size != 0 && record.size != opened.size {
             let problem = format!(
@@ -195,11 +209,11 @@ impl VerifyJob {
             );
             self.problem(About::File, problem);
         }
-        Ok(Running {
+        Running {
             read: self.open(&opened),
             opened,
             hashing,
-        })
+        }
     }
 
     fn hash(&mut self, running: &mut Running, budget: u64) {
@@ -219,7 +233,8 @@ impl VerifyJob {
         if let Some(sum) = sum {
             running.hashing = false;
             self.checksum = opened.is_known();
-            for problem in opened.mismatches(&sum) {
+            let (archive, sidecar) = (opened.mismatch(&sum), opened.sidecar_mismatch(&sum));
+            for problem in archive.into_iter().chain(sidecar) {
                 self.problem(About::File, problem);
             }
         }
@@ -329,11 +344,15 @@ impl VerifyJob {
         }
     }
 
-    fn report(&mut self, opened: Opened) -> VerifyReport {
+    fn end(&mut self, backup: Backup) -> Turn {
+        Turn::Ended(Box::new(Outcome::Verified(self.report(backup))))
+    }
+
+    fn report(&mut self, backup: Backup) -> VerifyReport {
         let mut problems = std::mem::take(&mut self.problems).concat();
         problems.truncate(REPORT_LIMIT);
         VerifyReport {
-            backup: opened.backup,
+            backup,
             entries: self.entries,
             bytes: self.bytes,
             manifest: self.manifest,

@@ -3,6 +3,7 @@
 use prometheus::core::Desc;
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric as Sample, MetricFamily, MetricType};
 
+use crate::component::archive::reader::shown;
 use crate::names::Metric;
 
 /// The family of `metric` with one sample for each pair of label values and value.
@@ -35,7 +36,7 @@ fn sample(metric: &Metric, values: &[&str], value: f64) -> Sample {
     let labels = metric.labels.iter().zip(values).map(|(name, value)| {
         let mut pair = LabelPair::default();
         pair.set_name((*name).to_owned());
-        pair.set_value((*value).to_owned());
+        pair.set_value(shown(value).into_owned());
         pair
     });
     let mut sample = Sample::default();

@@ -289,7 +289,7 @@ fn prune(context: &Context, exclusive: &Exclusive<'_>) -> Vec<wit::types::Backup
             })
             .collect(),
         Err(error) => {
-            tracing::error!("retention did not run after the backup: {error}");
+            tracing::error!("after the backup, retention could not remove everything: {error}");
             Vec::new()
         }
     }

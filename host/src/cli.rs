@@ -86,7 +86,8 @@ pub fn main() -> ExitCode {
     logging::start(args.quiet, args.verbose);
     // Whatever is written is for the owner; the engine writes with this mask too.
     crate::fsutil::set_umask();
-    let result = signals::cancel_flag().and_then(|cancel| {
+    let result = signals::outlive_file_limit().and_then(|()| signals::cancel_flag());
+    let result = result.and_then(|cancel| {
         let change = args.command.change();
         let app = App {
             file: args.config,

@@ -2,7 +2,7 @@
 //! which the backups folder is mounted.
 
 use std::io::ErrorKind;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -66,12 +66,23 @@ impl Context {
     /// A handle of the backups folder, which has to exist.
     ///
     /// # Errors
-    /// `NotFound` before the first run, otherwise what the system says.
+    /// `NotFound` before the first run, `Refused` where it was there before, otherwise what the system says.
     pub fn backups(&self) -> Result<OwnedFd> {
-        open_folder(&self.config.backup_dir)
+        open_folder(&self.config.backup_dir).or_else(|error| {
+            if error.code == Code::NotFound {
+                history::check(&self.config, None)?;
+            }
+            Err(error)
+        })
     }
 
-    /// Whether the first run is still to come: there is no backups folder.
+    /// Whether the first run is still to come, as far as anybody knows.
+    #[must_use]
+    pub fn awaits_first_run(&self) -> bool {
+        self.is_fresh() && history::check(&self.config, None).is_ok()
+    }
+
+    /// Whether there is no backups folder.
     #[must_use]
     pub fn is_fresh(&self) -> bool {
         std::fs::symlink_metadata(&self.config.backup_dir).is_err_and(|e| e.kind() == ErrorKind::NotFound)
@@ -92,10 +103,35 @@ impl Context {
     /// A fresh sandbox that may read the backups folder.
     ///
     /// # Errors
-    /// As [`Self::backups`] and [`Engine::open`].
+    /// As [`Self::backups`] and [`Engine::open`]; `Refused` where the folder has lost its history.
     pub fn reader(&self) -> Result<Session> {
-        self.engine
-            .open(self.mounts().backups(self.backups()?, Access::ReadOnly))
+        let backups = self.backups()?;
+        history::check(&self.config, Some(backups.as_fd()))?;
+        self.reader_of(backups)
+    }
+
+    fn reader_of(&self, backups: OwnedFd) -> Result<Session> {
+        self.engine.open(self.mounts().backups(backups, Access::ReadOnly))
+    }
+
+    /// What the totals and the list are made of: they tell what there is, also where a history is lost.
+    ///
+    /// # Errors
+    /// As [`Self::reader`], but for `Refused`.
+    pub fn overview(&self) -> Result<Overview> {
+        let lost = |backups: Option<BorrowedFd<'_>>| history::check(&self.config, backups).err();
+        if self.is_fresh() {
+            return Ok(Overview {
+                session: None,
+                lost: lost(None),
+            });
+        }
+        let backups = self.backups()?;
+        let lost = lost(Some(backups.as_fd()));
+        Ok(Overview {
+            session: Some(self.reader_of(backups)?),
+            lost,
+        })
     }
 
     /// Instances that a long operation is spread over.
@@ -132,6 +168,15 @@ impl Context {
             _lock: lock,
         })
     }
+}
+
+/// See [`Context::overview`].
+#[derive(Debug)]
+pub struct Overview {
+    /// A sandbox that may read the backups folder, where there is one.
+    pub session: Option<Session>,
+    /// That the folder had a history and has none now.
+    pub lost: Option<Error>,
 }
 
 /// The backups folder, locked: what every writing operation holds. When it is dropped, the configured group may

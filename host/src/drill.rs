@@ -290,10 +290,12 @@ fn check_space(context: &Context, backup: &Backup, staging: &Staging) -> Result<
         let twice = entry.path.starts_with("database/");
         need = need.saturating_add(entry.size.saturating_mul(if twice { 2 } else { 1 }));
     })?;
-    let free = crate::fsutil::free_bytes(staging.path())?;
-    if need <= free {
+    let Some(free) = crate::fsutil::space(staging.path())?
+        .map(|space| space.free)
+        .filter(|free| need > *free)
+    else {
         return Ok(());
-    }
+    };
     Err(Error::new(
         Code::NoSpace,
         format!(

@@ -3,6 +3,13 @@
 
 use std::fmt;
 
+/// Linux's numbers for too many open files, of the process and of the system.
+const EMFILE: i32 = 24;
+const ENFILE: i32 = 23;
+
+/// What to do about a lack of memory.
+pub(crate) const NO_MEMORY: &str = "raise the limit on memory (`ulimit -v`, systemd's LimitAS), or free some";
+
 /// What kind of failure it is: the stable English `code` of `--json` and the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
@@ -131,11 +138,28 @@ impl Error {
         use std::io::ErrorKind as K;
         let code = match error.kind() {
             K::PermissionDenied | K::ReadOnlyFilesystem => Code::AccessDenied,
-            K::StorageFull | K::QuotaExceeded => Code::NoSpace,
+            K::StorageFull | K::QuotaExceeded | K::FileTooLarge => Code::NoSpace,
             K::AlreadyExists | K::DirectoryNotEmpty => Code::AlreadyExists,
             _ => Code::Io,
         };
-        Self::new(code, format!("{what}: {error}"))
+        // What is to be done where that is the same whatever was tried.
+        let remedy = match (error.kind(), error.raw_os_error()) {
+            (K::StorageFull, _) => Some("free space on its disk; `cofre doctor` says how much there is"),
+            (K::QuotaExceeded, _) => Some("free space of this user's, or raise the quota"),
+            (K::FileTooLarge, _) => Some(
+                "it is beyond a limit on the size of files: raise it (`ulimit -f`, systemd's LimitFSIZE)",
+            ),
+            (K::ReadOnlyFilesystem, _) => Some("mount its file system read-write, or name another folder"),
+            (_, Some(EMFILE | ENFILE)) => {
+                Some("raise the limit on open files (`ulimit -n`, systemd's LimitNOFILE)")
+            }
+            (K::OutOfMemory, _) => Some(NO_MEMORY),
+            _ => None,
+        };
+        Self {
+            remedy: remedy.map(str::to_owned),
+            ..Self::new(code, format!("{what}: {error}"))
+        }
     }
 }
 

@@ -11,7 +11,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, Stat, Timespec, Timestamps};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, Stat, StatVfs, Timespec, Timestamps,
+};
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
@@ -20,7 +22,7 @@ mod calls;
 mod write;
 
 pub use calls::{copy, fchmod, fsync, openat, syncfs};
-pub use write::{trouble, write_file, write_file_with, write_new_file};
+pub use write::{clear, trouble, write_file, write_file_with, write_new_file};
 
 pub use crate::text::{shown as show, shown_bytes as show_bytes};
 
@@ -197,23 +199,43 @@ pub fn is_empty(dir: BorrowedFd<'_>) -> rustix::io::Result<bool> {
     Ok(empty)
 }
 
-/// Bytes that an ordinary user may still write on the file system of `path`.
-///
-/// # Errors
-/// What the system says.
-pub fn free_bytes(path: &Path) -> Result<u64> {
-    let stat = rustix::fs::statvfs(path)
-        .map_err(|errno| error(format_args!("look at the space of {}", show(path)), errno))?;
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+/// The room on a file system, for an ordinary user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes that may still be written.
+    pub free: u64,
+    /// Bytes in all.
+    pub all: u64,
+    /// Whether no further file can be made, however small.
+    pub no_files: bool,
 }
 
-/// [`free_bytes`] of the file system that a handle is on.
+impl Space {
+    /// None where the file system does not say: in memory without a limit, and some in user space.
+    fn of(stat: &StatVfs) -> Option<Self> {
+        (stat.f_blocks > 0).then(|| Self {
+            free: stat.f_bavail.saturating_mul(stat.f_frsize),
+            all: stat.f_blocks.saturating_mul(stat.f_frsize),
+            no_files: stat.f_files > 0 && stat.f_favail == 0,
+        })
+    }
+}
+
+/// The room on the file system of `path`; `None` where that is not known, so that nothing may be refused for it.
 ///
 /// # Errors
 /// What the system says.
-pub(crate) fn free_bytes_at(handle: BorrowedFd<'_>) -> std::result::Result<u64, Errno> {
-    let stat = rustix::fs::fstatvfs(handle)?;
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+pub fn space(path: &Path) -> Result<Option<Space>> {
+    let stat = rustix::fs::statvfs(path)
+        .map_err(|errno| error(format_args!("look at the space of {}", show(path)), errno))?;
+    Ok(Space::of(&stat))
+}
+
+/// [`space`] of the file system that a handle is on; `None` also where it can't be looked at.
+pub(crate) fn space_at(handle: BorrowedFd<'_>) -> Option<Space> {
+    rustix::fs::fstatvfs(handle)
+        .ok()
+        .and_then(|stat| Space::of(&stat))
 }
 
 /// The path that the kernel shows for a handle; only for messages.

@@ -22,17 +22,18 @@ const FILE: &str = "history.json";
 /// Larger than any honest note.
 const SIZE_LIMIT: u64 = 64 * 1024;
 
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Folders that are remembered, the newest ones: a configuration each, beside one another in a folder.
+const MOST: usize = 64;
+
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Note {
-    /// The backups folder whose history was seen. Another one may begin its own.
-    backup_dir: String,
+    /// The backups folders whose histories were seen. Another one may begin its own.
+    backup_dirs: Vec<String>,
 }
 
 impl Note {
-    fn of(config: &Config) -> Self {
-        Self {
-            backup_dir: shown(&config.backup_dir),
-        }
+    fn has(&self, config: &Config) -> bool {
+        self.backup_dirs.contains(&shown(&config.backup_dir))
     }
 }
 
@@ -72,7 +73,7 @@ fn has_archives(backups: BorrowedFd<'_>) -> bool {
 /// # Errors
 /// `Refused`.
 pub(crate) fn check(config: &Config, backups: Option<BorrowedFd<'_>>) -> Result<()> {
-    if !backups.is_none_or(is_bare) || read(config) != Some(Note::of(config)) {
+    if !backups.is_none_or(is_bare) || !read(config).has(config) {
         return Ok(());
     }
     let message = format!(
@@ -87,10 +88,13 @@ pub(crate) fn check(config: &Config, backups: Option<BorrowedFd<'_>>) -> Result<
 /// Notes that the backups folder has a history, if it has one and that is not noted yet. A note that can't be written
 /// is only logged: the backups matter more.
 pub(crate) fn remember(config: &Config, backups: BorrowedFd<'_>) {
-    let note = Note::of(config);
-    if is_bare(backups) || read(config).as_ref() == Some(&note) {
+    let mut note = read(config);
+    if is_bare(backups) || note.has(config) {
         return;
     }
+    note.backup_dirs.push(shown(&config.backup_dir));
+    let over = note.backup_dirs.len().saturating_sub(MOST);
+    note.backup_dirs.drain(..over);
     if let Err(error) = write(config, &note) {
         tracing::warn!("that the backups folder has a history can't be noted: {error}");
     }
@@ -104,11 +108,11 @@ fn write(config: &Config, note: &Note) -> Result<()> {
     fsutil::write_file(dir.as_fd(), FILE, &text)
 }
 
-/// The note; none where there is none, or none that can be read.
-fn read(config: &Config) -> Option<Note> {
+/// The note; an empty one where there is none, or none that can be read.
+fn read(config: &Config) -> Note {
     let path = config.state_dir.join(FILE);
     if std::fs::symlink_metadata(&path).is_err_and(|e| e.kind() == ErrorKind::NotFound) {
-        return None;
+        return Note::default();
     }
     let note = source::open_file_nofollow(&path).and_then(|file| {
         let mut text = Vec::new();
@@ -118,6 +122,8 @@ fn read(config: &Config) -> Option<Note> {
         serde_json::from_slice(&text)
             .map_err(|e| Error::new(Code::Io, format!("{} can't be read: {e}", shown(&path))))
     });
-    note.map_err(|error| tracing::warn!("{error}; an unmounted backups folder would not be noticed"))
-        .ok()
+    note.unwrap_or_else(|error| {
+        tracing::warn!("{error}; an unmounted backups folder would not be noticed");
+        Note::default()
+    })
 }

@@ -292,10 +292,28 @@ impl RestoreTarget {
         link_time(&dir, name, item)
     }
 
+    /// Makes what is missing of the folders above an absolute link: they may have nothing else in them, or nothing else
+    /// that was asked for.
+    fn make_folders(&self, item: &Item) -> Result<()> {
+        for (at, _) in item.path.match_indices('/') {
+            let (parent, name) = fsutil::split_parent(&item.path.as_bytes()[..at]);
+            let made = fsutil::open_beneath(self.dir.as_fd(), parent, fsutil::dir_flags())
+                .and_then(|dir| rustix::fs::mkdirat(dir, OsStr::from_bytes(name), Mode::RWXU));
+            match made {
+                Ok(()) | Err(Errno::EXIST) => {}
+                // `place` says what is in the way.
+                Err(Errno::LOOP | Errno::NOTDIR | Errno::XDEV) => return Ok(()),
+                Err(errno) => return Err(failed(item, errno)),
+            }
+        }
+        Ok(())
+    }
+
     fn absolute_link(&self, item: &Item) -> Result<()> {
         let ItemKind::AbsoluteSymlink(target) = &item.kind else {
             return Ok(());
         };
+        self.make_folders(item)?;
         let (dir, name) = self.place(item)?;
         rustix::fs::symlinkat(target, &dir, name).map_err(|errno| match errno {
             Errno::EXIST => mismatch(item, "exists, where an absolute link was to be made"),

@@ -1,9 +1,10 @@
-//! ctrl-C and SIGTERM: the first asks the running operation to stop and clean up, a second ends the process.
+//! ctrl-C and SIGTERM: the first asks the running operation to stop and clean up, a second ends the process. And the
+//! signal of a limit on the size of files, which is to be an error of the write.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 
 use crate::error::{Code, Error, Result};
@@ -22,4 +23,15 @@ pub fn cancel_flag() -> Result<Arc<AtomicBool>> {
             .map_err(|e| Error::io("install a signal handler", &e))?;
     }
     Ok(cancelled)
+}
+
+/// A write beyond the limit on the size of files fails, and ends nothing: with a handler, whatever it does, the process
+/// lives on, and the write says why. Programs that cofre runs don't inherit it.
+///
+/// # Errors
+/// When the system refuses a handler.
+pub fn outlive_file_limit() -> Result<()> {
+    flag::register(SIGXFSZ, Arc::default())
+        .map(drop)
+        .map_err(|e| Error::io("install a signal handler", &e))
 }

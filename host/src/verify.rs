@@ -110,7 +110,8 @@ pub(crate) fn is_about_archive(code: Code) -> bool {
     matches!(code, Code::Corrupt | Code::NotFound | Code::Unsupported)
 }
 
-fn damaged(backup: Backup, error: &Error) -> Verification {
+/// What came of a backup that can't be looked at.
+pub(crate) fn damaged(backup: Backup, error: &Error) -> Verification {
     Verification {
         backup: backup.into(),
         status: "failed",

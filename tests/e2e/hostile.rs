@@ -87,8 +87,13 @@ impl Place {
 
     /// Restores into `out`; gives what was made there, which is removed again.
     fn restore(&self, what: &str) -> (Run, Vec<String>) {
+        self.restore_with(what, &[])
+    }
+
+    fn restore_with(&self, what: &str, more: &[&str]) -> (Run, Vec<String>) {
         let out = self.app.path("out");
-        let run = self.run(what, &["restore", "latest", "--to", out.to_str().unwrap()]);
+        let args = [&["restore", "latest", "--to", out.to_str().unwrap()], more].concat();
+        let run = self.run(what, &args);
         let made = if out.exists() {
             let all = listing(&out);
             std::fs::remove_dir_all(&out).unwrap();
@@ -104,13 +109,36 @@ impl Place {
         (run, made)
     }
 
-    /// Both have to fail, and restore with this code; what they said.
-    fn both_fail(&self, what: &str, code: i32) -> [Run; 2] {
+    /// All have to fail, and restores with this code; what they said.
+    fn all_fail(&self, what: &str, code: i32) -> [Run; 3] {
         let verified = self.verify(what).exits(5);
-        let (restored, made) = self.restore(what);
-        assert!(made.is_empty(), "{what}: left {made:?}");
+        let [plain, with_links] = [&[][..], &["--absolute-links"]].map(|more| {
+            let (restored, made) = self.restore_with(what, more);
+            assert!(made.is_empty(), "{what}: {more:?} left {made:?}");
+            assert_eq!(restored.code, Some(code), "{what}: {restored}");
+            restored
+        });
+        [verified, plain, with_links]
+    }
+
+    /// What verifies is restored, and its absolute links with it, unless no such link can be made here.
+    fn with_links(&self, what: &str, plain: &[String], code: i32) {
+        let (restored, made) = self.restore_with(what, &["--absolute-links"]);
         assert_eq!(restored.code, Some(code), "{what}: {restored}");
-        [verified, restored]
+        if code != 0 {
+            assert!(made.is_empty(), "{what}: left {made:?}");
+            return;
+        }
+        let paths = |lines: &[String]| -> Vec<String> {
+            lines
+                .iter()
+                .map(|line| line.split('\t').next().unwrap().to_owned())
+                .collect()
+        };
+        let made = paths(&made);
+        for path in paths(plain) {
+            assert!(made.contains(&path), "{what}: {path} is not in {made:?}");
+        }
     }
 
     /// In the place of a known archive.
@@ -139,7 +167,7 @@ impl Place {
                 let rebuilt = rebuilt.exits(5).says(says).says("the catalog has 0 backups");
                 drop(rebuilt.says(&self.name));
                 self.keep_row_without_checksum();
-                for run in self.both_fail(&what, *code) {
+                for run in self.all_fail(&what, *code) {
                     drop(run.says(says));
                 }
             }
@@ -166,6 +194,14 @@ impl Place {
                     modes.iter().all(|mode| mode.len() <= 3),
                     "{what}: setuid or so: {made:?}"
                 );
+                self.with_links(&what, &made, 0);
+            }
+            End::FineWithout(code) => {
+                rebuilt.exits(0).says("the catalog has 1 backup");
+                self.verify(&what).exits(0);
+                let (restored, made) = self.restore(&what);
+                assert_eq!(restored.code, Some(0), "{what}: {restored}");
+                self.with_links(&what, &made, *code);
             }
         }
     }
@@ -178,7 +214,7 @@ impl Place {
             assert!(made.is_empty(), "{what}: left {made:?}");
             assert_eq!(restored.code, Some(code), "{what}: {restored}");
         } else {
-            for run in self.both_fail(what, code) {
+            for run in self.all_fail(what, code) {
                 drop(run.says(says));
             }
         }

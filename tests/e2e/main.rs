@@ -34,4 +34,5 @@ mod remotes;
 mod resources;
 mod round_trip;
 mod secrets;
+mod sidecars;
 mod workers;

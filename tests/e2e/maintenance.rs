@@ -207,3 +207,85 @@ fn doctor_finds_nothing_wrong_with_a_good_setup_and_names_what_is() {
     std::fs::remove_dir_all(app.path("logs")).unwrap();
     app.cofre(&["doctor"]).says("logs");
 }
+
+#[test]
+fn what_could_not_be_removed_is_said_until_it_can() {
+    let app = App::small();
+    let rows: Vec<_> = (0..4).map(|_| app.create()).collect();
+    let name = |at: usize| rows[at]["name"].as_str().unwrap();
+    // In the place of its archive, and of the checksum file of another.
+    let in_the_way = app.archive(&rows[0]);
+    std::fs::remove_file(&in_the_way).unwrap();
+    std::fs::create_dir(&in_the_way).unwrap();
+    app.cofre(&["delete", "1"])
+        .exits(10)
+        .says(name(0))
+        .says("it left the catalog");
+    let sidecar = app.backups().join(format!("{}.zip.sha256", name(1)));
+    std::fs::remove_file(&sidecar).unwrap();
+    std::fs::create_dir(&sidecar).unwrap();
+    app.keys("max_backups = 2");
+    let pruned = app.cofre(&["prune"]).exits(10).says("it left the catalog");
+    assert!(
+        pruned.stdout.contains("VERDICT") && pruned.stdout.contains("over max_backups"),
+        "{pruned}"
+    );
+    app.cofre(&["doctor"])
+        .exits(10)
+        .says("could not be removed")
+        .says(name(0));
+    std::fs::remove_dir(&in_the_way).unwrap();
+    std::fs::remove_dir(&sidecar).unwrap();
+    app.cofre(&["prune"]).exits(0);
+    app.cofre(&["doctor"]).never_says("could not be removed");
+}
+
+#[test]
+fn what_is_in_the_way_of_the_catalog_is_named_and_not_the_catalog() {
+    let app = App::small();
+    app.create();
+    for file in ["backup_history.json", ".catalog.json"] {
+        let partial = app.backups().join(format!(".{file}.partial"));
+        std::fs::create_dir(&partial).unwrap();
+        let said = app.cofre(&["create"]).exits(10);
+        assert!(said.stderr.contains(partial.to_str().unwrap()), "{said}");
+        assert!(said.stderr.contains("move what is in the way"), "{said}");
+        std::fs::remove_dir(&partial).unwrap();
+        app.create();
+    }
+}
+
+#[test]
+fn a_write_beyond_a_limit_on_the_size_of_files_is_an_error_like_any_other() {
+    let app = App::small();
+    app.write(
+        "static/big",
+        &crate::support::Rng::new("a limit on the size of files").bytes(4 << 20),
+    );
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "ulimit -f 1000; exec \"$@\"", "sh"])
+        .arg(crate::support::cofre_binary())
+        .args(["--config"])
+        .arg(app.path("cofre.toml"))
+        .arg("create");
+    run(&mut command).exits(7).says("LimitFSIZE");
+    assert_eq!(app.history()[0]["status"], "failed");
+    assert!(app.archives().is_empty());
+    app.create();
+}
+
+#[test]
+fn when_no_id_is_left_that_is_said() {
+    let app = App::small();
+    app.create();
+    let mut rows = app.history();
+    rows[0]["id"] = ((1_u64 << 53) - 1).into();
+    app.write("backups/backup_history.json", &serde_json::to_vec(&rows).unwrap());
+    app.cofre(&["create"])
+        .exits(10)
+        .says("the ids are used up")
+        .says("cofre rebuild");
+    app.cofre(&["rebuild"]).exits(0);
+    app.create();
+}

@@ -132,3 +132,15 @@ fn a_plan_of_cron_is_as_old_as_the_configuration_or_its_first_run() {
     let backups = Backups::with(&[row(1, "failed"), row(2, "failed")]);
     assert_eq!(created(&backups, changed), crate::backups::began(1));
 }
+
+#[test]
+fn a_plan_that_somebody_forged_clears_no_terminal() {
+    let rows = [failed(1, "\u{1b}[2Jx\u{202e}", 1)];
+    let plans = shown(&Exporter::start(&Backups::with(&rows)).scrape());
+    let odd = plans.iter().find(|plan| plan.contains("u{1b}[2Jx"));
+    assert!(odd.is_some_and(|plan| plan.contains("u{202e}")), "{plans:?}");
+    assert!(
+        !plans.concat().contains(['\u{1b}', '\u{202e}']),
+        "not escaped: {plans:?}"
+    );
+}

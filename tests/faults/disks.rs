@@ -4,8 +4,10 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::injector::program;
+use crate::disk::{Disk, State, lay_out};
+use crate::injector::{Call, Injected, program, read};
 use crate::judge::{How, judge};
+use crate::points::run_points;
 use crate::scene::Stage;
 use crate::support::{App, Run, cofre_binary, is_root, run, tool};
 
@@ -36,12 +38,12 @@ rm -r \"$1/backups\" \"$1/before\"; mv \"$1/after\" \"$1/backups\"; rm -f \"$1/l
 /// Every further block that fits: the disk is full somewhere else each time.
 #[test]
 fn a_disk_that_is_full_after_any_number_of_blocks_costs_nothing() {
-    for name in [
-        "create, the next, with retention",
-        "pin",
-        "delete",
-        "prune",
-        "restore, into the backups",
+    for (name, frees) in [
+        ("create, the next, with retention", false),
+        ("pin", false),
+        ("delete", true),
+        ("prune", true),
+        ("restore, into the backups", false),
     ] {
         let stage = Stage::named(name);
         let mut full = 0;
@@ -69,6 +71,7 @@ fn a_disk_that_is_full_after_any_number_of_blocks_costs_nothing() {
                     ended.stderr.contains("space") && ended.stderr.contains("backups"),
                     "{ended}"
                 );
+                assert!(ended.stderr.contains("free space"), "no remedy: {ended}");
             }
             judge(
                 &stage,
@@ -81,8 +84,117 @@ fn a_disk_that_is_full_after_any_number_of_blocks_costs_nothing() {
                 },
             );
         }
-        assert!(full > 0, "{name} never met a full disk");
+        // What is there to free space needs none.
+        assert_eq!(full == 0, frees, "{name} met a full disk {full} times");
     }
+}
+
+/// Fills the disk to its last block, runs the command under the injector with `action` at the call `at`, and reads the log.
+fn on_full_disk(app: &App, stage: &Stage, action: &str, at: usize) -> Injected {
+    let script = format!(
+        "{OWN_DISK}dd if=/dev/zero of=\"$1/backups/filler\" bs=4096 2>/dev/null || true
+         root=$1; cofre=$2; inject=$3; log=$4; action=$5; at=$6
+         (shift 6; \"$inject\" \"$log\" \"$root/backups\" \"$action\" all \"$at\" -- \
+          \"$cofre\" --config \"$root/cofre.toml\" \"$@\") || true
+         rm \"$1/backups/filler\"; cp \"$log\" \"$root.log\"{TAKE_AWAY}"
+    );
+    let at = at.to_string();
+    let mut args = vec![action, at.as_str()];
+    args.extend(stage.scene.args);
+    let ended = in_own_mounts(app, &script, &args).exits(0);
+    let log = std::path::PathBuf::from(format!("{}.log", app.root().display()));
+    let injected = read(ended, &log);
+    std::fs::remove_file(log).unwrap();
+    injected
+}
+
+/// Only where the disk is full do they take the way that makes room, so that no other crash meets them on it.
+#[test]
+fn what_empties_a_full_disk_loses_nothing_wherever_it_is_killed() {
+    for name in ["prune", "delete"] {
+        let stage = Stage::named(name);
+        let mut killed = 0;
+        for at in 1.. {
+            let (app, known) = stage.ready();
+            let injected = on_full_disk(&app, &stage, "kill", at);
+            let done = injected.hit.is_none();
+            if done {
+                assert!(injected.done, "{name}: {}", injected.run);
+            } else {
+                assert!(injected.killed, "{name}: {}", injected.run);
+                killed += 1;
+            }
+            let how = How {
+                thorough: at % 4 == 0,
+                times: true,
+            };
+            judge(&stage, &app, &known, done.then_some(&injected.run), how);
+            if done {
+                break;
+            }
+        }
+        assert!(killed > 20, "{name} had only {killed} calls");
+    }
+}
+
+#[test]
+fn what_empties_a_full_disk_loses_nothing_when_the_power_is_cut() {
+    for name in ["prune", "delete"] {
+        let stage = Stage::named(name);
+        let (app, known) = stage.ready();
+        let mut disk = Disk::of(app.root());
+        let traced = on_full_disk(&app, &stage, "trace", 0);
+        assert!(traced.done, "{name}: {}", traced.run);
+        let gives_up = |call: &Call| call.name == "rename" && call.other.ends_with(".gone");
+        assert!(traced.calls.iter().any(gives_up), "{name} had room enough");
+        let mut points: Vec<(String, State)> = Vec::new();
+        for call in traced.calls.iter().filter(|call| call.result >= 0) {
+            disk.play(call);
+            for state in disk.states() {
+                if !points.iter().any(|(_, seen)| *seen == state) {
+                    points.push((call.to_string(), state));
+                }
+            }
+        }
+        let label = |(after, _): &(String, State)| (name.to_owned(), format!("after {after}"));
+        run_points(
+            "power cut on a full disk",
+            60,
+            points,
+            label,
+            |(after, state), index| {
+                let app = App::blank();
+                lay_out(state, app.root());
+                eprintln!("after {after}");
+                let how = How {
+                    thorough: index % 8 == 0,
+                    times: false,
+                };
+                judge(&stage, &app, &known, None, how);
+                true
+            },
+        );
+    }
+}
+
+/// In memory without a limit, or by a program in user space that does not care: there is no such thing as free space.
+#[test]
+fn a_disk_that_does_not_tell_its_room_is_used_all_the_same() {
+    let stage = Stage::named("restore, a folder");
+    let (app, _) = stage.ready();
+    let script = "mkdir \"$1/disk\"; mount -t ramfs ramfs \"$1/disk\"
+         cp -a \"$1/.cofre\" \"$1/state\"; mount -t ramfs ramfs \"$1/.cofre\"; cp -a \"$1/state/.\" \"$1/.cofre/\"
+         chmod 700 \"$1/.cofre\"
+         root=$1; program=$2
+         cofre() { \"$program\" --config \"$root/cofre.toml\" \"$@\"; }
+         cofre restore latest --to \"$1/disk/out\"
+         cofre restore latest --database app --into \"sqlite:$1/disk/new.db\"
+         cofre drill
+         cofre create
+         cofre doctor | grep 'does not say how much is free'
+         test -s \"$1/disk/new.db\"; test -f \"$1/disk/out/static/app.js\"
+         umount \"$1/disk\" \"$1/.cofre\"";
+    in_own_mounts(&app, script, &[]).exits(0);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::injector::{Action, Call};
 use crate::judge::{How, judge};
 use crate::points::run_points;
 use crate::scene::{Stage, count};
-use crate::support::{App, Run};
+use crate::support::Run;
 
 /// Points of a short run.
 const SHARE: usize = 800;
@@ -36,6 +36,7 @@ const EINTR: i32 = 4;
 const EIO: i32 = 5;
 const EACCES: i32 = 13;
 const EMFILE: i32 = 24;
+const EFBIG: i32 = 27;
 const ENOSPC: i32 = 28;
 const EROFS: i32 = 30;
 
@@ -46,6 +47,12 @@ const NAMED: &str = "open,mkdir,rename,link,symlink,unlink,chmod,chown,utimens,t
 
 const KINDS: &[Kind] = &[
     kind("no space, once", Action::Fail(ENOSPC), GROW, &[7]),
+    kind(
+        "beyond a limit on the size of files",
+        Action::Fail(EFBIG),
+        "write,writev,copy,truncate,fallocate",
+        &[7],
+    ),
     kind("no space from there on", Action::FailFromHere(ENOSPC), GROW, &[7]),
     kind("an I/O error", Action::Fail(EIO), "all", &[10]),
     kind(
@@ -106,13 +113,13 @@ fn whatever_call_fails_the_command_says_it_and_nothing_is_lost() {
         assert!(
             code == 0
                 || kind.exits.contains(&code)
-                || (is_sqlites(&hit) && [8, 10].contains(&code))
+                || (is_sqlites(kind, &hit) && [8, 10].contains(&code))
                 || blamed_on_the_dump,
             "an unexpected end: {}",
             injected.run
         );
         if !injected.done && !blamed_on_the_dump {
-            names_it(&app, &hit, &injected.run);
+            names_it(&hit, &injected.run);
         }
         let ended = injected.done.then_some(&injected.run);
         judge(
@@ -129,29 +136,72 @@ fn whatever_call_fails_the_command_says_it_and_nothing_is_lost() {
     });
 }
 
-/// SQLite opens for reading what it can't open for writing, and does not tell why.
-fn is_sqlites(hit: &Call) -> bool {
-    hit.name == "open" && hit.path.contains("/staging/") && hit.path.ends_with(".db")
+/// SQLite opens for reading what it can't open for writing, and does not tell why; nor that a file is beyond its limit.
+fn is_sqlites(kind: &Kind, hit: &Call) -> bool {
+    (hit.name == "open" || kind.action == Action::Fail(EFBIG))
+        && hit.path.contains("/staging/")
+        && hit.path.ends_with(".db")
 }
 
 /// A disk that is full for one write only can't be told from a database that has grown as far as it may.
 fn is_full_once(kind: &Kind, hit: &Call) -> bool {
-    kind.action == Action::Fail(ENOSPC) && hit.path.contains("/staging/") && hit.path.ends_with(".db")
+    [Action::Fail(ENOSPC), Action::Fail(EFBIG)].contains(&kind.action)
+        && hit.path.contains("/staging/")
+        && hit.path.ends_with(".db")
 }
 
-/// The message names the file that the call was about, or the folder that it is in.
-fn names_it(app: &App, hit: &Call, run: &Run) {
-    let root = app.root().to_str().expect("a temporary path in UTF-8");
+/// The message names the file that the call was about, by a name that its reader knows: its own, the one that it was to
+/// have, its folder, or where it comes from.
+fn names_it(hit: &Call, run: &Run) {
     // An answer of the API is on standard output.
-    let said = run.stderr.contains(root) || run.stdout.contains(root);
-    let name = hit.path.rsplit('/').next().unwrap_or_default();
-    let plain = name
-        .trim_start_matches('.')
-        .trim_end_matches(".partial")
-        .trim_end_matches(".tmp");
+    let names = |path: &str| [&run.stderr, &run.stdout].iter().any(|text| has_path(text, path));
+    let names_what_is_in = |path: &str| run.stderr.contains(path) || run.stdout.contains(path);
+    let (folder, name) = hit.path.rsplit_once('/').unwrap_or_default();
+    // Written aside, and told by the name that it was to have.
+    let target = name
+        .strip_prefix('.')
+        .and_then(|name| name.strip_suffix(".partial").or(name.strip_suffix(".tmp")))
+        .filter(|_| hit.name != "unlink");
+    let target = target.map(|target| format!("{folder}/{target}"));
+    // A folder is made durable for what was put into it.
+    let in_folder = hit.name == "fsync" && names_what_is_in(&format!("{}/", hit.path));
     assert!(
-        said || run.stderr.contains(plain),
+        names(&hit.path)
+            || names(folder)
+            || target.as_deref().is_some_and(names)
+            || in_folder
+            || scratch(&hit.path).is_some_and(|(place, below)| names_what_is_in(place) || names(&below)),
         "{} is not named: {run}",
         hit.path
     );
+}
+
+/// Where a path in a scratch folder is, and what its reader calls it: a path in the archive, a file of the source, the
+/// database that is copied.
+fn scratch(path: &str) -> Option<(&str, String)> {
+    let at = |mark: &str| path.find(mark).map(|at| at + mark.len());
+    if let Some(end) = at(".partial/") {
+        return Some((&path[..end], path[end..].to_owned()));
+    }
+    let run = at("/.cofre/staging/run-")?;
+    let end = run + path[run..].find('/')? + 1;
+    let (root, below) = (&path[..path.find(".cofre/")?], &path[end..]);
+    Some((
+        &path[..end],
+        if below.starts_with("database/.snapshot.db") {
+            format!("{root}app.db")
+        } else {
+            format!("{root}{}", below.rsplit('/').next().unwrap_or_default())
+        },
+    ))
+}
+
+/// Whether the path stands there by itself, and not as the beginning of another.
+fn has_path(text: &str, path: &str) -> bool {
+    let goes_on =
+        |rest: &str| rest.starts_with(|c: char| matches!(c, '/' | '.' | '_') || c.is_alphanumeric());
+    text.match_indices(path).any(|(at, _)| {
+        let rest = &text[at + path.len()..];
+        !goes_on(rest.strip_prefix("/.").unwrap_or(rest))
+    })
 }

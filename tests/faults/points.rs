@@ -34,6 +34,7 @@ pub(crate) fn run_points<P: Sync>(
     each: impl Fn(&P, usize) -> bool + Sync,
 ) {
     let total = points.len();
+    assert!(total > 0, "no scene has a name that begins as COFRE_FAULTS does");
     if !all() {
         points = drawn(test, points, share, &label);
     }

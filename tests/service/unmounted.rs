@@ -39,8 +39,47 @@ fn all_is_refused(site: &Site) {
         .json("{}")
         .send()
         .fails(409, "refused");
+    for route in ["info/1", "download/1"] {
+        site.call("GET", &format!("/api/backup/{route}"))
+            .send()
+            .fails(409, "refused");
+    }
+    site.call("POST", "/api/backup/verificar/1")
+        .send()
+        .fails(409, "refused");
+    site.call("POST", "/api/backup/limpar")
+        .json("{\"dry_run\":true}")
+        .send()
+        .fails(409, "refused");
+    // The list and the totals are those of the empty folder, and say so.
+    let status = site.call("GET", "/api/backup/status").send().is(200).json();
+    let listed = site.call("GET", "/api/backup/listar").send().is(200).json();
+    for note in [&status["status"]["note"], &listed["note"]] {
+        assert!(note.as_str().unwrap().contains("is its disk mounted?"), "{note}");
+    }
+    for args in [&["list"][..], &["status"]] {
+        site.app.cofre(args).exits(0).says("is its disk mounted?");
+        let args = [&["--json"], args].concat();
+        site.app.cofre(&args).exits(0).says("is its disk mounted?");
+    }
     for args in [
-        &["create"][..],
+        &["verify"][..],
+        &["verify", "--all"],
+        &["verify", "1"],
+        &["restore", "latest"],
+        &[
+            "restore",
+            "latest",
+            "--database",
+            "app",
+            "--into",
+            "sqlite:new.db",
+        ],
+        &["drill"],
+        &["show", "1"],
+        &["diff", "1", "2"],
+        &["prune", "--dry-run"],
+        &["create"],
         &["create", "--full", "--type", "outro"],
         &["prune"],
         &["rebuild"],
@@ -73,6 +112,10 @@ fn no_new_history_begins_on_a_bare_mount_point() {
     assert_eq!(site.create()["id"], 3);
     site.app.cofre(&["verify", "--all"]).exits(0);
     site.app.cofre(&["doctor"]).never_says("is its disk mounted?");
+    for route in ["status", "listar"] {
+        let reply = site.call("GET", &format!("/api/backup/{route}")).send().is(200);
+        assert!(!reply.to_string().contains("is its disk mounted?"), "{reply}");
+    }
 }
 
 #[test]
@@ -85,7 +128,17 @@ fn a_folder_that_has_gone_is_not_made_again_by_itself() {
         .json("{}")
         .send()
         .fails(500, "refused");
-    site.app.cofre(&["create"]).exits(10).says("is its disk mounted?");
+    for args in [
+        &["create"][..],
+        &["verify", "--all"],
+        &["restore", "1"],
+        &["prune"],
+    ] {
+        site.app.cofre(args).exits(10).says("is its disk mounted?");
+    }
+    for args in [&["list"][..], &["status"]] {
+        site.app.cofre(args).exits(0).says("is its disk mounted?");
+    }
     assert!(!site.app.backups().exists());
     std::fs::rename(site.app.path("disco"), site.app.backups()).unwrap();
     assert_eq!(site.create()["id"], 2);
@@ -117,8 +170,20 @@ fn another_folder_a_lost_note_and_archives_without_a_catalog_are_no_unmounted_di
     site.app.config(&format!("backup_dir = \"outros\"\n{text}"));
     assert_eq!(site.app.create()["id"], 1);
     site.app.config(&text);
-    // The note is of the other folder now; the next run here writes it again.
     assert_eq!(site.app.create()["id"], 2);
+    // Each of the two is known by itself.
+    for (toml, folder) in [
+        (&text, "backups"),
+        (&format!("backup_dir = \"outros\"\n{text}"), "outros"),
+    ] {
+        site.app.config(toml);
+        std::fs::rename(site.app.path(folder), site.app.path("disco")).unwrap();
+        std::fs::create_dir(site.app.path(folder)).unwrap();
+        site.app.cofre(&["create"]).exits(10).says("is its disk mounted?");
+        std::fs::remove_dir(site.app.path(folder)).unwrap();
+        std::fs::rename(site.app.path("disco"), site.app.path(folder)).unwrap();
+    }
+    site.app.config(&text);
     std::fs::remove_file(site.app.history_path()).unwrap();
     std::fs::remove_file(site.app.backups().join(".catalog.json")).unwrap();
     site.app.cofre(&["create"]).exits(10).says("cofre rebuild");

@@ -262,6 +262,16 @@ impl Directory {
             .map(|at| self.by_name[at] as usize)
     }
 
+    /// An entry that lies in `folder`, at any depth.
+    pub(super) fn below(&self, folder: &str) -> Option<usize> {
+        let inside = format!("{folder}/");
+        let at = self
+            .by_name
+            .partition_point(|&i| self.name(i as usize) < inside.as_str());
+        let index = *self.by_name.get(at)? as usize;
+        self.name(index).starts_with(&inside).then_some(index)
+    }
+
     pub(super) fn view(&self, index: usize) -> EntryView<'_> {
         let row = &self.rows[index];
         EntryView {

@@ -96,6 +96,11 @@ impl ArchiveReader {
         self.directory.find(path)
     }
 
+    /// An entry that lies in `folder`, at any depth.
+    pub(crate) fn below(&self, folder: &str) -> Option<EntryView<'_>> {
+        self.directory.below(folder).map(|index| self.entry(index))
+    }
+
     /// Bytes of all entries before compression.
     #[must_use]
     pub fn total_size(&self) -> u64 {
@@ -265,7 +270,8 @@ pub(super) fn unsupported(message: impl Into<String>) -> Error {
 }
 
 /// A name as it may be shown: control characters escaped, a huge one cut.
-pub(crate) fn shown(name: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn shown(name: &str) -> Cow<'_, str> {
     const LIMIT: usize = 200;
     let misleading = |c: char| {
         c.is_control()

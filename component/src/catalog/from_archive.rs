@@ -99,7 +99,7 @@ impl Facts {
 /// # Errors
 /// An I/O error.
 pub(crate) fn checksum(dir: &Dir, name: &str) -> Result<String> {
-    match sidecar::read(dir, name)? {
+    match sidecar::read(dir, name).sum() {
         Some(sha256) => Ok(sha256),
         None => sidecar::compute(dir, name),
     }

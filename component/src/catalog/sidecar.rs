@@ -16,17 +16,46 @@ pub fn render(sha256: &str, name: &str) -> String {
     format!("{sha256}  {name}.zip\n")
 }
 
-/// The checksum in the sidecar of an archive; `None` where there is no sidecar or it is not about this archive.
-///
-/// # Errors
-/// An I/O error.
-pub fn read(dir: &Dir, name: &str) -> Result<Option<String>> {
+/// What is beside an archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sidecar {
+    /// Nothing.
+    Missing,
+    /// The checksum, in lower-case hexadecimal.
+    Says(String),
+    /// Something that gives no checksum of this archive, and why.
+    Bad(String),
+}
+
+impl Sidecar {
+    /// The checksum, where there is one.
+    #[must_use]
+    pub fn sum(self) -> Option<String> {
+        match self {
+            Self::Says(sha256) => Some(sha256),
+            Self::Missing | Self::Bad(_) => None,
+        }
+    }
+}
+
+/// The sidecar of an archive. One that can't be read is no error: it can be made again, and keeps nobody from the archive.
+#[must_use]
+pub fn read(dir: &Dir, name: &str) -> Sidecar {
     debug_assert!(names::parse(name).is_some(), "only checked names get here");
     match fs::read_all(dir, &format!("{name}.zip.sha256"), LIMIT) {
-        Ok(bytes) => Ok(parse(&bytes, name)),
-        Err(e) if matches!(e.kind, ErrorKind::NotFound | ErrorKind::Corrupt) => Ok(None),
-        Err(e) => Err(e),
+        Ok(bytes) => match parse(&bytes, name) {
+            Some(sha256) => Sidecar::Says(sha256),
+            None => Sidecar::Bad(bad(name, "has no line of `sha256sum` about this archive")),
+        },
+        Err(e) if e.kind == ErrorKind::NotFound => Sidecar::Missing,
+        Err(e) => Sidecar::Bad(bad(name, &format!("can't be read ({})", e.message))),
     }
+}
+
+/// A sentence about the sidecar of this archive and how to mend it.
+pub(crate) fn bad(name: &str, why: &str) -> String {
+    let file = format!("{name}.zip.sha256");
+    format!("{file} {why}: remove it, and make it again with `sha256sum {name}.zip > {file}`")
 }
 
 /// Takes a sidecar apart: 64 hexadecimal digits, a space, a space or `*`, and the archive's own name.
@@ -85,7 +114,7 @@ mod tests {
         folder.write(&format!("{NAME}.zip"), b"abc");
         assert_eq!(compute(&folder.dir(), NAME).unwrap(), ABC);
         publish(&folder.dir(), NAME, ABC).unwrap();
-        assert_eq!(read(&folder.dir(), NAME).unwrap().as_deref(), Some(ABC));
+        assert_eq!(read(&folder.dir(), NAME), Sidecar::Says(ABC.to_owned()));
         let output = std::process::Command::new("sha256sum")
             .args(["-c", &format!("{NAME}.zip.sha256")])
             .current_dir(folder.root())
@@ -110,7 +139,7 @@ mod tests {
     #[test]
     fn a_sidecar_of_another_file_or_shape_does_not_count() {
         let folder = Folder::new();
-        assert_eq!(read(&folder.dir(), NAME).unwrap(), None);
+        assert_eq!(read(&folder.dir(), NAME), Sidecar::Missing);
         let upper = ABC.to_ascii_uppercase();
         for (content, good) in [
             (format!("{ABC}  {NAME}.zip\n"), true),
@@ -124,7 +153,20 @@ mod tests {
             ("x".repeat(5000), false),
         ] {
             folder.write(&format!("{NAME}.zip.sha256"), content.as_bytes());
-            assert_eq!(read(&folder.dir(), NAME).unwrap().is_some(), good, "{content:?}");
+            let found = read(&folder.dir(), NAME);
+            assert_eq!(matches!(found, Sidecar::Says(_)), good, "{content:?}");
+            assert_eq!(matches!(found, Sidecar::Bad(_)), !good, "{content:?}");
         }
+    }
+
+    #[test]
+    fn what_is_no_file_in_its_place_is_a_bad_sidecar_and_no_error() {
+        let folder = Folder::new();
+        let path = folder.path(&format!("{NAME}.zip.sha256"));
+        std::fs::create_dir(&path).unwrap();
+        assert!(matches!(read(&folder.dir(), NAME), Sidecar::Bad(why) if why.contains("sha256sum")));
+        std::fs::remove_dir(&path).unwrap();
+        std::os::unix::fs::symlink("elsewhere", &path).unwrap();
+        assert!(matches!(read(&folder.dir(), NAME), Sidecar::Bad(_)));
     }
 }

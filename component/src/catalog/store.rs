@@ -7,7 +7,7 @@ use chrono::{DateTime, FixedOffset, Offset, Utc};
 use super::parse::{self, HISTORY_NAME};
 use super::state::{State, Tombstone};
 use super::totals::{Totals, up};
-use super::{Record, Status, names, time};
+use super::{Record, Status, going, names, time};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{self, Dir, FileKind};
 use crate::types::Check;
@@ -69,12 +69,43 @@ impl Catalog {
         for id in [dead, live].into_iter().flatten() {
             state.see_id(id);
         }
-        Self {
+        let mut catalog = Self {
             rows,
             state,
             stored_state,
             files,
+        };
+        catalog.bury_going();
+        catalog
+    }
+
+    /// Takes out the rows of backups that have a mark: they were given up on a full disk.
+    fn bury_going(&mut self) {
+        for name in self.going() {
+            let known = self.state.tombstones.iter().find(|t| t.name == name);
+            let mut id = known.map_or(0, |t| t.id); // the name is what matters
+            if let Some(at) = self.rows.iter().position(|r| r.name == name) {
+                self.state.totals.count(&self.rows);
+                id = self.rows.remove(at).id;
+            }
+            self.state.bury(id, &name);
         }
+    }
+
+    /// Names of the backups of which a mark may be the only trace that they are going.
+    fn going(&self) -> Vec<String> {
+        going::marked(&self.files).map(str::to_owned).collect()
+    }
+
+    /// Makes the catalog durable where only marks in the folder tell of deletes, so that these may go.
+    ///
+    /// # Errors
+    /// As [`Self::publish`].
+    pub(crate) fn settle(&mut self, dir: &Dir) -> Result<()> {
+        if self.going().is_empty() {
+            return Ok(());
+        }
+        self.publish(dir)
     }
 
     /// The rows, oldest first.
@@ -180,11 +211,20 @@ impl Catalog {
     }
 
     /// Appends the row that `make` fills, with the next id.
-    pub fn append(&mut self, make: impl FnOnce(u64) -> Record) -> &Record {
-        let row = make(self.state.next_id);
-        self.state.see_id(row.id);
-        self.rows.push(row);
-        &self.rows[self.rows.len() - 1]
+    ///
+    /// # Errors
+    /// `CatalogInvalid` when the last id is given out: somebody wrote it there.
+    pub fn append(&mut self, make: impl FnOnce(u64) -> Record) -> Result<&Record> {
+        let id = self.state.next_id;
+        if id >= parse::MAX_ID {
+            return Err(parse::invalid(format!(
+                "the ids are used up: one as high as {} is given out already",
+                id - 1
+            )));
+        }
+        self.state.see_id(id);
+        self.rows.push(make(id));
+        Ok(&self.rows[self.rows.len() - 1])
     }
 
     /// Takes a row out and, unless it never had an archive, leaves a tombstone.
@@ -220,6 +260,7 @@ impl Catalog {
         }
         self.files.remove(&format!("{name}.zip"));
         self.files.remove(&format!("{name}.zip.sha256"));
+        self.files.remove(&going::mark_of(name));
     }
 
     /// Kind of what has this name in the folder.

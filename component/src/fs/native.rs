@@ -61,10 +61,16 @@ fn error(operation: &str, path: impl Into<String>, e: &io::Error) -> Error {
         io::ErrorKind::NotFound => ErrorKind::NotFound,
         io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty => ErrorKind::AlreadyExists,
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::AccessDenied,
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::NoSpace,
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            ErrorKind::NoSpace
+        }
         _ => ErrorKind::Io,
     };
-    Error::new(kind, operation, e.to_string()).about(path)
+    let too_large = e.kind() == io::ErrorKind::FileTooLarge;
+    Error {
+        remedy: super::remedy(kind, too_large).map(str::to_owned),
+        ..Error::new(kind, operation, e.to_string()).about(path)
+    }
 }
 
 fn stat_of(meta: &fs::Metadata) -> Stat {

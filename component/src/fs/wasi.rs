@@ -76,7 +76,11 @@ fn error(operation: &str, path: &str, code: ErrorCode) -> Error {
     // WASI's text goes on with the POSIX name of the code, which helps nobody at this point.
     let text = code.message();
     let text = text.split(", similar to").next().unwrap_or(text);
-    Error::new(kind, operation, text).about(path)
+    let too_large = matches!(code, ErrorCode::FileTooLarge);
+    Error {
+        remedy: super::remedy(kind, too_large).map(str::to_owned),
+        ..Error::new(kind, operation, text).about(path)
+    }
 }
 
 /// Makes a call again for as long as a signal interrupts it, as `std::fs` does natively: that is no failure.

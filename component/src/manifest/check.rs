@@ -3,9 +3,12 @@
 //! Contents are not read here. Reading an entry compares its content with the directory's size and CRC, and this
 //! compares those with the manifest's, so that both together compare the content with the manifest.
 
+use std::collections::BTreeSet;
+
 use super::{MANIFEST_NAME, ManifestEntry, ManifestHeader, parse_crc, parse_mode};
 use crate::archive::reader::shown;
 use crate::archive::{ArchiveReader, EntryKind, EntryView, entry_path};
+use crate::entries::MAX_TARGET;
 use crate::error::Result;
 
 /// What [`compare`] comes upon.
@@ -27,11 +30,12 @@ pub(crate) fn compare(
     found: &mut dyn FnMut(Finding),
 ) -> Result<Option<ManifestHeader>> {
     let mut seen = vec![false; archive.len()];
+    let mut links = BTreeSet::new();
     let mut files = 0u64;
     let header = archive.manifest_rows(&mut |mut row| {
         files += u64::from(row.kind == "file");
         if row.kind == "absolute-symlink" {
-            found(absolute_link(archive, row));
+            found(absolute_link(archive, row, &mut links));
             return Ok(());
         }
         let problem = match archive.find(&row.path) {
@@ -62,6 +66,11 @@ pub(crate) fn compare(
     let Some(header) = header else {
         return Ok(None);
     };
+    for path in &links {
+        if let Some(above) = folders_of(path).find(|above| links.contains(*above)) {
+            found(Finding::Problem(lies_in(above, path)));
+        }
+    }
     for (entry, seen) in archive.entries().zip(seen) {
         if !seen && entry.path != MANIFEST_NAME {
             found(Finding::Problem(format!(
@@ -124,15 +133,38 @@ fn difference(row: &ManifestEntry, entry: EntryView<'_>) -> Option<String> {
     None
 }
 
-fn absolute_link(archive: &ArchiveReader, row: ManifestEntry) -> Finding {
+/// Whether an absolute link can be made where everything else is. `links` has the paths of those before it.
+fn absolute_link(archive: &ArchiveReader, row: ManifestEntry, links: &mut BTreeSet<String>) -> Finding {
+    let target = row.target.as_deref().unwrap_or_default();
+    let is_folder = |above: &&str| {
+        let entry = archive.find(above).map(|index| archive.entry(index));
+        entry.is_none_or(|entry| entry.kind == EntryKind::Directory)
+    };
     let problem = if archive.find(&row.path).is_some() {
         "is recorded as an absolute link, but in the archive"
-    } else if !row.target.as_ref().is_some_and(|t| t.starts_with('/')) {
+    } else if !target.starts_with('/') {
         "is recorded as an absolute link, but has no such target"
+    } else if target.contains('\0') || target.len() > MAX_TARGET {
+        "is recorded as an absolute link, but has a target that no link can have"
     } else if entry_path::check(&row.path).is_err() {
         "is recorded as a link, but not a safe path"
+    } else if let Some(inside) = archive.below(&row.path) {
+        return Finding::Problem(lies_in(&row.path, inside.path));
+    } else if let Some(above) = folders_of(&row.path).find(|above| !is_folder(above)) {
+        return Finding::Problem(lies_in(above, &row.path));
+    } else if !links.insert(row.path.clone()) {
+        "is recorded as an absolute link twice"
     } else {
         return Finding::AbsoluteLink(row);
     };
     Finding::Problem(format!("{} {problem}", shown(&row.path)))
+}
+
+/// The folders that a path lies in.
+fn folders_of(path: &str) -> impl Iterator<Item = &str> {
+    path.match_indices('/').map(|(at, _)| &path[..at])
+}
+
+fn lies_in(above: &str, path: &str) -> String {
+    format!("{} is not a folder, but {} lies in it", shown(above), shown(path))
 }

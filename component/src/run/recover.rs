@@ -3,7 +3,9 @@
 //! Only the next writing run comes here, under the host's lock, so nothing of a living run is touched.
 
 use super::close;
-use crate::catalog::{Catalog, Facts, HISTORY_NAME, Record, STATE_NAME, Status, checksum, names, sidecar};
+use crate::catalog::{
+    Catalog, Facts, HISTORY_NAME, Record, STATE_NAME, Status, checksum, going, names, sidecar,
+};
 use crate::error::Result;
 use crate::fs::{Dir, FileKind};
 
@@ -15,12 +17,14 @@ pub const INTERRUPTED: &str = "interrupted: the run ended without a trace (crash
 pub(super) fn recover(dir: &Dir, catalog: &mut Catalog) -> Result<()> {
     let leftovers: Vec<String> = catalog
         .files()
-        .filter(|(name, kind)| matches!(kind, FileKind::File | FileKind::Symlink) && is_leftover(name))
+        .filter(|(_, kind)| matches!(kind, FileKind::File | FileKind::Symlink))
+        .filter(|(name, _)| is_leftover(name) || is_stale_mark(catalog, name))
         .map(|(name, _)| name.to_owned())
         .collect();
     for name in leftovers {
         dir.unlink_if_exists(&name)?;
     }
+    catalog.settle(dir)?;
     finish_deletes(dir, catalog)?;
     let open: Vec<Record> = catalog
         .records()
@@ -47,6 +51,11 @@ fn is_leftover(file_name: &str) -> bool {
     names::of_archive(archive).is_some() || [HISTORY_NAME, STATE_NAME, ".scan.json"].contains(&target)
 }
 
+/// Whether a file is the mark of a backup that is not going: its archive is there.
+fn is_stale_mark(catalog: &Catalog, file_name: &str) -> bool {
+    going::of_mark(file_name).is_some_and(|name| catalog.pending().all(|t| t.name != name))
+}
+
 /// Removes the files of backups whose delete was interrupted. One that can't be removed is tried again by the
 /// next run; it must not stop this one.
 fn finish_deletes(dir: &Dir, catalog: &mut Catalog) -> Result<()> {
@@ -66,11 +75,16 @@ fn finish_deletes(dir: &Dir, catalog: &mut Catalog) -> Result<()> {
     Ok(())
 }
 
-/// Removes an archive and its sidecar; that they are gone already is fine.
+/// Removes an archive, its sidecar and its mark; that they are gone already is fine.
 pub(crate) fn remove_files(dir: &Dir, name: &str) -> Result<()> {
     debug_assert!(names::parse(name).is_some(), "only checked names get here");
     dir.unlink_if_exists(&format!("{name}.zip"))?;
-    dir.unlink_if_exists(&format!("{name}.zip.sha256"))
+    dir.unlink_if_exists(&format!("{name}.zip.sha256"))?;
+    // There seldom is one, and a read-only disk refuses to remove even what is not there.
+    match dir.stat(&going::mark_of(name))? {
+        Some(_) => dir.unlink_if_exists(&going::mark_of(name)),
+        None => Ok(()),
+    }
 }
 
 /// The row of a run that was stopped after its archive had been published; `None` where that is not so.
@@ -86,7 +100,7 @@ pub(super) fn adopt(dir: &Dir, catalog: &Catalog, row: &Record) -> Option<Record
         .as_ref()
         .filter(|h| h.id == row.id && h.name == row.name)?;
     let sha256 = checksum(dir, &row.name).ok()?;
-    if sidecar::read(dir, &row.name).ok()?.is_none() {
+    if sidecar::read(dir, &row.name).sum().is_none() {
         // Without it the row still has the checksum; a good backup must not count as failed for that.
         let _ = sidecar::publish(dir, &row.name, &sha256);
     }

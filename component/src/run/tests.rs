@@ -5,16 +5,7 @@ mod property;
 
 use super::*;
 use crate::catalog::HISTORY_NAME;
-use crate::testing::{Folder, archive_of, archive_with, row, row_with};
-
-fn request(started_at: &str) -> RunRequest {
-    RunRequest {
-        backup_type: "manual".into(),
-        plan: "manual".into(),
-        started_at: started_at.into(),
-        zip_path_prefix: "backups/".into(),
-    }
-}
+use crate::testing::{Folder, archive_of, archive_with, row, row_with, run_request as request};
 
 const START: &str = "2026-11-25T02:00:00.123456-03:00";
 
@@ -258,7 +249,7 @@ fn a_run_stopped_after_publishing_is_adopted_and_gets_its_sidecar() {
         assert_eq!(row.error.is_some(), partial);
         assert_eq!(row.size, bytes.len() as u64);
         assert_eq!((row.file_count, row.source_bytes), (Some(1), Some(7)));
-        let sidecar = crate::catalog::sidecar::read(&folder.dir(), &row.name).unwrap();
+        let sidecar = crate::catalog::sidecar::read(&folder.dir(), &row.name).sum();
         assert_eq!(sidecar, row.sha256);
         assert_eq!(
             sidecar.unwrap(),

@@ -171,7 +171,7 @@ fn a_sidecar_that_disagrees_and_a_wrong_size_are_reported() {
     let problems = verify(&folder.roots, 7, false).unwrap().problems;
     assert_eq!(problems.len(), 2, "{problems:?}");
     assert!(problems[0].contains("bytes, the catalog says"));
-    assert!(problems[1].contains("the file beside it"));
+    assert!(problems[1].contains(".zip.sha256 says"));
 }
 
 #[test]

@@ -78,6 +78,9 @@ pub struct ListAnswer {
     pub success: bool,
     /// The catalog's rows, oldest first.
     pub backups: Vec<Backup>,
+    /// That the backups folder had a history and has none now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// `status`.

@@ -7,6 +7,7 @@ use super::types;
 use crate::config::{Config, Retention};
 use crate::engine::wit::engine as e;
 use crate::engine::wit::types as w;
+use crate::error::Error;
 use crate::restore::{self, RestoreOutcome};
 
 /// The word of `--json`, the catalog and the API.
@@ -81,9 +82,9 @@ impl From<w::Backup> for types::Backup {
 }
 
 impl types::Status {
-    /// The totals, with what only the configuration knows.
+    /// The totals, with what only the configuration knows, and that the history is `lost`.
     #[must_use]
-    pub fn new(summary: e::Summary, config: &Config) -> Self {
+    pub fn new(summary: e::Summary, config: &Config, lost: Option<&Error>) -> Self {
         let e::Summary {
             total_backups,
             completed_backups,
@@ -110,6 +111,7 @@ impl types::Status {
             archives_missing,
             archives_unknown,
             future,
+            note: lost.map(|error| error.message.clone()),
         }
     }
 }

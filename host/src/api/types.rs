@@ -92,6 +92,9 @@ pub struct Status {
     pub archives_unknown: Vec<String>,
     /// Ids of rows from the future.
     pub future: Vec<u64>,
+    /// That the backups folder had a history and has none now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// `status` of the command line: the totals, and when the plans run.

@@ -8,7 +8,7 @@ use crate::text;
 
 pub(super) fn run(app: &App) -> Result<Ended> {
     let ctx = app.context()?;
-    let rows = match checks::reader(app, &ctx)? {
+    let rows = match checks::overview(app, &ctx)?.session {
         Some(mut session) => session.list()?,
         None => Vec::new(),
     };

@@ -1,12 +1,14 @@
 //! `cofre pin`, `unpin`, `delete`, `prune` and `rebuild`: what changes the catalog, under the lock.
 
+use std::path::Path;
+
 use super::args::{Delete, OneId, Prune, Rebuild};
 use super::{App, Ended};
 use crate::api::convert::retention_policy;
 use crate::api::types::{Backup, Pruned, Rebuilt};
 use crate::context::Context;
 use crate::error::{Code, Result};
-use crate::output::{Bar, Table};
+use crate::output::{Bar, Table, print_text};
 use crate::remote;
 use crate::text::{self, escape};
 
@@ -46,7 +48,7 @@ pub(super) fn delete(app: &App, args: &Delete) -> Result<Ended> {
 
 pub(super) fn prune(app: &App, args: &Prune) -> Result<Ended> {
     let ctx = app.context()?;
-    if ctx.is_fresh() {
+    if ctx.awaits_first_run() {
         let nothing = Pruned::new(Vec::new(), args.dry_run);
         app.output.print(&nothing, || "no backups\n".to_owned())?;
         return Ok(Ended::Done);
@@ -55,26 +57,44 @@ pub(super) fn prune(app: &App, args: &Prune) -> Result<Ended> {
     let verdicts = if args.dry_run {
         ctx.reader()?.prune(policy, ctx.now(), true)?
     } else {
-        ctx.exclusive()?.writer()?.prune(policy, ctx.now(), false)?
+        let (exclusive, now) = (ctx.exclusive()?, ctx.now());
+        let verdicts = exclusive.writer()?.prune(policy, now.clone(), true)?;
+        let removed = exclusive.writer()?.prune(policy, now, false);
+        if let Err(error) = removed {
+            // What was to be done is said all the same, and what of it is not.
+            let planned = Pruned::new(verdicts, false);
+            if !app.output.json {
+                print_text(&verdict_table(&planned, Some(&ctx.config.backup_dir)))?;
+            }
+            return Err(error);
+        }
+        verdicts
     };
     let pruned = Pruned::new(verdicts, args.dry_run);
     app.about(format!("{} removed", pruned.removed.len()));
-    app.output.print(&pruned, || verdict_table(&pruned))?;
+    app.output.print(&pruned, || verdict_table(&pruned, None))?;
     Ok(Ended::Done)
 }
 
-fn verdict_table(pruned: &Pruned) -> String {
+/// `failed_in` is the backups folder where not everything could be removed.
+fn verdict_table(pruned: &Pruned, failed_in: Option<&Path>) -> String {
     let mut table = Table::new(&["VERDICT", ">ID", "NAME", "STATUS", ">SIZE", "WHY"]);
-    let mut freed = 0;
+    let is_left = |row: &Backup| {
+        let file = format!("{}.zip", row.name);
+        failed_in.is_some_and(|folder| folder.join(file).symlink_metadata().is_ok())
+    };
+    let (mut freed, mut removed) = (0, 0);
     for verdict in &pruned.verdicts {
         let row = &verdict.backup;
         let word = match (verdict.keep, pruned.dry_run) {
             (true, _) => "keep",
             (false, true) => "remove",
+            (false, false) if is_left(row) => "not removed",
             (false, false) => "removed",
         };
-        if !verdict.keep {
+        if !verdict.keep && !is_left(row) {
             freed += row.size;
+            removed += 1;
         }
         table.row(&[
             word.to_owned(),
@@ -86,12 +106,7 @@ fn verdict_table(pruned: &Pruned) -> String {
         ]);
     }
     let would = if pruned.dry_run { "would remove" } else { "removed" };
-    format!(
-        "{}{would} {} ({})\n",
-        table.render(),
-        pruned.removed.len(),
-        text::size(freed)
-    )
+    format!("{}{would} {removed} ({})\n", table.render(), text::size(freed))
 }
 
 pub(super) fn rebuild(app: &App, args: &Rebuild) -> Result<Ended> {

@@ -9,6 +9,7 @@ use super::{App, Ended, checks};
 use crate::api::convert::no_backups;
 use crate::api::types::{Backup, ScheduleStatus, Status, StatusReport};
 use crate::config::Config;
+use crate::context::Overview;
 use crate::error::Result;
 use crate::remote::RemoteStatus;
 use crate::text::{self, escape};
@@ -16,13 +17,13 @@ use crate::{remote, schedule, state};
 
 pub(super) fn run(app: &App) -> Result<Ended> {
     let ctx = app.context()?;
-    let mut session = checks::reader(app, &ctx)?;
+    let Overview { mut session, lost } = checks::overview(app, &ctx)?;
     let summary = match &mut session {
         Some(session) => session.status(ctx.now())?,
         None => no_backups(),
     };
     let status = StatusReport {
-        totals: Status::new(summary, &ctx.config),
+        totals: Status::new(summary, &ctx.config, lost.as_ref()),
         schedules: schedule::status(&ctx, session.as_mut()),
         remotes: remote::status(&ctx),
     };

@@ -40,11 +40,22 @@ pub(super) fn run(app: &App, args: &Verify) -> Result<Ended> {
 
 fn all(app: &App, ctx: &Context, backups: Vec<Backup>, quick: bool) -> Result<Verified> {
     let mut results = Vec::new();
+    let several = backups.len() > 1;
     for backup in backups {
         if app.cancel.load(Ordering::SeqCst) {
             return Err(Error::new(Code::Cancelled, "stopped on request"));
         }
-        results.push(one(app, ctx, backup, quick)?);
+        let row = several.then(|| backup.clone());
+        match (one(app, ctx, backup, quick), row) {
+            (Ok(verification), _) => results.push(verification),
+            // It was deleted meanwhile.
+            (Err(error), Some(_)) if error.code == Code::NotFound => app.output.note(&error.to_string()),
+            // Whatever keeps one from being looked at, the others are.
+            (Err(error), Some(row)) if error.code != Code::Cancelled => {
+                results.push(verify::damaged(row, &error));
+            }
+            (Err(error), _) => return Err(error),
+        }
     }
     let success = results.iter().all(|r| r.status != "failed");
     Ok(Verified { success, results })

@@ -1,8 +1,11 @@
 //! The catalog, the archives, and how old the last good backup is.
 
+use std::collections::HashSet;
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
+use cofre_exporter::component::catalog::names;
 
 use super::{Findings, folders};
 use crate::config::Config;
@@ -72,6 +75,19 @@ fn catalog(found: &mut Findings, ctx: &Context, rows: &[Backup], summary: &Summa
             "run `cofre rebuild` to take them in, or move them away",
         );
     }
+    let left = left_over(&ctx.config, rows, summary);
+    if let Some(first) = left.first() {
+        let message = format!(
+            "{} archives of deleted backups could not be removed, such as {}",
+            left.len(),
+            shown(first)
+        );
+        let remedy = format!(
+            "`cofre prune` tries it again and says what is in the way; a folder in its place, or an immutable file (`lsattr {}`)?",
+            shown(first)
+        );
+        found.problem(area, Code::Io, message, &remedy);
+    }
     if !summary.future.is_empty() {
         let message = format!("{} backups lie in the future", summary.future.len());
         found.warn(
@@ -99,6 +115,21 @@ fn catalog(found: &mut Findings, ctx: &Context, rows: &[Backup], summary: &Summa
             ),
         );
     }
+}
+
+/// What lies in an archive's place, belongs to no row, and is not unknown: its backup was deleted.
+fn left_over(config: &Config, rows: &[Backup], summary: &Summary) -> Vec<PathBuf> {
+    let known: HashSet<&str> = rows
+        .iter()
+        .map(|row| row.name.as_str())
+        .chain(summary.archives_unknown.iter().map(String::as_str))
+        .collect();
+    let mut left = folders::archives(config);
+    left.retain(|path| {
+        let name = path.file_stem().and_then(|name| name.to_str());
+        name.is_some_and(|name| names::parse(name).is_some() && !known.contains(name))
+    });
+    left
 }
 
 fn runs(found: &mut Findings, ctx: &Context, rows: &[Backup], summary: &Summary) {

@@ -198,20 +198,18 @@ fn volume(found: &mut Findings, path: &Path, what: &str, wanted: u64) {
     let Some(existing) = path.ancestors().find(|p| p.exists()) else {
         return;
     };
-    let stat = match rustix::fs::statvfs(existing) {
-        Ok(stat) => stat,
-        Err(e) => {
-            return found.error(
-                area,
-                Error::io(format!("look at the space of {}", shown(existing)), &e.into()),
-            );
+    let space = match crate::fsutil::space(existing) {
+        Ok(Some(space)) => space,
+        Ok(None) => {
+            let message = format!("the file system of {what} does not say how much is free");
+            return found.ok(area, message);
         }
+        Err(e) => return found.error(area, e),
     };
-    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-    let all = stat.f_blocks.saturating_mul(stat.f_frsize).max(1);
+    let (free, all) = (space.free, space.all);
     let message = format!("{what} has {} free of {}", text::size(free), text::size(all));
     let remedy = "free space, lower max_backups and run `cofre prune`, or move backup_dir to a larger disk";
-    if free < wanted || (stat.f_files > 0 && stat.f_favail == 0) {
+    if free < wanted || space.no_files {
         let need = format!("{message}, and the next run needs about {}", text::size(wanted));
         found.problem(area, Code::NoSpace, need, remedy);
     } else if free / (all / 100).max(1) < LITTLE_PERCENT || free < wanted.saturating_mul(3) {

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use cofre_exporter::component::types::WARNING;
+
 use super::wit::jobs::Progress;
 use crate::error::{Code, Error};
 
@@ -27,7 +29,10 @@ impl Control {
     /// Logs what the component has to say, and shows how far it is.
     pub(super) fn report(&mut self, progress: &Progress) {
         for line in &progress.log {
-            tracing::info!(target: "cofre::component", "{}", line.escape_debug());
+            match line.strip_prefix(WARNING) {
+                Some(line) => tracing::warn!(target: "cofre::component", "{}", line.escape_debug()),
+                None => tracing::info!(target: "cofre::component", "{}", line.escape_debug()),
+            }
         }
         (self.on_progress)(progress);
     }

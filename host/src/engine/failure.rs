@@ -62,6 +62,11 @@ pub(super) fn trapped(error: &wasmtime::Error, operation: &str, state: &State, l
         )
         .remedy("split the sources, or raise the memory limit");
     }
+    if let Some(refused) = error.root_cause().downcast_ref::<std::io::Error>()
+        && refused.kind() == std::io::ErrorKind::OutOfMemory
+    {
+        return Error::io(format_args!("{operation}: get memory for the component"), refused);
+    }
     let cause = state
         .last_words()
         .unwrap_or_else(|| escape(&error.root_cause().to_string()).into_owned());

@@ -244,8 +244,8 @@ impl Mounts {
         let target = self.directories.iter().find(|(name, ..)| name == TARGET);
         UnpackLimits {
             room: target
-                .and_then(|(_, handle, _)| crate::fsutil::free_bytes_at(handle.as_fd()).ok())
-                .unwrap_or(u64::MAX),
+                .and_then(|(_, handle, _)| crate::fsutil::space_at(handle.as_fd()))
+                .map_or(u64::MAX, |space| space.free),
             foreign_bytes: self.limits.foreign_bytes,
             foreign_ratio: self.limits.foreign_ratio,
         }

@@ -1,6 +1,7 @@
 //! Writing small files of cofre's own: the old content or the new, never half of one. And what keeps files from being
 //! written.
 
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -31,6 +32,7 @@ pub fn write_file_with(
     prepare: impl FnOnce(BorrowedFd<'_>),
 ) -> Result<()> {
     let aside = format!(".{name}.tmp");
+    clear(dir, OsStr::new(&aside))?;
     let written = write_aside(dir, &aside, bytes).and_then(|file| {
         prepare(file.as_fd());
         rustix::fs::renameat(dir, &*aside, dir, name)
@@ -44,8 +46,24 @@ pub fn write_file_with(
 /// `AlreadyExists`, and as [`write_file`].
 pub fn write_new_file(dir: BorrowedFd<'_>, name: &str, bytes: &[u8]) -> Result<()> {
     let aside = format!(".{name}.tmp");
+    clear(dir, OsStr::new(&aside))?;
     let written = write_aside(dir, &aside, bytes).and_then(|_| rename_new(dir, &aside, name));
     finish(dir, name, &aside, written)
+}
+
+/// Removes what a killed write left at the name that it writes aside to.
+///
+/// # Errors
+/// What the system says of that name, which is not the one that the user asked for.
+pub fn clear(dir: BorrowedFd<'_>, aside: &OsStr) -> Result<()> {
+    match rustix::fs::unlinkat(dir, aside, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(errno) => {
+            let what = format_args!("remove {}/{}", fd_path(dir), show(aside));
+            Err(error(what, errno)
+                .remedy("cofre writes there before it renames: move what is in the way to another place"))
+        }
+    }
 }
 
 /// Renames without replacing anything; where the file system can't promise that, it is looked at before.
@@ -87,10 +105,6 @@ fn finish(dir: BorrowedFd<'_>, name: &str, aside: &str, written: rustix::io::Res
 
 /// Makes a new file with this content and makes it durable.
 fn write_aside(dir: BorrowedFd<'_>, name: &str, bytes: &[u8]) -> rustix::io::Result<OwnedFd> {
-    match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => {}
-        Err(errno) => return Err(errno),
-    }
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = openat(dir, name, flags, Mode::RUSR | Mode::WUSR)?;
     let mut left = bytes;

@@ -107,7 +107,7 @@ impl<'a> Loading<'a> {
         let fail = |e: rusqlite::Error| dumped::sql_error(format_args!("make the database {}", show(to)), &e);
         let mut db = Connection::open_with_flags(to, flags).map_err(fail)?;
         let beside = to.parent().unwrap_or(Path::new(".")).to_owned();
-        let free = crate::fsutil::free_bytes(&beside)?;
+        let free = crate::fsutil::space(&beside)?.map_or(u64::MAX, |space| space.free);
         let limit = dump.bytes().saturating_mul(GROWTH).saturating_add(ROOM);
         let room = free.saturating_sub(ROOM);
         let (limit, is_disk) = (limit.min(room), room < limit);

@@ -137,10 +137,7 @@ impl Target {
     /// Copies the finished file beside the target, with the old one's owner and mode.
     fn copy(&self, made: &Path, aside: &OsString) -> Result<()> {
         let what = || format!("write {}", show(&self.path));
-        match rustix::fs::unlinkat(&self.parent, aside, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(errno) => return Err(fsutil::error(what(), errno)),
-        }
+        fsutil::clear(self.parent.as_fd(), aside)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let to = fsutil::openat(&self.parent, aside, flags, Mode::RUSR | Mode::WUSR)
             .map_err(|e| fsutil::error(what(), e))?;

@@ -25,6 +25,19 @@ pub(super) fn manifests(name: &str) -> Vec<Kind> {
     let crc = format!("{:08x}", entry("", "ola").true_crc());
     let first = row.replace("2b7b5131", &crc);
     let damaged = "backup_info.json is damaged: ";
+    let absolute = |links: &[(&str, &str)]| {
+        let mut all = entries();
+        all.insert(0, entry("pasta/c.txt", "em uma pasta"));
+        let rows: String = links
+            .iter()
+            .map(|(path, target)| {
+                format!(r#"{{"path":"{path}","kind":"absolute-symlink","size":1,"target":"{target}"}},"#)
+            })
+            .collect();
+        let text = manifest(name, &all).replacen(r#""entries":["#, &format!(r#""entries":[{rows}"#), 1);
+        all.insert(0, entry("backup_info.json", text).deflated());
+        zip(&all)
+    };
     let mut lies = vec![entry("static/z", vec![0; 20 << 20]).deflated()];
     lies[0].size = Some(2_000_000_000);
     let lying = manifest(name, &lies);
@@ -105,6 +118,57 @@ pub(super) fn manifests(name: &str) -> Vec<Kind> {
                 ),
             ),
             "../../outside/l is recorded as a link, but not a safe path",
+        ),
+        found(
+            "a recorded link whose target has a NUL",
+            absolute(&[("static/abs", "/a\\u0000b")]),
+            "static/abs is recorded as an absolute link, but has a target that no link can have",
+        ),
+        found(
+            "a recorded link whose target is too long",
+            absolute(&[("static/abs", &format!("/{}", "x".repeat(4_096)))]),
+            "static/abs is recorded as an absolute link, but has a target that no link can have",
+        ),
+        found(
+            "a recorded link twice",
+            absolute(&[("static/abs", "/etc"), ("static/abs", "/tmp")]),
+            "static/abs is recorded as an absolute link twice",
+        ),
+        found(
+            "a recorded link in the place of a folder",
+            absolute(&[("pasta", "/tmp")]),
+            "pasta is not a folder, but pasta/c.txt lies in it",
+        ),
+        found(
+            "a recorded link in a file",
+            absolute(&[("static/a.txt/abs", "/tmp")]),
+            "static/a.txt is not a folder, but static/a.txt/abs lies in it",
+        ),
+        found(
+            "a recorded link in a link",
+            absolute(&[("static/l/abs", "/tmp")]),
+            "static/l is not a folder, but static/l/abs lies in it",
+        ),
+        found(
+            "a recorded link in a recorded link",
+            absolute(&[("abs/x/y", "/tmp"), ("abs", "/etc")]),
+            "abs is not a folder, but abs/x/y lies in it",
+        ),
+        kind(
+            "a recorded link with a name longer than any file system's",
+            absolute(&[(&format!("static/{}", "x".repeat(300)), "/etc")]),
+            End::FineWithout(10),
+        ),
+        fine(
+            "recorded links, also in a folder that has nothing else",
+            absolute(&[("static/abs", "/etc"), ("so/links/abs", "/tmp"), ("so/abs", "/")]),
+            &[
+                "backup_info.json",
+                "pasta/c.txt",
+                "static/a.txt",
+                "static/b.txt",
+                "static/l",
+            ],
         ),
         found(
             "blocks that can't be",

@@ -24,6 +24,8 @@ pub(crate) enum End {
     Found(String, i32),
     /// It is fine after all: what a restore has to make of it, and nothing else.
     Fine(&'static [&'static str]),
+    /// It is fine but for its absolute links, which this file system can't have: the exit code with these.
+    FineWithout(i32),
 }
 
 /// A name that would clear a terminal and begin a line of its own, and how it is to be shown.

@@ -237,7 +237,11 @@ fn an_id_that_leaves_none_for_the_next_run_is_replaced() {
         folder.write(HISTORY_NAME, history.as_bytes());
         run_it(&folder);
         assert_eq!(folder.ids(), [2, id]);
-        let next = folder.catalog().append(|id| row(id, "2024-03-01T02:00:00")).id;
+        let next = folder
+            .catalog()
+            .append(|id| row(id, "2024-03-01T02:00:00"))
+            .unwrap()
+            .id;
         assert_eq!(next, id + 1);
     }
 }
@@ -328,7 +332,14 @@ fn a_broken_state_file_is_kept_aside_and_said() {
     let report = run_it(&folder);
     assert!(report.problems[0].contains(STATE_NAME), "{:?}", report.problems);
     assert_eq!(folder.read(".catalog.json.broken-20261125_101112"), "{");
-    assert_eq!(folder.catalog().append(|id| row(id, "2025-01-01T02:00:00")).id, 7);
+    assert_eq!(
+        folder
+            .catalog()
+            .append(|id| row(id, "2025-01-01T02:00:00"))
+            .unwrap()
+            .id,
+        7
+    );
 }
 
 #[test]

@@ -271,11 +271,18 @@ fn an_unreadable_or_newer_state_file_is_refused() {
 fn ids_are_derived_without_a_state_file_and_never_given_twice_with_one() {
     let folder = Folder::with(&[row(41, "2024-01-01T02:00:00")]);
     let mut catalog = folder.catalog();
-    assert_eq!(catalog.append(|id| row(id, "2024-01-02T02:00:00")).id, 42);
+    assert_eq!(
+        catalog.append(|id| row(id, "2024-01-02T02:00:00")).unwrap().id,
+        42
+    );
     catalog.remove(42).unwrap();
     catalog.publish(&folder.dir()).unwrap();
     assert_eq!(
-        folder.catalog().append(|id| row(id, "2024-01-03T02:00:00")).id,
+        folder
+            .catalog()
+            .append(|id| row(id, "2024-01-03T02:00:00"))
+            .unwrap()
+            .id,
         43
     );
     // Even when another program forgets the rows; while their archives are there, nobody goes on from that.
@@ -288,7 +295,11 @@ fn ids_are_derived_without_a_state_file_and_never_given_twice_with_one() {
     );
     std::fs::remove_file(folder.path("backup_20240101_020000_automated.zip")).unwrap();
     assert_eq!(
-        folder.catalog().append(|id| row(id, "2024-01-04T02:00:00")).id,
+        folder
+            .catalog()
+            .append(|id| row(id, "2024-01-04T02:00:00"))
+            .unwrap()
+            .id,
         43
     );
 }

@@ -13,7 +13,7 @@ use super::work::Site;
 use crate::api::answers::{InfoAnswer, InfoQuery, ListAnswer, Running, ServiceStatus, StatusAnswer};
 use crate::api::convert::no_backups;
 use crate::api::types::{Details, Status};
-use crate::context::Context;
+use crate::context::{Context, Overview};
 use crate::{remote, schedule};
 
 /// Most entries of one answer.
@@ -41,18 +41,14 @@ pub(super) async fn status(State(site): State<Arc<Site>>) -> Result<Json<StatusA
         });
     let (totals, schedules, remotes) = site
         .blocking(|context| {
-            let mut session = if context.is_fresh() {
-                None
-            } else {
-                Some(context.reader()?)
-            };
+            let Overview { mut session, lost } = context.overview()?;
             let summary = match &mut session {
                 Some(session) => session.status(context.now())?,
                 None => no_backups(),
             };
             let schedules = schedule::status(context, session.as_mut());
             Ok((
-                Status::new(summary, &context.config),
+                Status::new(summary, &context.config, lost.as_ref()),
                 schedules,
                 remote::status(context),
             ))
@@ -78,17 +74,20 @@ pub(super) async fn status(State(site): State<Arc<Site>>) -> Result<Json<StatusA
     responses((status = 200, description = "The backups", body = ListAnswer), OfCatalog),
 )]
 pub(super) async fn list(State(site): State<Arc<Site>>) -> Result<Json<ListAnswer>, Problem> {
-    let rows = site
+    let (rows, lost) = site
         .blocking(|context| {
-            if context.is_fresh() {
-                return Ok(Vec::new());
-            }
-            Ok(context.reader()?.list()?)
+            let Overview { session, lost } = context.overview()?;
+            let rows = match session {
+                Some(mut session) => session.list()?,
+                None => Vec::new(),
+            };
+            Ok((rows, lost))
         })
         .await?;
     Ok(Json(ListAnswer {
         success: true,
         backups: rows.into_iter().map(Into::into).collect(),
+        note: lost.map(|error| error.message),
     }))
 }
 

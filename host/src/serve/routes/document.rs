@@ -168,7 +168,11 @@ const BODY: [Cause; 5] = [
 ];
 
 /// What a route about one backup may answer.
-const ONE: [Cause; 2] = [Cause::InvalidId, Cause::Library(Code::NotFound)];
+const ONE: [Cause; 3] = [
+    Cause::InvalidId,
+    Cause::Library(Code::NotFound),
+    Cause::Library(Code::Refused),
+];
 
 /// What a route that writes in the backups folder may answer.
 const WRITE: [Cause; 3] = [
@@ -209,14 +213,15 @@ problems_of! {
     OfVerify: [ENGINE, ONE], [Cause::NotCompleted, Cause::CrossSite, Cause::ShuttingDown];
     /// Of `restaurar`.
     OfRestore: [ENGINE, ONE, BODY, WRITE], [
-        Cause::NotCompleted, Cause::ArchiveMissing, Cause::InvalidDestination, Cause::RestoreDisabled,
+        Cause::NotCompleted, Cause::ArchiveMissing, Cause::NothingMatches, Cause::InvalidDestination,
+        Cause::RestoreDisabled,
         Cause::Library(Code::AlreadyExists), Cause::Library(Code::Usage), Cause::Library(Code::Corrupt),
         Cause::ShuttingDown
     ];
     /// Of `excluir`.
-    OfDelete: [ENGINE, ONE, WRITE], [Cause::Library(Code::Refused)];
+    OfDelete: [ENGINE, ONE, WRITE], [];
     /// Of `limpar`.
-    OfPrune: [ENGINE, BODY, WRITE], [];
+    OfPrune: [ENGINE, BODY, WRITE], [Cause::Library(Code::Refused)];
     /// Of `progresso`.
     OfProgress: [], [Cause::ShuttingDown];
     /// Of this document.

@@ -103,7 +103,15 @@ pub(super) async fn restore(
                 only,
                 absolute_links: false,
             };
-            let outcome = restore::restore(context, &options, control)?;
+            let outcome = restore::restore(context, &options, control).map_err(|error| {
+                let of_globs = error.code == Code::NotFound && !options.only.is_empty();
+                // Unless the backup went meanwhile.
+                if of_globs && find_with_archive(context, id).is_ok_and(|row| row.archive_present) {
+                    Problem::new(Cause::NothingMatches).detail(error.to_string())
+                } else {
+                    error.into()
+                }
+            })?;
             Ok(Restored::new(outcome, options.absolute_links))
         })
         .await?;
@@ -242,7 +250,7 @@ pub(super) async fn prune(
     let verdicts = site
         .blocking(move |context| {
             let (policy, now) = (retention_policy(&context.config), context.now());
-            if context.is_fresh() {
+            if context.awaits_first_run() {
                 return Ok(Vec::new());
             }
             Ok(if dry_run {

@@ -53,6 +53,8 @@ pub enum Cause {
     NotCompleted,
     /// The catalog has the backup, the folder not its archive.
     ArchiveMissing,
+    /// The backup is there, and nothing in it matches what was asked for.
+    NothingMatches,
     /// No `api.restore_dir`.
     RestoreDisabled,
     /// Nothing of the archive lies in the range.
@@ -112,6 +114,11 @@ impl Cause {
             ),
             Self::NotCompleted => ("not_completed", 400, "Backup não foi concluído"),
             Self::ArchiveMissing => ("archive_missing", 404, "Arquivo de backup não encontrado"),
+            Self::NothingMatches => (
+                Code::NotFound.name(),
+                404,
+                "Nada no backup corresponde ao que foi pedido",
+            ),
             Self::RestoreDisabled => (
                 "restore_disabled",
                 409,
