@@ -302,7 +302,7 @@ impl RestoreTarget {
             match made {
                 Ok(()) | Err(Errno::EXIST) => {}
                 // `place` says what is in the way.
-                Err(Errno::LOOP | Errno::NOTDIR | Errno::XDEV) => return Ok(()),
+                Err(Errno::LOOP | Errno::NOTDIR | Errno::XDEV | Errno::NOENT) => return Ok(()),
                 Err(errno) => return Err(failed(item, errno)),
             }
         }
