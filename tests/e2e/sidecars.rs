@@ -104,7 +104,7 @@ fn a_checksum_file_that_is_none_costs_nothing_but_a_warning() {
 #[test]
 fn an_archive_that_can_not_be_opened_is_a_failed_one_and_the_others_are_verified() {
     let (app, archive, _) = two();
-    std::fs::set_permissions(&archive, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&archive, std::fs::Permissions::from_mode(0o000)).unwrap();
     let all = app.cofre_unprivileged(&["--json", "verify", "--all"]).exits(5);
     assert_eq!(
         ids_and_statuses(&all.json()),
