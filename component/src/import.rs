@@ -140,7 +140,10 @@ mod tests {
         assert_eq!(path, Some("backups/backup_20240103_020000_automated.zip"));
         assert_eq!(folder.ids(), [3, 7]);
         let mut catalog = folder.catalog();
-        assert_eq!(catalog.append(|id| copied(id, "2024-01-08T02:00:00")).id, 8);
+        assert_eq!(
+            catalog.append(|id| copied(id, "2024-01-08T02:00:00")).unwrap().id,
+            8
+        );
     }
 
     #[test]

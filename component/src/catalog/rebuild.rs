@@ -259,6 +259,10 @@ fn number(mut candidates: Vec<Candidate>, state: &State, offset: FixedOffset) ->
     {
         used.remove(&t.id);
     }
+    // Nor does one of another name that has its id: whoever knows the row by its id finds it again.
+    for candidate in &candidates {
+        used.remove(&candidate.row.id);
+    }
     let mut homeless = Vec::new();
     for (i, candidate) in candidates.iter_mut().enumerate() {
         let free = candidate

@@ -41,6 +41,24 @@ fn three() -> [Record; 3] {
 }
 
 #[test]
+fn a_living_row_keeps_its_id_though_a_tombstone_of_another_name_has_it() {
+    let mut rows = three();
+    let folder = complete(&mut rows);
+    let state = r#"{"format":1,"next_id":9,"tombstones":[{"id":5,"name":"backup_20231231_020000_manual"}]}"#;
+    folder.write(STATE_NAME, state.as_bytes());
+    assert_eq!(
+        run_it(&folder)
+            .backups
+            .iter()
+            .map(|b| b.record.id)
+            .collect::<Vec<_>>(),
+        [2, 5, 6]
+    );
+    let mut catalog = folder.catalog();
+    assert_eq!(catalog.append(|id| row(id, "2024-01-04T02:00:00")).unwrap().id, 9);
+}
+
+#[test]
 fn a_lost_catalog_comes_back_from_the_manifests_as_it_was() {
     let mut rows = three();
     let folder = complete(&mut rows);
