@@ -255,6 +255,23 @@ fn what_is_in_the_way_of_the_catalog_is_named_and_not_the_catalog() {
     }
 }
 
+/// Runs a command below a limit of the shell's.
+fn limited(app: &App, limit: &str, command: &str) -> crate::support::Run {
+    run(Command::new("sh")
+        .args(["-c", &format!("ulimit {limit}; exec \"$@\""), "sh"])
+        .arg(crate::support::cofre_binary())
+        .arg("--config")
+        .arg(app.path("cofre.toml"))
+        .arg(command))
+}
+
+#[test]
+fn too_little_memory_is_no_bug() {
+    let app = App::small();
+    app.create();
+    limited(&app, "-v 300000", "list").exits(10).says("ulimit -v");
+}
+
 #[test]
 fn a_write_beyond_a_limit_on_the_size_of_files_is_an_error_like_any_other() {
     let app = App::small();
@@ -262,14 +279,7 @@ fn a_write_beyond_a_limit_on_the_size_of_files_is_an_error_like_any_other() {
         "static/big",
         &crate::support::Rng::new("a limit on the size of files").bytes(4 << 20),
     );
-    let mut command = Command::new("sh");
-    command
-        .args(["-c", "ulimit -f 1000; exec \"$@\"", "sh"])
-        .arg(crate::support::cofre_binary())
-        .args(["--config"])
-        .arg(app.path("cofre.toml"))
-        .arg("create");
-    run(&mut command).exits(7).says("LimitFSIZE");
+    limited(&app, "-f 1000", "create").exits(7).says("LimitFSIZE");
     assert_eq!(app.history()[0]["status"], "failed");
     assert!(app.archives().is_empty());
     app.create();

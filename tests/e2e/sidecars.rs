@@ -104,6 +104,11 @@ fn a_checksum_file_that_is_none_costs_nothing_but_a_warning() {
 #[test]
 fn an_archive_that_can_not_be_opened_is_a_failed_one_and_the_others_are_verified() {
     let (app, archive, _) = two();
+    // Nobody listens there, so that what is to be told stays.
+    let toml = std::fs::read_to_string(app.path("cofre.toml")).unwrap();
+    app.config(&format!(
+        "{toml}\n[[webhooks]]\nurl = \"http://127.0.0.1:9/x\"\nevents = [\"verify_failed\"]\n"
+    ));
     std::fs::set_permissions(&archive, std::fs::Permissions::from_mode(0o000)).unwrap();
     let all = app.cofre_unprivileged(&["--json", "verify", "--all"]).exits(5);
     assert_eq!(
@@ -113,6 +118,11 @@ fn an_archive_that_can_not_be_opened_is_a_failed_one_and_the_others_are_verified
     );
     let row = &app.history()[0];
     assert_eq!(row["verify_status"], "failed", "{row}");
+    let told = run(Command::new(tool("grep"))
+        .args(["-rl", "verify_failed"])
+        .arg(app.path(".cofre/outbox")))
+    .exits(0);
+    assert!(told.stdout.lines().count() >= 1, "{told}");
     app.cofre_unprivileged(&["verify", "1"])
         .exits(5)
         .says("the archive can't be opened");

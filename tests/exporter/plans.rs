@@ -136,7 +136,8 @@ fn a_plan_of_cron_is_as_old_as_the_configuration_or_its_first_run() {
 #[test]
 fn a_plan_that_somebody_forged_clears_no_terminal() {
     let rows = [failed(1, "\u{1b}[2Jx\u{202e}", 1)];
-    let plans = shown(&Exporter::start(&Backups::with(&rows)).scrape());
+    let metrics = Exporter::start(&Backups::with(&rows)).scrape();
+    let plans = metrics.labels("cofre_plan_info", "plan");
     let odd = plans.iter().find(|plan| plan.contains("u{1b}[2Jx"));
     assert!(odd.is_some_and(|plan| plan.contains("u{202e}")), "{plans:?}");
     assert!(

@@ -1,5 +1,8 @@
 //! The one place where the component's errors and traps become errors of the host.
 
+use std::io::ErrorKind;
+
+use rustix::io::Errno;
 use wasmtime::Trap;
 
 use super::sandbox::{Limits, Places, State};
@@ -62,10 +65,16 @@ pub(super) fn trapped(error: &wasmtime::Error, operation: &str, state: &State, l
         )
         .remedy("split the sources, or raise the memory limit");
     }
-    if let Some(refused) = error.root_cause().downcast_ref::<std::io::Error>()
-        && refused.kind() == std::io::ErrorKind::OutOfMemory
+    let root = error.root_cause();
+    if root.downcast_ref() == Some(&Errno::NOMEM)
+        || root
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|e| e.kind() == ErrorKind::OutOfMemory)
     {
-        return Error::io(format_args!("{operation}: get memory for the component"), refused);
+        return fsutil::error(
+            format_args!("{operation}: get memory for the component"),
+            Errno::NOMEM,
+        );
     }
     let cause = state
         .last_words()
