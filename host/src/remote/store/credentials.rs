@@ -129,6 +129,7 @@ fn lines(text: &str) -> impl Iterator<Item = (String, String)> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 mod tests {
     use super::*;
 

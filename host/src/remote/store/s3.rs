@@ -165,7 +165,7 @@ impl S3 {
                 deleted,
             }));
             // Other keys that begin with this one come after it.
-            if !page.is_truncated || !page.next_key_marker.as_deref().is_some_and(|next| next <= key) {
+            if !page.is_truncated || page.next_key_marker.as_deref().is_none_or(|next| next > key) {
                 break;
             }
             let next = (
@@ -179,7 +179,7 @@ impl S3 {
             }
             marker = next;
         }
-        found.sort_by(|a, b| (b.latest, b.modified).cmp(&(a.latest, a.modified)));
+        found.sort_by_key(|one| std::cmp::Reverse((one.latest, one.modified)));
         Ok(found)
     }
 
