@@ -180,7 +180,8 @@ fn a_push_that_is_killed_at_any_request_ends_with_one_whole_object_and_no_unfini
             format!("archives/{name}.zip.age.sha256"),
         ];
         let mut found = archives.clone();
-        (wanted.sort(), found.sort());
+        wanted.sort();
+        found.sort();
         assert_eq!(found, wanted, "after request {request}");
         assert_eq!(store.list("rows").unwrap().len(), 1, "after request {request}");
         assert_eq!(

@@ -295,7 +295,8 @@ fn no_sum_and_other_etag(head: &str) -> String {
 fn a_server_that_has_something_else_than_was_sent_is_found_out() {
     let site = Site::new();
     let file = site.file("original", SIZE);
-    let lies: [(&'static str, &str, fn(&str) -> String, &str); 5] = [
+    type Lie = (&'static str, &'static str, fn(&str) -> String, &'static str);
+    let lies: [Lie; 5] = [
         ("HEAD", "/lie", other_etag, "its ETag is"),
         ("HEAD", "/lie", other_sum, "its SHA-256 is"),
         ("HEAD", "/lie", other_size, "15729639 bytes instead of 15729640"),
