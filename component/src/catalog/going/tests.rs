@@ -1,3 +1,4 @@
+//! Archives on their way out of a full disk: what a crash at any point leaves, and what the next command makes of it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use super::*;
