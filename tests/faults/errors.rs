@@ -170,7 +170,10 @@ fn names_it(hit: &Call, run: &Run) {
             || names(folder)
             || target.as_deref().is_some_and(names)
             || in_folder
-            || scratch(&hit.path).is_some_and(|(place, below)| names_what_is_in(place) || names(&below)),
+            || scratch(&hit.path).is_some_and(|(place, below)| {
+                // One that is removed as a whole is named as a whole.
+                names_what_is_in(place) || names(place.trim_end_matches('/')) || names(&below)
+            }),
         "{} is not named: {run}",
         hit.path
     );
