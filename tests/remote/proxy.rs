@@ -154,7 +154,7 @@ fn serve(mut client: &TcpStream, server: u16, shared: &Arc<Shared>) -> std::io::
     });
     let now = shared.now.fetch_add(1, Ordering::SeqCst) + 1;
     shared.most.fetch_max(now, Ordering::SeqCst);
-    let _end = Under(shared);
+    let under = Under(shared);
     let rule = matching(shared, method, target);
     let action = rule.as_ref().map(|rule| &rule.action);
     let length = header(&head, "content-length")
@@ -179,6 +179,7 @@ fn serve(mut client: &TcpStream, server: u16, shared: &Arc<Shared>) -> std::io::
             if method != "HEAD" {
                 answer += text;
             }
+            drop(under);
             return client.write_all(answer.as_bytes());
         }
         Some(Action::Flip(at)) => body[*at] ^= 1,
@@ -201,6 +202,8 @@ fn serve(mut client: &TcpStream, server: u16, shared: &Arc<Shared>) -> std::io::
         Some(Action::CutAnswer(bytes) | Action::StallAnswer(bytes)) => *bytes,
         _ => u64::MAX,
     };
+    // Before the answer: whoever has it may ask for more at once.
+    drop(under);
     client.write_all(head.as_bytes())?;
     std::io::copy(&mut answer.take(limit), &mut client)?;
     if matches!(action, Some(Action::StallAnswer(_))) {
