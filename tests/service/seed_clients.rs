@@ -209,6 +209,7 @@ const STATUS: [(&str, &str); 15] = [
     ("archives_unknown", "list"),
     ("future", "list"),
     ("schedules", "list"),
+    ("remotes", "list"),
     ("running", "object?"),
 ];
 
