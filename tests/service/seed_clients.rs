@@ -194,7 +194,7 @@ const RECORD: [(&str, &str); 25] = [
     ("archive_present", "bool"),
 ];
 
-const STATUS: [(&str, &str); 15] = [
+const STATUS: [(&str, &str); 16] = [
     ("total_backups", "int"),
     ("completed_backups", "int"),
     ("failed_backups", "int"),
