@@ -101,8 +101,8 @@ pub(crate) struct Injected {
     pub(crate) run: Run,
     /// Calls that returned, by their beginning.
     pub(crate) calls: Vec<Call>,
-    /// The call that the fault met.
-    pub(crate) hit: Option<Call>,
+    /// The calls that the fault met: one, or with [`Action::FailFromHere`] each from there on.
+    pub(crate) hits: Vec<Call>,
     /// Whether SIGKILL ended the program.
     pub(crate) killed: bool,
     /// Whether it said that all is done.
@@ -162,7 +162,7 @@ pub(crate) fn read(run: Run, log: &Path) -> Injected {
     Injected {
         run,
         calls,
-        hit: of("hit").into_iter().next(),
+        hits: of("hit"),
         killed: last == "signal 9",
         done: last == "exit 0",
     }

@@ -277,8 +277,8 @@ impl Stage {
     ) -> Option<(App, Known, Injected, Call)> {
         for _ in 0..3 {
             let (app, known) = self.ready();
-            let mut injected = self.scene.inject(&app, action, only, at);
-            if let Some(hit) = injected.hit.take() {
+            let injected = self.scene.inject(&app, action, only, at);
+            if let Some(hit) = injected.hits.first().cloned() {
                 return Some((app, known, injected, hit));
             }
             assert!(injected.done, "undisturbed: {}", injected.run);
