@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use crate::proxy::Action;
 use crate::server::{ADMIN, READER, server};
 use crate::site::{PREFIX, Site, write_random};
-use crate::support::{App, Run, cofre_binary, copy_tree, run, same_tree, tool};
+use crate::support::{App, Run, cofre_binary, copy_tree, exporter_binary, run, same_tree, tool};
 
 /// An application whose remote is a bucket behind a proxy.
 struct Machine {
@@ -392,7 +392,14 @@ fn no_credential_is_anywhere_it_should_not_be() {
         .unwrap()
         .to_owned();
     let archive = std::fs::read(&app.archives()[0]).unwrap();
+    let metrics = run(Command::new(exporter_binary())
+        .arg("--once")
+        .arg("--config")
+        .arg(app.path("cofre.toml")))
+    .exits(0);
+    assert!(metrics.stdout.contains("remote=\"offsite\""), "{metrics}");
     let mut texts = vec![made.stdout, made.stderr, wrong.stdout, wrong.stderr];
+    texts.extend([metrics.stdout, metrics.stderr]);
     texts.extend(arguments.lock().unwrap().drain(..));
     texts.push(std::fs::read_to_string(app.path("cofre.log")).unwrap());
     texts.push(String::from_utf8_lossy(&archive).into_owned());

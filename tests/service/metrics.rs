@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::http::Call;
 use crate::process::{Service, until};
 use crate::site::{Extra, Site, free_port, viewer};
-use crate::support::{cofre_binary, run};
+use crate::support::{exporter_binary, run};
 
 /// The answer of a scrape.
 pub(crate) struct Scrape(String);
@@ -145,14 +145,8 @@ pub(crate) struct Exporter {
 
 impl Exporter {
     pub(crate) fn start(site: &Site) -> Self {
-        let program = cofre_binary().with_file_name("cofre-exporter");
-        assert!(
-            program.exists(),
-            "{} is not there; build it with `cargo build --release -p cofre-exporter`, or test the whole workspace",
-            program.display()
-        );
         let port = free_port();
-        let child = Command::new(program)
+        let child = Command::new(exporter_binary())
             .arg("--config")
             .arg(site.app.path("cofre.toml"))
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))

@@ -14,6 +14,17 @@ pub(crate) fn cofre_binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_cofre"))
 }
 
+/// The exporter that was built with it.
+pub(crate) fn exporter_binary() -> PathBuf {
+    let program = cofre_binary().with_file_name("cofre-exporter");
+    assert!(
+        program.exists(),
+        "{} is not there; build it with `cargo build --release -p cofre-exporter`, or test the whole workspace",
+        program.display()
+    );
+    program
+}
+
 /// The path of an outside program; fails the test where it is missing.
 pub(crate) fn tool(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
