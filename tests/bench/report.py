@@ -35,8 +35,10 @@ LIMITS = [
     *(("time", "postgres", t, "postgres", "pg_dump -Fc -Z6", 1.2) for t in (D, Z)),
     ("time", "hosts", "cofre in Python", "hosts", "cofre, 1 worker", 1.5), ("time", "hosts", "cofre in Node", "hosts", "cofre, 1 worker", None),
     *(("peak", "postgres", t, None, None, 128) for t in (D, Z)),
+    # No less than 0.8 of the peer's speed is no more than 1.25 of its time.
+    *(("time", "remote", "cofre", "remote", peer, 1.25) for peer in ("aws s3 cp", "rclone copy")), ("peak", "remote", "cofre", None, None, 128),
 ]
-GROUPS = ["A", "B", "C", "D", "E", "A unchanged", "A changed", "A restore", "B restore", "A verify", "B verify", "list", "postgres", "hosts"]
+GROUPS = ["A", "B", "C", "D", "E", "A unchanged", "A changed", "A restore", "B restore", "A verify", "B verify", "list", "postgres", "hosts", "remote"]
 TITLES = {
     "A": "A, full: 15,341 source files, 173 MB", "B": "B, full: one file of machine code, 393 MB",
     "C": "C, full: compressed already, 259 MB", "D": "D, full: 200,000 tiny files, 218 MB",
@@ -44,6 +46,7 @@ TITLES = {
     "A restore": "A, restore", "B restore": "B, restore", "A verify": "A, verify all", "B verify": "B, verify all",
     "list": "`list --json`, 1,000 backups", "postgres": "a PostgreSQL database of 1 GB, dumped and packed",
     "hosts": "A, full, by each host with one instance of the component",
+    "remote": "an archive of 1 GB to an S3 server, by cofre encrypted and signed",
 }
 
 

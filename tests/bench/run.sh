@@ -2,13 +2,14 @@
 # How cofre compares with its peers, as one Markdown table on standard output: medians, ratios against the limits
 # that it is held to, sizes and peak memory. Absolute times depend on the machine; ratios within one run count.
 #
-#   tests/bench/run.sh [A] [B] [C] [D] [E] [incremental] [restore] [list] [postgres] [hosts]   (all of these by default)
+#   tests/bench/run.sh [A] [B] [C] [D] [E] [incremental] [restore] [list] [postgres] [hosts] [remote]   (all of these by default)
 #   tests/bench/run.sh identical
 #
 # A to E are full backups of the corpora that corpus.py makes; `incremental` is A unchanged and with every hundredth
 # file changed; `restore` is restoring and verifying A and B; `list` a catalog of 1,000 backups;
 # `postgres` a database of 1 GB, dumped and packed; `hosts` A by the hosts in Python and Node against one worker of the
-# program, for which `.ci/requirements.txt` has to be installed. `identical` measures nothing: it fails unless 1, 2, 3 and 8 workers give the same bytes on A to D, which other tools accept.
+# program, and `remote` copies an archive of 1 GB to an S3 server on this machine, encrypted, against `aws s3 cp` and
+# `rclone copy`, which copy it as it is; for both `.ci/requirements.txt` has to be installed. `identical` measures nothing: it fails unless 1, 2, 3 and 8 workers give the same bytes on A to D, which other tools accept.
 #
 #   RUNS=5          timed runs of each command, in rounds over all of them, so that a slow minute strikes everybody
 #   ZSTD_LEVEL=1    cofre's default level for zstd; `tar | zstd` gets the same
@@ -24,9 +25,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 root=$PWD
 runs=${RUNS:-5} zstd_level=${ZSTD_LEVEL:-1} deflate_level=${DEFLATE_LEVEL:-5} skip=" ${SKIP:-} " cores=$(nproc)
 parts=("$@")
-[ "$#" -gt 0 ] || parts=(A B C D E incremental restore list postgres hosts)
+[ "$#" -gt 0 ] || parts=(A B C D E incremental restore list postgres hosts remote)
 for part in "${parts[@]}"; do
-    case $part in A | B | C | D | E | incremental | restore | list | postgres | hosts | identical) ;; *) echo "no part: $part" >&2; exit 2 ;; esac
+    case $part in A | B | C | D | E | incremental | restore | list | postgres | hosts | remote | identical) ;; *) echo "no part: $part" >&2; exit 2 ;; esac
 done
 
 # command -> how to get it. A peer that is missing ends the run: a table without it would look like a win.
@@ -55,6 +56,17 @@ PEERS
 if [[ " ${parts[*]} " == *" hosts "* ]]; then
     command -v npm >/dev/null && python3 -c 'import wasmtime' 2>/dev/null ||
         { echo "npm or Python's wasmtime is missing; install them: pip install --require-hashes -r .ci/requirements.txt" >&2; missing=1; }
+fi
+if [[ " ${parts[*]} " == *" remote "* ]]; then
+    while read -r program package; do
+        [[ $skip == *" $program "* ]] && continue
+        command -v "$program" >/dev/null || { echo "$program is missing; install it: $package" >&2; missing=1; }
+    done <<'PEERS'
+weed pip install --require-hashes -r .ci/requirements.txt
+curl apt-get install curl
+aws pip install awscli
+rclone apt-get install rclone
+PEERS
 fi
 [ "$missing" = 0 ] || exit 2
 
@@ -281,6 +293,45 @@ hosts() {
     add "cofre in Node" "$fresh" \
         "cd $folder && COFRE_NODE=$folder/node/lib/index.js node $root/tests/bench/node.mjs $from $deflate_level" "$folder/backups/*.zip"
     measure hosts "$runs"
+}
+
+# An archive of 1 GB to an S3 server of its own. The bucket is emptied before each run; what the server then writes is the
+# same for all, but that cofre's object is the encrypted one.
+remote() {
+    local folder=$work/remote endpoint=http://127.0.0.1:18333 from=$work/noise archive empty
+    mkdir -p "$folder/s3" "$from"
+    # Of another file each time it would be as good; bytes that don't shrink make the archive as large as the file.
+    openssl enc -aes-128-ctr -K 00 -iv 00 -in /dev/zero 2>/dev/null | head -c 1000000000 >"$from/noise.bin" || :
+    printf '%s' '{"identities": [{"name": "bench", "credentials": [{"accessKey": "bench", "secretKey": "benchsecret"}],
+        "actions": ["Admin", "Read", "Write", "List"]}]}' >"$folder/s3.json"
+    weed server -ip=127.0.0.1 -ip.bind=127.0.0.1 -master.port=19333 -volume.port=18080 -filer -filer.port=18888 -s3 \
+        -s3.port=18333 -s3.port.iceberg=0 -s3.port.lance=0 -master.telemetry=false -volume.max=100 -volume.minFreeSpace=0 \
+        -s3.config="$folder/s3.json" -dir="$folder/s3" >"$folder/s3.log" 2>&1 &
+    # shellcheck disable=SC2064
+    trap "kill $! 2>/dev/null || :; wait $! 2>/dev/null || :; rm -rf '$work'" EXIT
+    export AWS_ACCESS_KEY_ID=bench AWS_SECRET_ACCESS_KEY=benchsecret AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1
+    local s3=(curl -q --silent --show-error --fail --aws-sigv4 aws:amz:us-east-1:s3 --user bench:benchsecret)
+    curl -q --silent --retry 60 --retry-delay 1 --retry-all-errors --max-time 5 -o /dev/null "$endpoint/"
+    "${s3[@]}" --retry 30 --retry-delay 1 --retry-all-errors -X PUT "$endpoint/bench" >/dev/null
+    "$cofre" key new "$folder/keys" >/dev/null
+    config remote deflate "$deflate_level" "$from"
+    "$cofre" -q --config "$folder/cofre.toml" create --full >&2
+    archive=$(ls "$folder"/backups/*.zip)
+    cat >>"$folder/cofre.toml" <<TOML
+[encryption]
+recipients = ["$(sed -n 's/^# public key: //p' "$folder/keys/cofre-identity.txt")"]
+signing_key_file = "keys/cofre-signing.key"
+[[remotes]]
+name = "offsite"
+url = "s3://bench/cofre"
+endpoint = "$endpoint"
+region = "us-east-1"
+TOML
+    empty="rclone purge -q :s3,provider=SeaweedFS,env_auth,endpoint=\"$endpoint\":bench/cofre 2>/dev/null; rm -rf $folder/.cofre; sleep 1"
+    add "cofre" "$empty" "$cofre -q --config $folder/cofre.toml remote push offsite" ""
+    add "aws s3 cp" "$empty" "aws --endpoint-url $endpoint s3 cp --only-show-errors $archive s3://bench/cofre/" ""
+    add "rclone copy" "$empty" "rclone copy -q $archive :s3,provider=SeaweedFS,env_auth,endpoint=\"$endpoint\":bench/cofre" ""
+    measure remote "$runs"
 }
 
 # The same bytes whatever the number of workers, on the corpora themselves; then the judgement of other readers.
