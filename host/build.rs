@@ -78,9 +78,16 @@ fn variable(name: &str) -> Result<OsString, String> {
     env::var_os(name).ok_or_else(|| format!("cargo did not set {name}"))
 }
 
-/// Runs the inner cargo in a target folder of its own and gives the path of the `.wasm`.
+/// Runs the inner cargo in a target folder of its own and gives the path of the `.wasm`. The folder is one for all runs of
+/// this script: that of a lint and that of a build differ in `OUT_DIR` only.
 fn build_component(workspace: &Path, out_dir: &Path) -> Result<PathBuf, Box<dyn Error>> {
-    let target_dir = out_dir.join("component");
+    // OUT_DIR is PROFILE/build/PACKAGE-HASH/out.
+    let profile_dir = out_dir
+        .ancestors()
+        .nth(3)
+        .filter(|_| out_dir.ends_with("out"))
+        .unwrap_or(out_dir);
+    let target_dir = profile_dir.join("cofre-component");
     let mut cargo = Command::new(variable("CARGO")?);
     cargo
         .current_dir(workspace)

@@ -8,7 +8,7 @@ use crate::scene::{Stage, count};
 use crate::support::Run;
 
 /// Points of a short run.
-const SHARE: usize = 800;
+const SHARE: usize = 400;
 /// One of so many points reads every archive at its end.
 const THOROUGH: usize = 8;
 
