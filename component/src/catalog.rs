@@ -3,6 +3,7 @@
 //!
 //! Only writing operations clean up after an interrupted run; reading never changes anything.
 
+pub mod files;
 pub mod names;
 pub mod sidecar;
 pub mod time;
@@ -41,7 +42,7 @@ pub fn list(roots: &Roots) -> Result<Vec<Backup>> {
         .collect())
 }
 
-/// One row: `selector` is an id, a name (with or without `.zip`), or `latest` (the newest completed or partial).
+/// One row: `selector` is an id, a name (or the file name of its archive), or `latest` (the newest completed or partial).
 ///
 /// # Errors
 /// `NotFound`, `CatalogInvalid`, or an I/O error.
@@ -89,7 +90,7 @@ fn select<'a>(catalog: &'a Catalog, selector: &str) -> Result<&'a Record> {
     if let Some(id) = selector.parse().ok().filter(|_| digits) {
         return catalog.get(id);
     }
-    let name = selector.strip_suffix(".zip").unwrap_or(selector);
+    let name = files::of_file(selector).map_or(selector, |(name, _)| name);
     catalog.records().iter().find(|r| r.name == name).ok_or_else(|| {
         Error::new(
             ErrorKind::NotFound,

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use sha2::{Digest, Sha256};
 
+use crate::catalog::files::Form;
 use crate::catalog::sidecar::{self, Sidecar};
 use crate::catalog::{Catalog, Record, Status};
 use crate::error::{Error, ErrorKind, Result};
@@ -134,10 +135,13 @@ pub(crate) fn hex(sum: &[u8]) -> String {
 /// The row `id`, which has to have its archive in the folder.
 ///
 /// # Errors
-/// `NotFound`, saying why there is none.
+/// `NotFound`, saying why there is none; `Unsupported` for one that is encrypted.
 pub(crate) fn locate(catalog: &Catalog, id: u64, operation: &str) -> Result<Backup> {
     let record = catalog.get(id)?;
     let backup = Backup::of(record, catalog);
+    if backup.encrypted {
+        return Err(sealed(record, operation));
+    }
     if backup.archive_present {
         return Ok(backup);
     }
@@ -151,6 +155,17 @@ pub(crate) fn locate(catalog: &Catalog, id: u64, operation: &str) -> Result<Back
         Status::Completed | Status::Partial => e.remedy("put the archive back, or delete the backup"),
         Status::InProgress | Status::Failed | Status::Cancelled => e,
     })
+}
+
+/// What is not possible with an archive that a host has encrypted.
+pub(crate) fn sealed(record: &Record, operation: &str) -> Error {
+    Error::new(
+        ErrorKind::Unsupported,
+        operation,
+        "the archive is encrypted, and only its identity opens it",
+    )
+    .about(Form::Sealed.file(&record.name))
+    .remedy("give the identity file: `--identity FILE`")
 }
 
 fn why_absent(record: &Record) -> &'static str {

@@ -330,6 +330,7 @@ impl CreateJob {
             backup: Backup {
                 record: row,
                 archive_present: true,
+                encrypted: false,
             },
             skips: written.described.skips.into_iter().take(REPORT_LIMIT).collect(),
             changed: written.described.changed_paths,

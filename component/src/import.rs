@@ -24,7 +24,11 @@ pub fn import_rows(
     revive: bool,
 ) -> Result<Vec<Backup>> {
     let dir = roots.open(BACKUPS)?;
-    let mut catalog = Catalog::load(&dir)?;
+    let mut catalog = Catalog::load_to_fill(&dir)?;
+    // Rows of archives that are here fill a catalog that has lost them; others would only hide that.
+    if !rows.iter().any(|row| catalog.archive_present(row)) {
+        catalog.check_emptied()?;
+    }
     let mut added = Vec::new();
     for row in rows {
         if is_known(&catalog, &row)? || (!revive && catalog.was_deleted(&row.name)) {

@@ -29,10 +29,7 @@ pub fn prune(roots: &Roots, policy: &RetentionPolicy, now: &str, dry_run: bool) 
         .iter()
         .zip(decisions)
         .map(|(row, decision)| Verdict {
-            backup: Backup {
-                record: row.record.clone(),
-                archive_present: row.archive_present,
-            },
+            backup: Backup::of(row.record, &catalog),
             keep: decision.keep,
             reasons: decision.reasons,
         })

@@ -188,6 +188,8 @@ pub struct Backup {
     pub record: Record,
     /// Whether the archive exists.
     pub archive_present: bool,
+    /// Whether it exists only encrypted.
+    pub encrypted: bool,
 }
 
 /// One entry of an archive.
@@ -445,6 +447,7 @@ impl Backup {
     pub fn of(record: &Record, catalog: &Catalog) -> Self {
         Self {
             archive_present: catalog.archive_present(record),
+            encrypted: catalog.is_sealed(record),
             record: record.clone(),
         }
     }

@@ -178,7 +178,8 @@ impl CatalogFacts {
         let sound = record
             .verify_status
             .as_deref()
-            .is_some_and(|s| s.starts_with("verified"));
+            // An encrypted archive that is whole is as it was when it was made, opened or not.
+            .is_some_and(|s| s.starts_with("verified") || s == "whole (not opened)");
         if let Some(at) = record.verified_at.as_deref().filter(|_| sound).and_then(instant) {
             self.last_verified = self.last_verified.max(at);
         }

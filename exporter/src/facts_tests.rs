@@ -118,7 +118,12 @@ fn only_a_sound_verification_counts() {
     let mut bad = row(2, "completed");
     bad.verified_at = Some("2026-01-03T03:00:00Z".into());
     bad.verify_status = Some("failed".into());
-    assert_eq!(CatalogFacts::of(&[sound, bad], |_| true).last_verified, T0);
+    assert_eq!(
+        CatalogFacts::of(&[sound.clone(), bad], |_| true).last_verified,
+        T0
+    );
+    sound.verify_status = Some("whole (not opened)".into());
+    assert_eq!(CatalogFacts::of(&[sound], |_| true).last_verified, T0);
 }
 
 #[test]

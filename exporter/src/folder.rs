@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use cofre_component::catalog::names;
+use cofre_component::catalog::files;
 
 use crate::small_file::Stamp;
 use crate::snapshot::Space;
@@ -42,7 +42,7 @@ pub(crate) fn archives_size(path: &Path) -> io::Result<u64> {
     for entry in fs::read_dir(path)? {
         let entry = entry?;
         let name = entry.file_name();
-        if name.to_str().and_then(names::of_archive).is_none() {
+        if name.to_str().and_then(files::of_file).is_none() {
             continue;
         }
         match entry.metadata() {

@@ -13,7 +13,7 @@ use crate::context::{Context, Exclusive};
 use crate::engine::{Control, wit};
 use crate::error::{Code, Error, Result};
 use crate::hooks::{self, HookRun};
-use crate::{fsutil, history, notify, remote, source};
+use crate::{fsutil, history, notify, remote, sealed, source};
 use inputs::Inputs;
 #[cfg(test)]
 pub(crate) use inputs::to_wit;
@@ -42,6 +42,8 @@ pub enum CreateOutcome {
         report: Box<wit::engine::CreateReport>,
         /// What retention removed after it.
         pruned: Vec<wit::types::Backup>,
+        /// The previous backup, where nothing could be reused since only an identity opens it.
+        unreadable: Option<String>,
     },
     /// What would be in one.
     Planned {
@@ -125,7 +127,9 @@ fn run(
     let result = match result {
         Ok(report) => {
             let pruned = prune(context, &exclusive);
-            Ok((report, pruned))
+            // After retention, which makes room for it, and spares the work for what goes.
+            let unreadable = sealed::seal_all(context, &exclusive, begun.id, &control.cancel);
+            Ok((report, pruned, unreadable))
         }
         Err(error) => {
             record_failure(context, &exclusive, begun.id, &error);
@@ -140,9 +144,13 @@ fn run(
         .reader()
         .and_then(|mut session| session.find(begun.id.to_string()));
     hooks::after(context, &hook, ended.as_ref().ok());
-    result.map(|(report, pruned)| CreateOutcome::Created {
-        report: Box::new(report),
-        pruned,
+    result.map(|(mut report, pruned, unreadable)| {
+        report.backup.encrypted = ended.is_ok_and(|row| row.encrypted);
+        CreateOutcome::Created {
+            unreadable: unreadable.filter(|_| !options.full),
+            report: Box::new(report),
+            pruned,
+        }
     })
 }
 

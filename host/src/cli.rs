@@ -15,6 +15,7 @@ mod init;
 mod key;
 mod list;
 mod maintain;
+mod opening;
 mod remote;
 mod restore;
 mod serve;
@@ -38,6 +39,7 @@ use std::time::Instant;
 use clap::Parser as _;
 
 use args::{Args, Command};
+use opening::Opening;
 use spread::Spread;
 
 use crate::audit::{self, Grade, Who};
@@ -235,8 +237,13 @@ impl App {
     }
 
     /// The same for an operation that is spread.
-    pub(crate) fn spread_context(&self, spread: Spread) -> Result<Context> {
-        Context::new(spread.over(self.config()?))
+    pub(crate) fn spread_context(&self, spread: Spread, opening: Opening) -> Result<Context> {
+        Context::new(spread.over(opening.over(self.config()?)))
+    }
+
+    /// The same for an operation that reads archives.
+    pub(crate) fn reading_context(&self, opening: Opening) -> Result<Context> {
+        Context::new(opening.over(self.config()?))
     }
 
     /// Cancellation by signal, the bar, and the configured zone's time, for a long operation.

@@ -17,6 +17,7 @@ use crate::load::{self, DumpFolder, Loaded, Problem, Reason, Stop};
 use crate::notify::{self, Event};
 use crate::restore::{self, RestoreOptions};
 use crate::restore_target::RestoreTarget;
+use crate::sealed::{self, Opened};
 use crate::staging::Staging;
 use crate::text;
 use crate::verify;
@@ -49,11 +50,14 @@ pub struct Drilled {
 /// being loaded, is a result and not an error; only what is wrong with the backup is recorded.
 ///
 /// # Errors
-/// `NotFound` for a run without an archive and for a backup that was deleted meanwhile; `NoSpace`, `Cancelled` and
-/// whatever else kept the archive from being looked at. Except for the first and a cancelled one these are told
-/// like a failed drill.
+/// `NotFound` for a run without an archive and for a backup that was deleted meanwhile; `Encrypted` where there is no
+/// identity to open it; `NoSpace`, `Cancelled` and whatever else kept the archive from being looked at. Except for the
+/// first two and a cancelled one these are told like a failed drill.
 pub fn drill(context: &Context, backup: Backup, control: &mut Control) -> Result<Drilled> {
     verify::needs_archive(&backup)?;
+    if backup.encrypted && !sealed::can_open(&context.config) {
+        return Err(sealed::needs_identity(&backup.name));
+    }
     let began = Instant::now();
     let mut found = match look(context, &backup, control) {
         Ok(found) => found,
@@ -75,6 +79,9 @@ pub fn drill(context: &Context, backup: Backup, control: &mut Control) -> Result
         Some(_) => NOT_DRILLED,
     };
     if status == FAILED {
+        if let Some(now) = sealed::sealed_meanwhile(context, &backup) {
+            return drill(context, now, control);
+        }
         verify::needs_row(context, &backup)?;
     }
     let code = first.map(|problem| match status {
@@ -196,6 +203,8 @@ fn extract_and_load(
     control: &mut Control,
     found: &mut Found,
 ) -> Result<()> {
+    let opened = sealed::open(context, &[backup], &control.cancel)?;
+    let context = opened.as_ref().map_or(context, Opened::context);
     let staging = Staging::new(&context.config.state_dir)?;
     check_space(context, backup, &staging)?;
     let mut target = RestoreTarget::prepare(&staging.path().join("restored"))?;

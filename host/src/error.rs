@@ -29,6 +29,8 @@ pub enum Code {
     NoSpace,
     /// The operating system refused access.
     AccessDenied,
+    /// An archive is encrypted, and there is no identity to open it.
+    Encrypted,
     /// The sandbox refused something, or a component does not fit it.
     Sandbox,
     /// Stopped on request.
@@ -84,6 +86,7 @@ impl Code {
             Self::Busy => ("busy", 6, 409),
             Self::NoSpace => ("no_space", 7, 507),
             Self::AccessDenied => ("access_denied", 8, 500),
+            Self::Encrypted => ("encrypted", 8, 409),
             Self::Sandbox => ("sandbox_refused", 8, 500),
             Self::Cancelled => ("cancelled", 9, 500),
             Self::Stuck => ("stuck", 9, 500),

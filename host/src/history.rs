@@ -7,7 +7,7 @@
 use std::io::{ErrorKind, Read as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
 
-use cofre_exporter::component::catalog::names;
+use cofre_exporter::component::catalog::files;
 use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -49,12 +49,7 @@ fn is_bare(backups: BorrowedFd<'_>) -> bool {
 
 /// Without a catalog they are for `rebuild`, which every command names.
 fn has_archives(backups: BorrowedFd<'_>) -> bool {
-    let is_archive = |name: &[u8]| {
-        let name = std::str::from_utf8(name)
-            .ok()
-            .and_then(|name| name.strip_suffix(".zip"));
-        name.is_some_and(|name| names::parse(name).is_some())
-    };
+    let is_archive = |name: &[u8]| std::str::from_utf8(name).is_ok_and(|name| files::of_file(name).is_some());
     // A description of its own: another's place in the list stays where it is.
     let listed = rustix::fs::openat(backups, ".", fsutil::dir_flags(), Mode::empty()).and_then(|dir| {
         let mut found = false;

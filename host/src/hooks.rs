@@ -19,6 +19,7 @@ use crate::context::Context;
 use crate::engine::wit::types::{Backup, Status};
 use crate::error::{Code, Error, Result};
 use crate::process::{self, End, Limit};
+use crate::sealed::Form;
 use crate::text::{self, escape};
 use output::Log;
 
@@ -154,7 +155,14 @@ fn environment(
         (_, None) => "unknown",
     };
     let archive = ended.filter(|backup| matches!(backup.status, Status::Completed | Status::Partial));
-    let path = archive.map(|backup| config.backup_dir.join(format!("{}.zip", backup.name)));
+    let path = archive.map(|backup| {
+        let form = if backup.encrypted {
+            Form::Sealed
+        } else {
+            Form::Plain
+        };
+        config.backup_dir.join(form.file(&backup.name))
+    });
     let size = archive.map(|backup| backup.size.to_string());
     let error = ended.and_then(|backup| backup.error.as_deref()).map(one_line);
     vec![

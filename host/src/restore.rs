@@ -15,6 +15,7 @@ use crate::context::Context;
 use crate::engine::{Access, Control, wit};
 use crate::error::{Code, Error, Result};
 use crate::restore_target::{Item, ItemKind, RestoreTarget};
+use crate::sealed::{self, Opened};
 use crate::{source, verify};
 
 /// Entries fetched from the sandbox at a time.
@@ -48,21 +49,39 @@ pub struct RestoreOutcome {
 /// Whatever stopped it; the folder does not exist then.
 pub fn restore(context: &Context, options: &RestoreOptions, control: &mut Control) -> Result<RestoreOutcome> {
     let backup = context.reader()?.find(options.selector.clone())?;
+    match one(context, &backup, options, control) {
+        Err(error) => match sealed::sealed_meanwhile(context, &backup) {
+            Some(now) => one(context, &now, options, control),
+            None => Err(error),
+        },
+        done => done,
+    }
+}
+
+fn one(
+    context: &Context,
+    backup: &wit::types::Backup,
+    options: &RestoreOptions,
+    control: &mut Control,
+) -> Result<RestoreOutcome> {
     let path = match &options.to {
         Some(path) => absolute(path)?,
         None => context.config.backup_dir.join(format!("restore_{}", backup.name)),
     };
     let mut target = RestoreTarget::prepare(&path)?;
-    let report = extract(
-        context,
+    let opened = sealed::open(context, &[backup], &control.cancel)?;
+    let inside = opened.as_ref().map_or(context, Opened::context);
+    let mut report = extract(
+        inside,
         backup.id,
         options.only.clone(),
         &|| target.open(),
         control,
     )?;
-    give_back(context, options, &report, &mut target)?;
+    give_back(inside, options, &report, &mut target)?;
     target.commit()?;
     record(context, backup.id);
+    report.backup = backup.clone();
     Ok(RestoreOutcome { report, path })
 }
 

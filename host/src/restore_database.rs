@@ -18,6 +18,7 @@ use crate::engine::Control;
 use crate::engine::wit::types::{Backup, DatabaseInfo};
 use crate::error::{Code, Error, Result};
 use crate::load::{DumpFolder, Loaded, Shown, Stop};
+use crate::sealed::{self, Opened};
 use crate::staging::Staging;
 use crate::{fsutil, restore, text, verify};
 
@@ -75,7 +76,11 @@ pub fn restore(
     options: &DatabaseRestore,
     control: &mut Control,
 ) -> Result<DatabaseRestored> {
-    let (backup, info) = find(context, options)?;
+    let backup = context.reader()?.find(options.selector.clone())?;
+    verify::needs_archive(&backup)?;
+    let opened = sealed::open(context, &[&backup], &control.cancel)?;
+    let inside = opened.as_ref().map_or(context, Opened::context);
+    let info = find(inside, &backup, options)?;
     let staging = Staging::new(&context.config.state_dir)?;
     let timeout = context
         .config
@@ -92,13 +97,13 @@ pub fn restore(
     let restored = match &options.into {
         DatabaseEngine::Sqlite(path) => {
             let target = sqlite::Target::look(path, &work)?;
-            let folder = extract(context, &backup, &info, &staging, control)?;
+            let folder = extract(inside, &backup, &info, &staging, control)?;
             let dump = DumpFolder::open(folder.as_fd(), &info).map_err(|problem| problem.error)?;
             target.restore(&dump, &work)?
         }
         DatabaseEngine::Postgres(url) | DatabaseEngine::Mysql(url) => {
             let target = server::Target::look(url, &work)?;
-            let folder = extract(context, &backup, &info, &staging, control)?;
+            let folder = extract(inside, &backup, &info, &staging, control)?;
             let dump = DumpFolder::open(folder.as_fd(), &info).map_err(|problem| problem.error)?;
             target.restore(&dump, &work)?
         }
@@ -133,11 +138,8 @@ struct Work<'a> {
     tools: Option<&'a Path>,
 }
 
-fn find(context: &Context, options: &DatabaseRestore) -> Result<(Backup, DatabaseInfo)> {
-    let mut session = context.reader()?;
-    let backup = session.find(options.selector.clone())?;
-    verify::needs_archive(&backup)?;
-    let databases = session.details(backup.id)?.databases;
+fn find(context: &Context, backup: &Backup, options: &DatabaseRestore) -> Result<DatabaseInfo> {
+    let databases = context.reader()?.details(backup.id)?.databases;
     let names: Vec<String> = databases
         .iter()
         .map(|info| Shown(&info.name).to_string())
@@ -163,7 +165,7 @@ fn find(context: &Context, options: &DatabaseRestore) -> Result<(Backup, Databas
         )
         .remedy(format!("write --into {}", target::example(&info.engine))));
     }
-    Ok((backup, info))
+    Ok(info)
 }
 
 /// Extracts the database's folder, and nothing else, into staging.

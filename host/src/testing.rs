@@ -82,5 +82,6 @@ pub(crate) fn backup(id: u64, status: Status) -> Backup {
         drill_status: None,
         restored_at: None,
         archive_present: true,
+        encrypted: false,
     }
 }

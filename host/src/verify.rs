@@ -1,6 +1,8 @@
 //! One verification: the archive against its checksum and manifest in sandboxes of its own, the result in the
 //! catalog, and the news of damage to whom the configuration says.
 
+use std::os::fd::AsFd as _;
+
 use crate::api::convert::status_word;
 use crate::api::types::Verification;
 use crate::context::Context;
@@ -10,6 +12,7 @@ use crate::engine::wit::types::{Backup, Status};
 use crate::engine::{Access, Control};
 use crate::error::{Code, Error, Result};
 use crate::notify::{self, Event};
+use crate::sealed::{self, Opened};
 
 /// What a verification found, and whether the catalog knows.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +26,8 @@ pub struct Verified {
 /// Verifies one backup and records the result. A damaged or missing archive is a result, not an error. `quick`
 /// doesn't decompress: it proves damage, but not that all is well, so that only damage is recorded.
 ///
+/// Of an encrypted archive the file is checked, and the content only where there is an identity (and not `quick`).
+///
 /// # Errors
 /// `NotFound` for a run without an archive and for a backup that was deleted meanwhile; whatever kept the archive
 /// from being looked at.
@@ -32,6 +37,9 @@ pub fn verify(context: &Context, backup: Backup, quick: bool, control: &mut Cont
     let mut verification = look(context, backup, quick, control)?;
     let bad = verification.status == "failed";
     if bad {
+        if let Some(now) = sealed::sealed_meanwhile(context, &row) {
+            return verify(context, now, quick, control);
+        }
         needs_row(context, &row)?;
     }
     let mut unrecorded = None;
@@ -88,6 +96,62 @@ pub(crate) fn needs_row(context: &Context, backup: &Backup) -> Result<()> {
 }
 
 fn look(context: &Context, backup: Backup, quick: bool, control: &mut Control) -> Result<Verification> {
+    if !backup.encrypted {
+        return look_inside(context, backup, quick, control);
+    }
+    let mut outside = match look_outside(context, &backup, control) {
+        Ok(outside) => outside,
+        Err(error) if is_about_archive(error.code) => return Ok(damaged(backup, &error)),
+        Err(error) => return Err(error),
+    };
+    if quick || !sealed::can_open(&context.config) {
+        return Ok(outside);
+    }
+    let inside = match sealed::open(context, &[&backup], &control.cancel) {
+        Ok(opened) => {
+            let context = opened.as_ref().map_or(context, Opened::context);
+            look_inside(context, backup.clone(), false, control)?
+        }
+        Err(error) if is_about_archive(error.code) => damaged(backup.clone(), &error),
+        Err(error) => return Err(error),
+    };
+    outside.problems.extend(inside.problems);
+    let bad = !outside.problems.is_empty();
+    Ok(Verification {
+        backup: backup.into(),
+        status: if bad { "failed" } else { inside.status },
+        problems: outside.problems,
+        ..inside
+    })
+}
+
+/// An encrypted archive as a file, without its identity.
+fn look_outside(context: &Context, backup: &Backup, control: &mut Control) -> Result<Verification> {
+    let cancel = &control.cancel;
+    let found = sealed::look(context.backups()?.as_fd(), &backup.name, &|_| {
+        sealed::check(cancel)
+    })?;
+    Ok(Verification {
+        backup: backup.clone().into(),
+        status: if found.problems.is_empty() {
+            sealed::WHOLE
+        } else {
+            "failed"
+        },
+        entries: 0,
+        bytes: found.bytes,
+        manifest: false,
+        checksum: found.checksum,
+        problems: found.problems,
+    })
+}
+
+fn look_inside(
+    context: &Context,
+    backup: Backup,
+    quick: bool,
+    control: &mut Control,
+) -> Result<Verification> {
     let backups = context.backups()?;
     let mounts = || context.mounts_of(&backups, Access::ReadOnly);
     let request = Request::Verify((backup.id, quick));

@@ -20,6 +20,7 @@ mod clock;
 mod crash;
 mod determinism;
 mod durability;
+mod encrypted;
 mod harness;
 mod hostile;
 mod interface;

@@ -224,6 +224,28 @@ fn missing_and_unknown_archives_are_counted() {
 }
 
 #[test]
+fn an_encrypted_archive_counts_like_any_other() {
+    let backups = Backups::with(&[row(1, "completed"), row(2, "completed")]);
+    let file = |name: &str| backups.path().join(name);
+    fs::rename(
+        file("backup_20260102_020000_automated.zip"),
+        file("backup_20260102_020000_automated.zip.age"),
+    )
+    .unwrap();
+    backups.archive("backup_20250101_000000_manual");
+    fs::rename(
+        file("backup_20250101_000000_manual.zip"),
+        file("backup_20250101_000000_manual.zip.age"),
+    )
+    .unwrap();
+    let metrics = Exporter::start(&backups).scrape();
+    assert_eq!(metrics.repository("cofre_repository_archives_missing"), 0.0);
+    assert_eq!(metrics.repository("cofre_repository_archives_unknown"), 1.0);
+    assert_eq!(metrics.repository("cofre_repository_backups"), 2.0);
+    assert_eq!(metrics.repository("cofre_repository_size_bytes"), 3000.0);
+}
+
+#[test]
 fn a_folder_that_goes_away_is_down_until_it_comes_back() {
     let backups = Backups::with(&[row(1, "completed")]);
     let exporter = Exporter::start(&backups);

@@ -50,6 +50,26 @@ pub(crate) fn four_backups() -> App {
     backups(4)
 }
 
+/// Two plain backups, and from now on all are encrypted.
+pub(crate) fn to_be_encrypted() -> App {
+    let app = two_backups();
+    app.cofre(&["key", "new", app.path("keys").to_str().unwrap()])
+        .exits(0);
+    let identity = std::fs::read_to_string(app.path(IDENTITY)).unwrap();
+    let recipient = identity
+        .lines()
+        .find_map(|line| line.strip_prefix("# public key: "))
+        .expect("the public key");
+    let config = std::fs::read_to_string(app.path("cofre.toml")).unwrap();
+    app.config(&format!(
+        "{config}[encryption]\nrecipients = [\"{recipient}\"]\nencrypt_local = true\n"
+    ));
+    app
+}
+
+/// What opens the archives of [`to_be_encrypted`], in the application's folder.
+pub(crate) const IDENTITY: &str = "keys/cofre-identity.txt";
+
 /// Retention keeps two from now on.
 pub(crate) fn limited(app: App) -> App {
     configure(&app, 2);

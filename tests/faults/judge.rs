@@ -8,6 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use crate::folders::IDENTITY;
 use crate::scene::Stage;
 use crate::support::{App, Run, run, tool};
 
@@ -32,7 +33,7 @@ impl Known {
         let complete = rows.iter().filter(|row| row["status"] == "completed");
         Self {
             archives: complete
-                .map(|row| (name(row).to_owned(), digest(&app.archive(row))))
+                .map(|row| (name(row).to_owned(), content(app, row).expect("an archive")))
                 .collect(),
             highest: rows
                 .iter()
@@ -52,7 +53,6 @@ impl Known {
             };
             let id = before["id"].as_u64().unwrap();
             let now = rows.iter().find(|row| row["id"] == id);
-            let archive = app.archive(before);
             match now {
                 None => assert!(may_go(id), "backup {id} is not listed any more: {rows:?}"),
                 Some(now) => {
@@ -61,9 +61,14 @@ impl Known {
                     }
                 }
             }
-            if now.is_some() || archive.exists() {
-                assert!(archive.exists(), "the archive of backup {id} is gone");
-                assert_eq!(&digest(&archive), digest_before, "the archive of backup {id}");
+            let digest_now = content(app, before);
+            if now.is_some() || digest_now.is_some() {
+                assert!(digest_now.is_some(), "the archive of backup {id} is gone");
+                assert_eq!(
+                    digest_now.as_ref(),
+                    Some(digest_before),
+                    "the archive of backup {id}"
+                );
             }
         }
     }
@@ -97,7 +102,7 @@ pub(crate) fn judge(stage: &Stage, app: &App, known: &Known, ended: Option<&Run>
     } else {
         // Without a list the archives themselves have to be there.
         for row in &known.rows {
-            assert!(app.archive(row).exists(), "the archive of {row} is gone");
+            assert!(content(app, row).is_some(), "the archive of {row} is gone");
         }
     }
     if done {
@@ -157,17 +162,12 @@ fn sound(app: &App, rows: &[Value]) {
         "an id or a name twice: {rows:?}"
     );
     for row in rows {
-        let archive = app.archive(row);
         if !matches!(row["status"].as_str(), Some("completed" | "partial")) {
             assert_eq!(row["size"], 0, "{row}");
             continue;
         }
-        assert!(archive.is_file(), "{row} has no archive");
-        assert_eq!(
-            row["sha256"],
-            digest(&archive),
-            "half an archive is listed: {row}"
-        );
+        let digest = content(app, row).unwrap_or_else(|| panic!("{row} has no archive"));
+        assert_eq!(row["sha256"], digest, "half an archive is listed: {row}");
         let sidecar = app.backups().join(format!("{}.zip.sha256", name(row)));
         if let Ok(text) = std::fs::read_to_string(sidecar) {
             assert!(text.starts_with(row["sha256"].as_str().unwrap()), "{row}: {text}");
@@ -197,8 +197,10 @@ fn clean(stage: &Stage, app: &App, known: &Known, rows: &[Value]) {
         .iter()
         .filter(|row| row["status"] == "completed" || row["status"] == "partial")
     {
-        expected.insert(format!("{}.zip", name(row)));
-        expected.insert(format!("{}.zip.sha256", name(row)));
+        // The identity is only there where all are to be encrypted.
+        let ending = if app.path(IDENTITY).exists() { ".age" } else { "" };
+        expected.insert(format!("{}.zip{ending}", name(row)));
+        expected.insert(format!("{}.zip{ending}.sha256", name(row)));
     }
     let kept = |name: &str| name.contains(".json.broken-") || name.starts_with("restore_backup_");
     for file in app.backup_files() {
@@ -233,6 +235,31 @@ fn names(folder: &Path) -> BTreeSet<String> {
     entries
         .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
         .collect()
+}
+
+/// SHA-256 of the archive of a row: of the plain one, or of what age makes of the encrypted one where that is the only one.
+fn content(app: &App, row: &Value) -> Option<String> {
+    let plain = app.archive(row);
+    if plain.exists() {
+        return Some(digest(&plain));
+    }
+    let sealed = app.backups().join(format!("{}.zip.age", name(row)));
+    if !sealed.exists() {
+        return None;
+    }
+    let opened = run(Command::new(tool("sh"))
+        .args(["-c", "age -d -i \"$0\" \"$1\" | sha256sum"])
+        .arg(app.path(IDENTITY))
+        .arg(&sealed))
+    .exits(0);
+    Some(
+        opened
+            .stdout
+            .split_whitespace()
+            .next()
+            .unwrap_or_default()
+            .to_owned(),
+    )
 }
 
 fn digest(file: &Path) -> String {

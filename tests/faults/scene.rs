@@ -1,6 +1,8 @@
 //! The commands that change something, each with the folder that it finds.
 
-use crate::folders::{application, backups, crashed, four_backups, limited, three_backups, two_backups};
+use crate::folders::{
+    application, backups, crashed, four_backups, limited, three_backups, to_be_encrypted, two_backups,
+};
 use crate::injector::{Action, Call, Injected, inject};
 use crate::judge::Known;
 use crate::support::{App, Run, run};
@@ -75,6 +77,13 @@ pub(crate) const SCENES: &[Scene] = &[
         make: crashed,
         args: &["create"],
         may_go: &[1],
+        done: created,
+        ..PLAIN
+    },
+    Scene {
+        name: "create, encrypted",
+        make: to_be_encrypted,
+        args: &["create"],
         done: created,
         ..PLAIN
     },

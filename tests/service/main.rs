@@ -23,6 +23,7 @@ mod audit;
 mod auth;
 mod crash;
 mod download;
+mod encrypted;
 mod ending;
 mod floods;
 mod harness;

@@ -17,14 +17,14 @@ fn now() -> u64 {
 }
 
 /// A site whose scheduler takes its time from a file.
-struct Moved {
-    site: Site,
+pub(crate) struct Moved {
+    pub(crate) site: Site,
     /// A full UTC hour some way ahead.
     base: u64,
 }
 
 impl Moved {
-    fn new(extra: Extra<'_>) -> Self {
+    pub(crate) fn new(extra: Extra<'_>) -> Self {
         let top = format!("time_zone = \"UTC\"\n{}", extra.top);
         let site = Site::with(Extra { top: &top, ..extra });
         let moved = Self {
@@ -36,14 +36,14 @@ impl Moved {
     }
 
     /// It is so many hours and seconds after the base now, for the scheduler.
-    fn at(&self, hours: u64, seconds: u64) {
+    pub(crate) fn at(&self, hours: u64, seconds: u64) {
         let offset = self.base + hours * HOUR + seconds - now();
         // Never half a number.
         self.site.app.write("clock.new", offset.to_string().as_bytes());
         std::fs::rename(self.site.app.path("clock.new"), self.site.app.path("clock")).unwrap();
     }
 
-    fn start(&self) -> Service {
+    pub(crate) fn start(&self) -> Service {
         let clock = self.site.app.path("clock");
         let service = Service::start_with(&self.site, |command| {
             command.env("COFRE_TEST_SCHEDULE_CLOCK", &clock);
@@ -57,7 +57,7 @@ impl Moved {
         self.site.app.path(".cofre/schedule.json")
     }
 
-    fn state(&self) -> Value {
+    pub(crate) fn state(&self) -> Value {
         let text = std::fs::read_to_string(self.state_path()).unwrap();
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
@@ -102,7 +102,7 @@ impl Moved {
 
 const HOURLY: &str = "[[schedules]]\nname = \"hora\"\ntype = \"automated\"\ncron = \"0 * * * *\"\n";
 
-fn tables(tables: &str) -> Extra<'_> {
+pub(crate) fn tables(tables: &str) -> Extra<'_> {
     Extra {
         tables,
         ..Extra::default()

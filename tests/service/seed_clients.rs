@@ -166,7 +166,7 @@ pub(crate) fn has_fields(object: &Value, fields: &[(&str, &str)]) {
 }
 
 /// The first eight are the original system's.
-const RECORD: [(&str, &str); 25] = [
+const RECORD: [(&str, &str); 26] = [
     ("id", "int"),
     ("name", "text"),
     ("type", "text"),
@@ -192,6 +192,7 @@ const RECORD: [(&str, &str); 25] = [
     ("drill_status", "text?"),
     ("restored_at", "text?"),
     ("archive_present", "bool"),
+    ("encrypted", "bool"),
 ];
 
 const STATUS: [(&str, &str); 16] = [

@@ -1,6 +1,7 @@
 //! What an archive says of itself, as fields of a row: for runs that were stopped after publishing, and for
 //! `rebuild`.
 
+use super::files::Form;
 use super::{Record, Status, names, sidecar, time};
 use crate::archive::ArchiveReader;
 use crate::error::{Error, ErrorKind, Result};
@@ -25,7 +26,7 @@ impl Facts {
     /// # Errors
     /// `NotFound`, `Corrupt`, `Unsupported`, or an I/O error.
     pub(crate) fn read(dir: &Dir, name: &str) -> Result<Self> {
-        let archive = ArchiveReader::open(dir, &format!("{name}.zip"))?;
+        let archive = ArchiveReader::open(dir, &Form::Plain.file(name))?;
         let mut changed = 0;
         let header = archive.manifest_rows(&mut |row| {
             changed += u64::from(row.changed);

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::files::Form;
 use super::names;
 use crate::error::Result;
 use crate::fs::{Dir, FileKind};
@@ -30,7 +31,30 @@ pub(super) fn marked(files: &BTreeMap<String, FileKind>) -> impl Iterator<Item =
         .iter()
         .filter(|(_, kind)| **kind == FileKind::File)
         .filter_map(|(file, _)| of_mark(file))
-        .filter(|name| !files.contains_key(&format!("{name}.zip")))
+        .filter(|name| {
+            let placed = |form: &Form| files.contains_key(&form.file(name));
+            ![Form::Plain, Form::Sealed].iter().any(placed)
+        })
+}
+
+/// Makes the mark of a backup of its archive.
+fn mark(dir: &Dir, name: &str) -> Result<()> {
+    let mark = mark_of(name);
+    let form = if dir.stat(&Form::Plain.file(name))?.is_none() {
+        Form::Sealed
+    } else {
+        if dir.stat(&Form::Sealed.file(name))?.is_some() {
+            // While one of two is there, a mark of the other says nothing.
+            dir.unlink_if_exists(&Form::Sealed.file(name))?;
+        }
+        Form::Plain
+    };
+    let archive = form.file(name);
+    dir.rename(&archive, &mark).or_else(|_| {
+        // Where even a name needs room in the folder, that of the longer one will do.
+        dir.unlink_if_exists(&form.sidecar(name))?;
+        dir.rename(&archive, &mark)
+    })
 }
 
 /// Makes marks of the archives of backups that are to go, and frees their space; whether there is one.
@@ -40,14 +64,8 @@ pub(super) fn marked(files: &BTreeMap<String, FileKind>) -> impl Iterator<Item =
 pub(crate) fn give_up<'a>(dir: &Dir, names: impl Iterator<Item = &'a str>) -> Result<bool> {
     let mut marks = Vec::new();
     for name in names {
-        let (archive, mark) = (format!("{name}.zip"), mark_of(name));
-        let renamed = dir.rename(&archive, &mark).or_else(|_| {
-            // Where even a name needs room in the folder, that of the longer one will do.
-            dir.unlink_if_exists(&format!("{name}.zip.sha256"))?;
-            dir.rename(&archive, &mark)
-        });
-        if renamed.is_ok() {
-            marks.push(mark);
+        if mark(dir, name).is_ok() {
+            marks.push(mark_of(name));
         }
     }
     if marks.is_empty() {

@@ -85,14 +85,6 @@ fn time_of(text: &str) -> Option<NaiveDateTime> {
     )
 }
 
-/// The name in the file name of an archive; `None` for other files.
-#[must_use]
-pub fn of_archive(file_name: &str) -> Option<&str> {
-    file_name
-        .strip_suffix(".zip")
-        .filter(|name| parse(name).is_some())
-}
-
 /// The first name from `time` on, second by second, that is not `taken`.
 ///
 /// # Errors
@@ -169,23 +161,6 @@ mod tests {
         let name = parse("backup_20250831_215249_teste_script").unwrap();
         assert_eq!(name.time.to_string(), "2025-08-31 21:52:49");
         assert_eq!(name.backup_type, "teste_script");
-    }
-
-    #[test]
-    fn only_zip_files_with_a_valid_name_are_archives() {
-        assert_eq!(
-            of_archive("backup_20250831_215249_manual.zip"),
-            Some("backup_20250831_215249_manual")
-        );
-        for other in [
-            "backup_20250831_215249_manual",
-            "backup_20250831_215249_manual.zip.sha256",
-            ".backup_20250831_215249_manual.zip",
-            "backup_20250831_215249_clienteB.zip",
-            "backup_financeiro.zip",
-        ] {
-            assert_eq!(of_archive(other), None, "{other}");
-        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, FixedOffset};
 
+use super::files::{self, Form};
 use super::from_archive::{Facts, checksum};
 use super::parse::{self, HISTORY_NAME};
 use super::state::{STATE_NAME, State};
@@ -143,8 +144,7 @@ struct Work<'a> {
 
 impl Work<'_> {
     /// A candidate for each saved row and for each archive without one.
-    fn collect(&mut self, old: &Old, files: &BTreeMap<String, FileKind>) {
-        let archives: HashSet<&str> = store::archives_in(files).collect();
+    fn collect(&mut self, old: &Old, in_folder: &BTreeMap<String, FileKind>) {
         let mut seen = HashMap::new();
         for row in &old.rows {
             if let Some(first) = seen.insert(row.name.as_str(), row.id) {
@@ -152,7 +152,7 @@ impl Work<'_> {
                 self.problems.push(problem);
                 continue;
             }
-            self.saved(row, archives.contains(row.name.as_str()));
+            self.saved(row, files::form_in(in_folder, &row.name));
         }
         let deleted: HashMap<&str, bool> = old
             .state
@@ -160,7 +160,7 @@ impl Work<'_> {
             .iter()
             .map(|t| (t.name.as_str(), t.pending))
             .collect();
-        for name in store::archives_in(files) {
+        for name in files::archives_in(in_folder) {
             if seen.contains_key(name) {
                 continue;
             }
@@ -174,17 +174,24 @@ impl Work<'_> {
                 });
                 continue;
             }
-            self.unknown(name);
+            match files::form_in(in_folder, name) {
+                // The host may have the identity, and take it in by `import-rows`.
+                Some(Form::Sealed) => self.problems.push(format!(
+                    "{name}: its archive is encrypted and has no row: `cofre rebuild --identity FILE` opens it and takes \
+                     it in"
+                )),
+                Some(Form::Plain) | None => self.unknown(name),
+            }
         }
     }
 
     /// A row that could be saved from the old catalog.
-    fn saved(&mut self, row: &Record, has_archive: bool) {
+    fn saved(&mut self, row: &Record, form: Option<Form>) {
         let mut candidate = Candidate {
             row: row.clone(),
             wanted: vec![row.id],
         };
-        let facts = has_archive.then(|| Facts::read(self.dir, &row.name));
+        let facts = (form == Some(Form::Plain)).then(|| Facts::read(self.dir, &row.name));
         match facts {
             Some(Ok(facts)) => {
                 candidate.wanted.extend(facts.header.as_ref().map(|h| h.id));

@@ -5,6 +5,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::files::Form;
+
 /// How a run ended, or that it has not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -81,7 +83,7 @@ impl Record {
     /// File name of the archive. Never taken from `zip_path`.
     #[must_use]
     pub fn archive_name(&self) -> String {
-        format!("{}.zip", self.name)
+        Form::Plain.file(&self.name)
     }
 
     /// File name of the archive while it is written.
@@ -93,6 +95,6 @@ impl Record {
     /// File name of the checksum file beside the archive.
     #[must_use]
     pub fn sidecar_name(&self) -> String {
-        format!("{}.zip.sha256", self.name)
+        Form::Plain.sidecar(&self.name)
     }
 }

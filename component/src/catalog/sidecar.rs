@@ -2,6 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
+use super::files::Form;
 use super::names;
 use crate::checksum::hex;
 use crate::error::{ErrorKind, Result};
@@ -42,8 +43,8 @@ impl Sidecar {
 #[must_use]
 pub fn read(dir: &Dir, name: &str) -> Sidecar {
     debug_assert!(names::parse(name).is_some(), "only checked names get here");
-    match fs::read_all(dir, &format!("{name}.zip.sha256"), LIMIT) {
-        Ok(bytes) => match parse(&bytes, name) {
+    match fs::read_all(dir, &Form::Plain.sidecar(name), LIMIT) {
+        Ok(bytes) => match parse(&bytes, &Form::Plain.file(name)) {
             Some(sha256) => Sidecar::Says(sha256),
             None => Sidecar::Bad(bad(name, "has no line of `sha256sum` about this archive")),
         },
@@ -58,12 +59,13 @@ pub(crate) fn bad(name: &str, why: &str) -> String {
     format!("{file} {why}: remove it, and make it again with `sha256sum {name}.zip > {file}`")
 }
 
-/// Takes a sidecar apart: 64 hexadecimal digits, a space, a space or `*`, and the archive's own name.
-fn parse(bytes: &[u8], name: &str) -> Option<String> {
+/// Takes a sidecar apart: 64 hexadecimal digits, a space, a space or `*`, and the name of the file that it is about.
+#[must_use]
+pub fn parse(bytes: &[u8], file_name: &str) -> Option<String> {
     let line = std::str::from_utf8(bytes).ok()?.trim_end_matches(['\n', '\r']);
     let (sha256, rest) = line.split_at_checked(64)?;
     let file = rest.strip_prefix("  ").or_else(|| rest.strip_prefix(" *"))?;
-    let good = sha256.bytes().all(|b| b.is_ascii_hexdigit()) && file.strip_suffix(".zip") == Some(name);
+    let good = sha256.bytes().all(|b| b.is_ascii_hexdigit()) && file == file_name;
     good.then(|| sha256.to_ascii_lowercase())
 }
 
@@ -72,11 +74,7 @@ fn parse(bytes: &[u8], name: &str) -> Option<String> {
 /// # Errors
 /// Whatever writing says.
 pub fn publish(dir: &Dir, name: &str, sha256: &str) -> Result<()> {
-    fs::publish(
-        dir,
-        &format!("{name}.zip.sha256"),
-        render(sha256, name).as_bytes(),
-    )
+    fs::publish(dir, &Form::Plain.sidecar(name), render(sha256, name).as_bytes())
 }
 
 /// The SHA-256 of an archive, in lower-case hexadecimal, by reading all of it.
@@ -84,7 +82,7 @@ pub fn publish(dir: &Dir, name: &str, sha256: &str) -> Result<()> {
 /// # Errors
 /// `NotFound` or an I/O error.
 pub fn compute(dir: &Dir, name: &str) -> Result<String> {
-    let file = dir.open(&format!("{name}.zip"))?;
+    let file = dir.open(&Form::Plain.file(name))?;
     let mut hash = Sha256::new();
     let mut piece = Vec::new();
     let mut offset = 0;

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, FixedOffset, Offset, Utc};
 
+use super::files::{self, Form};
 use super::parse::{self, HISTORY_NAME};
 use super::state::{State, Tombstone};
 use super::totals::{Totals, up};
-use super::{Record, Status, going, names, time};
+use super::{Record, Status, going, time};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{self, Dir, FileKind};
 use crate::types::Check;
@@ -32,17 +33,29 @@ impl Catalog {
     /// # Errors
     /// `CatalogInvalid` when it can't be parsed or breaks a rule; nothing is changed.
     pub fn load(dir: &Dir) -> Result<Self> {
-        let files = list(dir)?;
-        let rows = load_rows(dir, &files)?;
-        let stored_state = State::load(dir)?;
-        let catalog = Self::assemble(rows, stored_state, files);
+        let catalog = Self::load_to_fill(dir)?;
         catalog.check_emptied()?;
         Ok(catalog)
     }
 
+    /// The same for who brings rows for the archives in the folder: the catalog may have lost its own. To be followed by
+    /// [`Self::check_emptied`].
+    ///
+    /// # Errors
+    /// As [`Self::load`], but for a catalog that was emptied.
+    pub(crate) fn load_to_fill(dir: &Dir) -> Result<Self> {
+        let files = list(dir)?;
+        let rows = load_rows(dir, &files)?;
+        let stored_state = State::load(dir)?;
+        Ok(Self::assemble(rows, stored_state, files))
+    }
+
     /// A catalog without a row beside archives that nobody deleted was emptied by something else. Whoever went on from
     /// it would give their ids again.
-    fn check_emptied(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// `CatalogInvalid`.
+    pub(crate) fn check_emptied(&self) -> Result<()> {
         let strangers = self.archives().filter(|name| !self.was_deleted(name)).count();
         if self.rows.is_empty() && strangers > 0 {
             return Err(parse::invalid(format!(
@@ -117,7 +130,17 @@ impl Catalog {
     /// Whether the archive of `record` was in the folder when the catalog was loaded.
     #[must_use]
     pub fn archive_present(&self, record: &Record) -> bool {
-        self.files.get(&record.archive_name()) == Some(&FileKind::File)
+        self.form(record).is_some()
+    }
+
+    /// Whether the archive of `record` is there, but encrypted: only who has the identity can read it.
+    #[must_use]
+    pub fn is_sealed(&self, record: &Record) -> bool {
+        self.form(record) == Some(Form::Sealed)
+    }
+
+    fn form(&self, record: &Record) -> Option<Form> {
+        files::form_in(&self.files, &record.name)
     }
 
     /// Whether a backup of this name was deleted here.
@@ -179,7 +202,7 @@ impl Catalog {
 
     /// Names (without `.zip`) of the archives in the folder.
     fn archives(&self) -> impl Iterator<Item = &str> {
-        archives_in(&self.files)
+        files::archives_in(&self.files)
     }
 
     /// Whether a new run may not have this name.
@@ -187,8 +210,7 @@ impl Catalog {
     pub fn is_taken(&self, name: &str) -> bool {
         self.rows.iter().any(|r| r.name == name)
             || self.was_deleted(name)
-            || self.files.contains_key(&format!("{name}.zip"))
-            || self.files.contains_key(&format!("{name}.zip.sha256"))
+            || files::is_placed(&self.files, name)
     }
 
     /// The offset for rows that know only local time: that of the first row that has one, else UTC.
@@ -258,8 +280,10 @@ impl Catalog {
                 t.pending = false;
             }
         }
-        self.files.remove(&format!("{name}.zip"));
-        self.files.remove(&format!("{name}.zip.sha256"));
+        for form in [Form::Plain, Form::Sealed] {
+            self.files.remove(&form.file(name));
+            self.files.remove(&form.sidecar(name));
+        }
         self.files.remove(&going::mark_of(name));
     }
 
@@ -333,14 +357,6 @@ pub(super) fn list(dir: &Dir) -> Result<BTreeMap<String, FileKind>> {
         .collect())
 }
 
-/// Names (without `.zip`) of the archives among `files`, in order.
-pub(super) fn archives_in(files: &BTreeMap<String, FileKind>) -> impl Iterator<Item = &str> {
-    files
-        .iter()
-        .filter(|(_, kind)| **kind == FileKind::File)
-        .filter_map(|(name, _)| names::of_archive(name))
-}
-
 fn load_rows(dir: &Dir, files: &BTreeMap<String, FileKind>) -> Result<Vec<Record>> {
     match files.get(HISTORY_NAME) {
         Some(FileKind::File) => match fs::read_all(dir, HISTORY_NAME, parse::LIMIT) {
@@ -349,7 +365,7 @@ fn load_rows(dir: &Dir, files: &BTreeMap<String, FileKind>) -> Result<Vec<Record
             Err(e) => Err(e),
         },
         Some(_) => Err(parse::invalid("it is not a regular file")),
-        None => match archives_in(files).count() {
+        None => match files::archives_in(files).count() {
             0 => Ok(Vec::new()),
             n => Err(parse::invalid(format!(
                 "the catalog is missing although the folder has {n} archives"

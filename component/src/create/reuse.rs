@@ -17,9 +17,10 @@ pub(super) use cache::{Row, Settings, record};
 
 use crate::archive::window::Window;
 use crate::archive::writer::ZipWriter;
+use crate::catalog::files::Form;
 use crate::catalog::{Catalog, Status};
 use crate::checksum::hex;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{Dir, File, READ_SIZE};
 use crate::scan::Item;
 
@@ -72,6 +73,9 @@ pub(super) struct Previous {
 impl Previous {
     /// The archive that `.scan.json` is about, with what of `items` can be copied from it; `None` where there is
     /// none, or not enough to be worth it.
+    ///
+    /// # Errors
+    /// `Unsupported` where it is encrypted; an I/O error.
     pub(super) fn find(dir: &Dir, settings: &Settings, items: &[Item]) -> Result<Option<Self>> {
         let Some(cache) = cache::read(dir, settings, items)? else {
             return Ok(None);
@@ -86,6 +90,14 @@ impl Previous {
         let Some(record) = record else {
             return Ok(None);
         };
+        if catalog.is_sealed(record) {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "read",
+                "the previous archive is encrypted",
+            )
+            .about(Form::Sealed.file(&record.name)));
+        }
         let Ok(file) = dir.open(&record.archive_name()) else {
             return Ok(None);
         };

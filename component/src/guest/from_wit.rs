@@ -198,6 +198,7 @@ pub(super) fn record(backup: wit::Backup) -> Record {
         restored_at,
         // Looked up, never stored.
         archive_present: _,
+        encrypted: _,
     } = backup;
     Record {
         id,

@@ -48,6 +48,7 @@ pub(super) fn backup(backup: Backup) -> wit::Backup {
     let Backup {
         record,
         archive_present,
+        encrypted,
     } = backup;
     let Record {
         id,
@@ -109,6 +110,7 @@ pub(super) fn backup(backup: Backup) -> wit::Backup {
         drill_status,
         restored_at,
         archive_present,
+        encrypted,
     }
 }
 

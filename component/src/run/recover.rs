@@ -3,6 +3,7 @@
 //! Only the next writing run comes here, under the host's lock, so nothing of a living run is touched.
 
 use super::close;
+use crate::catalog::files::{self, Form};
 use crate::catalog::{
     Catalog, Facts, HISTORY_NAME, Record, STATE_NAME, Status, checksum, going, names, sidecar,
 };
@@ -41,14 +42,21 @@ pub(super) fn recover(dir: &Dir, catalog: &mut Catalog) -> Result<()> {
 
 /// Whether a file is one that a run writes aside before it renames it.
 fn is_leftover(file_name: &str) -> bool {
-    let Some(target) = file_name
-        .strip_prefix('.')
-        .and_then(|n| n.strip_suffix(".partial"))
-    else {
+    let Some(hidden) = file_name.strip_prefix('.') else {
         return false;
     };
-    let archive = target.strip_suffix(".sha256").unwrap_or(target);
-    names::of_archive(archive).is_some() || [HISTORY_NAME, STATE_NAME, ".scan.json"].contains(&target)
+    let is_archive = |file: &str| files::of_file(file).is_some();
+    let is_sidecar = |file: &str| file.strip_suffix(".sha256").is_some_and(is_archive);
+    match (hidden.strip_suffix(".partial"), hidden.strip_suffix(".tmp")) {
+        (Some(target), _) => {
+            is_archive(target)
+                || is_sidecar(target)
+                || [HISTORY_NAME, STATE_NAME, ".scan.json"].contains(&target)
+        }
+        // A host that writes a sidecar by itself writes it aside under this name.
+        (None, Some(target)) => is_sidecar(target),
+        (None, None) => false,
+    }
 }
 
 /// Whether a file is the mark of a backup that is not going: its archive is there.
@@ -75,16 +83,22 @@ fn finish_deletes(dir: &Dir, catalog: &mut Catalog) -> Result<()> {
     Ok(())
 }
 
-/// Removes an archive, its sidecar and its mark; that they are gone already is fine.
+/// Removes an archive, its sidecar, the encrypted form of both, and its mark; that they are gone already is fine.
 pub(crate) fn remove_files(dir: &Dir, name: &str) -> Result<()> {
     debug_assert!(names::parse(name).is_some(), "only checked names get here");
-    dir.unlink_if_exists(&format!("{name}.zip"))?;
-    dir.unlink_if_exists(&format!("{name}.zip.sha256"))?;
-    // There seldom is one, and a read-only disk refuses to remove even what is not there.
-    match dir.stat(&going::mark_of(name))? {
-        Some(_) => dir.unlink_if_exists(&going::mark_of(name)),
-        None => Ok(()),
+    dir.unlink_if_exists(&Form::Plain.file(name))?;
+    dir.unlink_if_exists(&Form::Plain.sidecar(name))?;
+    // There seldom are these, and a read-only disk refuses to remove even what is not there.
+    for file in [
+        Form::Sealed.file(name),
+        Form::Sealed.sidecar(name),
+        going::mark_of(name),
+    ] {
+        if dir.stat(&file)?.is_some() {
+            dir.unlink_if_exists(&file)?;
+        }
     }
+    Ok(())
 }
 
 /// The row of a run that was stopped after its archive had been published; `None` where that is not so.

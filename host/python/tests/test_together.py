@@ -16,7 +16,8 @@ from cofre.config import load
 
 FIELDS = (
     "id name type timestamp status size error zip_path plan started_at finished_at duration_seconds file_count source_bytes "
-    "skipped changed sha256 reused_bytes pinned verified_at verify_status drilled_at drill_status restored_at archive_present"
+    "skipped changed sha256 reused_bytes pinned verified_at verify_status drilled_at drill_status restored_at archive_present "
+    "encrypted"
 ).split()
 
 

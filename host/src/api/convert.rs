@@ -50,6 +50,7 @@ impl From<w::Backup> for types::Backup {
             drill_status,
             restored_at,
             archive_present,
+            encrypted,
         } = backup;
         Self {
             id,
@@ -77,6 +78,7 @@ impl From<w::Backup> for types::Backup {
             drill_status,
             restored_at,
             archive_present,
+            encrypted,
         }
     }
 }

@@ -61,6 +61,7 @@ pub struct Backup {
     pub drill_status: Option<String>,
     pub restored_at: Option<String>,
     pub archive_present: bool,
+    pub encrypted: bool,
 }
 
 /// The totals of a catalog.
@@ -225,8 +226,9 @@ pub struct Verified {
 pub struct Verification {
     /// The backup.
     pub backup: Backup,
-    /// `verified`, `verified (no manifest)` or `failed`.
-    #[schema(pattern = "^(verified|verified \\(no manifest\\)|failed)$")]
+    /// `verified`, `verified (no manifest)` or `failed`; `whole (not opened)` of an encrypted archive of which only the
+    /// file could be checked.
+    #[schema(pattern = "^(verified|verified \\(no manifest\\)|failed|whole \\(not opened\\))$")]
     pub status: &'static str,
     /// Entries compared.
     pub entries: u64,

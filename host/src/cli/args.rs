@@ -10,6 +10,7 @@ pub use remote::{
     RemoteArgs, RemoteCommand, RemoteCopies, RemoteList, RemotePrune, RemotePull, RemoteVerify,
 };
 
+use super::opening::Opening;
 use super::spread::Spread;
 
 /// Every exit code and what it means.
@@ -93,7 +94,7 @@ pub enum Command {
     List,
     /// Show one backup with its entries
     #[command(after_help = exits(&[0, 2, 4, 5, 8, 9, 10]))]
-    Show(OneId),
+    Show(Show),
     /// Show the totals
     #[command(after_help = exits(&[0, 2, 8, 9, 10]))]
     Status,
@@ -248,6 +249,17 @@ pub struct OneId {
     pub id: String,
 }
 
+/// `show`.
+#[derive(Debug, clap::Args)]
+pub struct Show {
+    /// Number, name, or `latest`
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// What opens it.
+    #[command(flatten)]
+    pub opening: Opening,
+}
+
 /// `diff`.
 #[derive(Debug, clap::Args)]
 pub struct Diff {
@@ -257,6 +269,9 @@ pub struct Diff {
     /// Number, name, or `latest`
     #[arg(value_name = "B")]
     pub b: String,
+    /// What opens it.
+    #[command(flatten)]
+    pub opening: Opening,
 }
 
 /// `verify`.
@@ -271,6 +286,9 @@ pub struct Verify {
     /// Compare checksum and structure only, without decompressing
     #[arg(long)]
     pub quick: bool,
+    /// What opens it.
+    #[command(flatten)]
+    pub opening: Opening,
     /// How the work is spread.
     #[command(flatten)]
     pub spread: Spread,
@@ -282,6 +300,9 @@ pub struct Drill {
     /// Number, name, or `latest` [default: the newest]
     #[arg(value_name = "ID")]
     pub id: Option<String>,
+    /// What opens it.
+    #[command(flatten)]
+    pub opening: Opening,
     /// How the work is spread.
     #[command(flatten)]
     pub spread: Spread,
@@ -308,6 +329,9 @@ pub struct Restore {
     /// With --from: also what nothing proves to be this repository's
     #[arg(long, requires = "from")]
     pub unsigned: bool,
+    /// What opens it.
+    #[command(flatten)]
+    pub opening: Opening,
     /// How the work is spread.
     #[command(flatten)]
     pub spread: Spread,
@@ -369,6 +393,9 @@ pub struct Rebuild {
     /// Also rows that nothing proves to be this repository's
     #[arg(long, requires = "from")]
     pub unsigned: bool,
+    /// What opens it.
+    #[command(flatten)]
+    pub opening: Opening,
 }
 
 /// `token`.

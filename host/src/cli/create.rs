@@ -54,7 +54,18 @@ fn make(app: &App, ctx: &Context, options: &CreateOptions) -> Result<Ended> {
     });
     bar.finish();
     match outcome? {
-        CreateOutcome::Created { report, pruned } => created(app, *report, &pruned),
+        CreateOutcome::Created {
+            report,
+            pruned,
+            unreadable,
+        } => {
+            if let Some(name) = unreadable {
+                app.output.note(&format!(
+                    "every file was read: the previous archive is encrypted, so nothing of {name} could be reused"
+                ));
+            }
+            created(app, *report, &pruned)
+        }
         CreateOutcome::Planned { entries, skips } => {
             let entries = entries.into_iter().map(Into::into).collect();
             let plan = Plan {

@@ -4,14 +4,17 @@ use super::args::Diff;
 use super::{App, Ended};
 use crate::api::types;
 use crate::error::Result;
+use crate::sealed::{self, Opened};
 use crate::text::escape;
 
 pub(super) fn run(app: &App, args: &Diff) -> Result<Ended> {
-    let ctx = app.context()?;
+    let ctx = app.reading_context(args.opening.clone())?;
     let mut session = ctx.reader()?;
     let a = session.find(args.a.clone())?;
     let b = session.find(args.b.clone())?;
-    let changes = session.diff(a.id, b.id)?;
+    let opened = sealed::open(&ctx, &[&a, &b], &app.cancel)?;
+    let inside = opened.as_ref().map_or(&ctx, Opened::context);
+    let changes = inside.reader()?.diff(a.id, b.id)?;
     let diff = types::Diff {
         a: a.into(),
         b: b.into(),

@@ -12,7 +12,7 @@ use crate::text::{self, escape};
 pub(super) fn run(app: &App, args: &Drill) -> Result<Ended> {
     let id = args.id.as_deref().unwrap_or("latest");
     app.about(id);
-    let ctx = app.spread_context(args.spread)?;
+    let ctx = app.spread_context(args.spread, args.opening.clone())?;
     let backup = ctx.reader()?.find(id.to_owned())?;
     app.about_backup(backup.id, &backup.name);
     let bar = Bar::new(app.output, "drill");

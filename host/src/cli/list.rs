@@ -47,6 +47,9 @@ pub(super) fn notes(row: &Backup) -> String {
     if row.pinned {
         notes.push("pinned".to_owned());
     }
+    if row.encrypted {
+        notes.push("encrypted".to_owned());
+    }
     if has_archive && !row.archive_present {
         notes.push("archive missing".to_owned());
     }

@@ -10,6 +10,7 @@ use crate::context::Context;
 use crate::error::{Code, Result};
 use crate::output::{Bar, Table, print_text};
 use crate::remote;
+use crate::sealed::{self, Form};
 use crate::text::{self, escape};
 
 pub(super) fn pin(app: &App, args: &OneId, pinned: bool) -> Result<Ended> {
@@ -80,8 +81,12 @@ pub(super) fn prune(app: &App, args: &Prune) -> Result<Ended> {
 fn verdict_table(pruned: &Pruned, failed_in: Option<&Path>) -> String {
     let mut table = Table::new(&["VERDICT", ">ID", "NAME", "STATUS", ">SIZE", "WHY"]);
     let is_left = |row: &Backup| {
-        let file = format!("{}.zip", row.name);
-        failed_in.is_some_and(|folder| folder.join(file).symlink_metadata().is_ok())
+        let is_there = |folder: &Path| {
+            [Form::Plain, Form::Sealed]
+                .iter()
+                .any(|form| folder.join(form.file(&row.name)).symlink_metadata().is_ok())
+        };
+        failed_in.is_some_and(is_there)
     };
     let (mut freed, mut removed) = (0, 0);
     for verdict in &pruned.verdicts {
@@ -110,7 +115,7 @@ fn verdict_table(pruned: &Pruned, failed_in: Option<&Path>) -> String {
 }
 
 pub(super) fn rebuild(app: &App, args: &Rebuild) -> Result<Ended> {
-    let ctx = app.context()?;
+    let ctx = app.reading_context(args.opening.clone())?;
     if let Some(name) = &args.from {
         return take_over(app, &ctx, name, args.unsigned);
     }
@@ -118,6 +123,7 @@ pub(super) fn rebuild(app: &App, args: &Rebuild) -> Result<Ended> {
     let report = exclusive
         .writer()?
         .rebuild(ctx.now(), ctx.config.zip_path_prefix.clone())?;
+    let report = sealed::adopt(&ctx, &exclusive, report, &app.cancel)?;
     let rebuilt = Rebuilt::from(report);
     app.about(format!("{} backups", rebuilt.backups.len()));
     app.output.print(&rebuilt, || render(&rebuilt))?;

@@ -17,7 +17,7 @@ pub(super) fn run(app: &App, args: Restore) -> Result<Ended> {
     if let Some(database) = args.database.clone() {
         return one_database(app, args, database);
     }
-    let ctx = app.spread_context(args.spread)?;
+    let ctx = app.spread_context(args.spread, args.opening.clone())?;
     let id = fetched(app, &ctx, &args)?;
     let bar = Bar::new(app.output, "restore");
     let mut control = app.control(&ctx.config, &bar);
@@ -98,7 +98,7 @@ fn fetched(app: &App, ctx: &Context, args: &Restore) -> Result<String> {
 fn one_database(app: &App, args: Restore, database: String) -> Result<Ended> {
     let into = target(&args)?;
     let shown_into = restore_database::shown_target(&into);
-    let ctx = app.spread_context(args.spread)?;
+    let ctx = app.spread_context(args.spread, args.opening.clone())?;
     let id = fetched(app, &ctx, &args)?;
     let bar = Bar::new(app.output, "restore");
     let mut control = app.control(&ctx.config, &bar);

@@ -2,30 +2,33 @@
 
 use std::fmt::Write as _;
 
-use super::args::OneId;
+use super::args::Show;
 use super::{App, Ended};
 use crate::api::types::{Backup, Details, Entry};
 use crate::engine::Session;
 use crate::error::Result;
 use crate::output::Table;
+use crate::sealed::{self, Opened};
 use crate::text::{self, escape};
 
 /// Entries of one call: few calls, and no list that a sandbox could not hold.
 const PAGE: u32 = 10_000;
 
-pub(super) fn run(app: &App, args: &OneId) -> Result<Ended> {
-    let ctx = app.context()?;
-    let mut session = ctx.reader()?;
-    let backup = session.find(args.id.clone())?;
-    if !backup.archive_present {
+pub(super) fn run(app: &App, args: &Show) -> Result<Ended> {
+    let ctx = app.reading_context(args.opening.clone())?;
+    let backup = ctx.reader()?.find(args.id.clone())?;
+    if !backup.archive_present || (backup.encrypted && !sealed::can_open(&ctx.config)) {
         // A run without an archive still has a row to show.
         let details = Details::row_only(backup);
         app.output.print(&details, || render(&details))?;
         return Ok(Ended::Done);
     }
-    let id = backup.id;
-    let entries = all_entries(&mut session, id)?;
-    let details = Details::new(session.details(id)?, Some(entries));
+    let opened = sealed::open(&ctx, &[&backup], &app.cancel)?;
+    let mut session = opened.as_ref().map_or(&ctx, Opened::context).reader()?;
+    let entries = all_entries(&mut session, backup.id)?;
+    let mut known = session.details(backup.id)?;
+    known.backup = backup;
+    let details = Details::new(known, Some(entries));
     app.output.print(&details, || render(&details))?;
     Ok(Ended::Done)
 }
@@ -60,6 +63,9 @@ fn render(details: &Details) -> String {
         let _ = writeln!(out, "{word}    {}: {}", escape(&skip.path), escape(&skip.reason));
     }
     match &details.entries {
+        None if details.backup.encrypted => {
+            out.push_str("\nits content is encrypted: --identity FILE shows it\n");
+        }
         None => out.push_str("\nthere is no archive\n"),
         Some(entries) => {
             out.push('\n');
@@ -87,6 +93,7 @@ pub(super) fn fields(row: &Backup) -> String {
         ("skipped", number(row.skipped.filter(|n| *n > 0))),
         ("changed", number(row.changed.filter(|n| *n > 0))),
         ("sha256", row.sha256.clone()),
+        ("encrypted", row.encrypted.then(|| "yes".to_owned())),
         ("pinned", row.pinned.then(|| "yes".to_owned())),
         (
             "verified",

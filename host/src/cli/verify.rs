@@ -10,6 +10,7 @@ use crate::engine::wit::types::Backup;
 use crate::error::{Code, Error, Result};
 use crate::notify;
 use crate::output::Bar;
+use crate::sealed;
 use crate::text::{self, escape};
 use crate::verify::{self, has_archive};
 
@@ -19,7 +20,7 @@ pub(super) fn run(app: &App, args: &Verify) -> Result<Ended> {
     } else {
         args.ids.join(" ")
     });
-    let ctx = app.spread_context(args.spread)?;
+    let ctx = app.spread_context(args.spread, args.opening.clone())?;
     let backups = selected(app, &ctx, args)?;
     match &backups[..] {
         [one] => app.about_backup(one.id, &one.name),
@@ -104,7 +105,12 @@ fn render(verified: &Verified) -> String {
         let name = escape(&result.backup.name);
         let id = result.backup.id;
         out.push_str(&format!("{name} (id {id}): {}", result.status));
-        if result.status != "failed" {
+        if result.status == sealed::WHOLE {
+            out.push_str(&format!(
+                ", {}\n  the encrypted file is whole; its content needs --identity FILE",
+                text::size(result.bytes)
+            ));
+        } else if result.status != "failed" {
             out.push_str(&format!(
                 ", {} entries, {}",
                 result.entries,

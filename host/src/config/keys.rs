@@ -319,6 +319,11 @@ pub const KEYS: &[Key] = &[
         "File with the key that signs the copies' rows: only where backups are made",
     ),
     key(
+        "encryption.encrypt_local",
+        "false",
+        "Whether the archives of the backups folder are encrypted too, for the same recipients",
+    ),
+    key(
         "remotes.name",
         "",
         "What it is called in commands, logs and metrics",

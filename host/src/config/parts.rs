@@ -29,7 +29,7 @@ pub(super) fn read(doc: &Document<'_>, dir: &Path) -> Option<Config> {
     let backup_dir = resolved(&root, "backup_dir", dir, &backup_text);
     let encryption = remotes::encryption(&root, dir);
     let state_dir = path(&root, "state_dir", dir).unwrap_or_else(|| dir.join(".cofre"));
-    let config = Config {
+    let mut config = Config {
         file: None,
         dir: dir.to_path_buf(),
         zip_path_prefix: format!("{}/", backup_text.trim_end_matches('/')),
@@ -58,6 +58,8 @@ pub(super) fn read(doc: &Document<'_>, dir: &Path) -> Option<Config> {
         warnings,
     };
     check_folders(&root, &config);
+    let unattended = crate::sealed::unattended_drill(&config);
+    config.warnings.extend(unattended);
     if config.sources.is_empty()
         && config.databases.is_empty()
         && !root.has("sources")

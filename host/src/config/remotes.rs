@@ -19,6 +19,8 @@ pub struct Encryption {
     pub identity_file: Option<PathBuf>,
     /// The key that signs each copy's row. Only where backups are made.
     pub signing_key_file: Option<PathBuf>,
+    /// Whether the archives of the backups folder are encrypted too.
+    pub encrypt_local: bool,
 }
 
 /// A place for copies.
@@ -124,7 +126,16 @@ pub(super) fn encryption(root: &Section<'_>, dir: &Path) -> Encryption {
         recipients,
         identity_file: path(&table, "identity_file", dir),
         signing_key_file: path(&table, "signing_key_file", dir),
+        encrypt_local: table.boolean("encrypt_local").unwrap_or(false),
     };
+    if encryption.encrypt_local && encryption.recipients.is_empty() {
+        let hint = "`cofre key new DIR` makes the keys and prints the line with `recipients`";
+        table.problem(
+            "encrypt_local",
+            "nothing says for whom the archives are encrypted: `recipients` is missing",
+            Some(hint.into()),
+        );
+    }
     table.finish();
     encryption
 }

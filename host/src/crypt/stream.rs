@@ -86,12 +86,7 @@ pub fn decrypt_with(
     to: &mut dyn Write,
     control: &dyn Fn(u64) -> Result<()>,
 ) -> Result<u64> {
-    let mut head = Vec::with_capacity(HEADER_LIMIT);
-    let limit = HEADER_LIMIT as u64;
-    Read::take(&mut *from, limit)
-        .read_to_end(&mut head)
-        .map_err(cant_read)?;
-    look(&head)?;
+    let head = head_of(from)?;
     let ended = Cell::new(false);
     let input = Input {
         head: &head,
@@ -119,6 +114,35 @@ pub fn decrypt_with(
     to.flush()
         .map_err(|error| Error::io("write what is decrypted", &error))?;
     Ok(done.get())
+}
+
+/// Whether a file begins as an age file that is encrypted for keys; that it is complete only the identity can tell.
+///
+/// # Errors
+/// As [`decrypt_with`], as far as no identity is needed.
+pub fn check_header(from: &mut dyn Read) -> Result<()> {
+    let head = head_of(from)?;
+    let input = Input {
+        head: &head,
+        rest: from,
+        ended: &Cell::new(false),
+    };
+    let decryptor = Decryptor::new_buffered(input).map_err(|e| in_header(&e, &head))?;
+    if decryptor.is_scrypt() {
+        return Err(unsupported("is encrypted with a passphrase, not for a key"));
+    }
+    Ok(())
+}
+
+/// The first bytes, which are those of an age file and hold its header.
+fn head_of(from: &mut dyn Read) -> Result<Vec<u8>> {
+    let mut head = Vec::with_capacity(HEADER_LIMIT);
+    let limit = HEADER_LIMIT as u64;
+    Read::take(&mut *from, limit)
+        .read_to_end(&mut head)
+        .map_err(cant_read)?;
+    look(&head)?;
+    Ok(head)
 }
 
 /// Which side of a copy failed.

@@ -51,7 +51,7 @@ pub(super) fn permissions(found: &mut Findings, config: &Config) {
     for entry in archives(config) {
         let Ok(meta) = entry.metadata() else { continue };
         if meta.permissions().mode() & 0o077 != 0 {
-            let remedy = format!("run `chmod 600 {}/backup_*.zip`", shown(&config.backup_dir));
+            let remedy = format!("run `chmod 600 {}/backup_*.zip*`", shown(&config.backup_dir));
             let message = format!("archives can be read by others, such as {}", shown(&entry));
             found.warn(area, message, &remedy);
             break;
@@ -166,7 +166,7 @@ pub(super) fn archives(config: &Config) -> Vec<PathBuf> {
         .filter(|p| {
             p.file_name()
                 .and_then(|n| n.to_str())
-                .is_some_and(|n| n.starts_with("backup_") && n.ends_with(".zip"))
+                .is_some_and(|n| n.starts_with("backup_") && (n.ends_with(".zip") || n.ends_with(".zip.age")))
         })
         .collect();
     paths.sort();

@@ -6,7 +6,6 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::row::Row;
-use super::sealing::Hashing;
 use super::state;
 use super::store::Store;
 use super::watch::Watch;
@@ -15,6 +14,7 @@ use crate::config::Remote;
 use crate::context::Context;
 use crate::crypt::{self, Identity};
 use crate::error::{Code, Error, Result};
+use crate::hashing::Hashing;
 use crate::staging::Staging;
 
 /// What a verification of copies found.
@@ -169,7 +169,7 @@ impl Look<'_> {
 
     fn read(&self, row: &Row, to: &mut dyn Write) -> Result<()> {
         let object = &row.object;
-        let mut hashing = Hashing::new(to, None);
+        let mut hashing = Hashing::new(to);
         self.store
             .download(&object.key, None, &mut hashing, &self.watch.transfer(object.size))?;
         let (size, sha256) = hashing.finish();
@@ -191,7 +191,7 @@ impl Look<'_> {
                 .rewind()
                 .map_err(|e| Error::io("read a staged object", &e))?;
             let mut from = io::BufReader::with_capacity(1 << 20, &staged);
-            let mut archive = Hashing::new(io::sink(), None);
+            let mut archive = Hashing::new(io::sink());
             crypt::decrypt_with(identity, &mut from, &mut archive, &|_| self.watch.check())?;
             let (size, sha256) = archive.finish();
             if size == row.backup.size && sha256 == row.backup.sha256 {

@@ -5,20 +5,21 @@ use std::fs::File;
 use std::io::{Seek as _, Write as _};
 use std::os::fd::AsFd as _;
 
+use cofre_exporter::component::catalog::files;
 use rustix::fs::{Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use serde::Serialize;
 
 use super::layout;
 use super::row::{Row, Signed};
-use super::sealing::Hashing;
 use super::store::Store;
 use super::watch::Watch;
 use super::{fetch, trust};
 use crate::config::Remote;
 use crate::context::{Context, Exclusive};
-use crate::crypt;
 use crate::error::{Code, Error, Result};
+use crate::hashing::Hashing;
+use crate::sealed;
 use crate::staging::Staging;
 use crate::{backup, fsutil};
 
@@ -91,7 +92,7 @@ fn select(
     };
     let mut chosen = Vec::new();
     for selector in wanted {
-        let plain = selector.strip_suffix(".zip").unwrap_or(selector);
+        let plain = files::of_file(selector).map_or(selector.as_str(), |(name, _)| name);
         let found = if selector == "latest" {
             newest(store, &names, watch)?
         } else {
@@ -187,16 +188,14 @@ fn fetch_archive(
     }
     let identity = trust::identity(&context.config)?;
     let mut archive = staging.create("archive.zip")?;
-    let mut from = std::io::BufReader::with_capacity(1 << 20, object);
-    let mut to = Hashing::new(&mut archive, None);
-    crypt::decrypt_with(&identity, &mut from, &mut to, &|_| watch.check())?;
-    let (size, sha256) = to.finish();
-    if size != row.backup.size || sha256 != row.backup.sha256 {
-        let message = format!("what {} holds is not {}", row.object.key, row.backup.name);
-        return Err(
-            Error::new(Code::Corrupt, message).remedy("another remote, or an older backup, may be good")
-        );
-    }
+    let means = sealed::Means {
+        name: &row.backup.name,
+        size: Some(row.backup.size),
+        sha256: Some(&row.backup.sha256),
+    };
+    sealed::decrypt(&identity, &object, &row.object.key, &mut archive, &means, &|_| {
+        watch.check()
+    })?;
     archive
         .rewind()
         .map_err(|e| Error::io("read a staged archive", &e))?;
@@ -253,7 +252,7 @@ fn attempt(
 ) -> Result<File> {
     let object = &row.object;
     let mut staged = staging.create(file)?;
-    let mut to = Hashing::new(&mut staged, None);
+    let mut to = Hashing::new(&mut staged);
     store.download(&object.key, version, &mut to, &watch.transfer(object.size))?;
     to.flush().map_err(|e| Error::io("write a staged object", &e))?;
     let (size, sha256) = to.finish();

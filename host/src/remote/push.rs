@@ -20,8 +20,9 @@ use crate::config::Remote;
 use crate::context::Context;
 use crate::engine::wit::types::Backup;
 use crate::error::{Code, Error, Result};
-use crate::fsutil;
 use crate::notify::{self, now};
+use crate::sealed::{self, ArchiveFile, Form};
+use crate::{fsutil, hashing};
 
 /// The wait after the first failure; it doubles with each further one,
 const FIRST_WAIT: Duration = Duration::from_secs(60);
@@ -178,8 +179,8 @@ impl Push<'_> {
             return Ok(sent(size, true));
         }
         let archive = open_archive(&there.backups, &backup.name)?;
-        let mut sending = self.prepare(&archive, backup)?;
-        self.upload(there, &archive, &mut sending)?;
+        let mut sending = self.prepare(there, &archive, backup)?;
+        self.upload(there, &archive.file, &mut sending)?;
         self.publish(there, backup, &sending)?;
         self.note(backup, sending.object.size)?;
         if let Some(file) = &sending.staged {
@@ -215,19 +216,24 @@ impl Push<'_> {
     }
 
     /// The bytes to send: those of an upload that was begun, if they are still there, or new ones.
-    fn prepare(&mut self, archive: &File, backup: &BackupRow) -> Result<Sending> {
+    fn prepare(&mut self, there: &There, archive: &ArchiveFile, backup: &BackupRow) -> Result<Sending> {
+        // What is encrypted here leaves as it is, and is never more readable elsewhere.
+        let sealed = archive.form == Form::Sealed;
         let begun = self.state.sending.take().filter(|sending| {
             sending.id == backup.id
                 && sending.name == backup.name
-                && sending.object.encrypted == self.remote.encrypt
+                && sending.object.encrypted == (self.remote.encrypt || sealed)
         });
+        let archive = &archive.file;
         if let Some(sending) = begun
             && self.still_there(&sending, archive)
         {
             return Ok(sending);
         }
         self.desk.sweep(None);
-        let (object, staged) = if self.remote.encrypt {
+        let (object, staged) = if sealed {
+            (sealing::sealed(there.backups.as_fd(), backup, self.watch)?, None)
+        } else if self.remote.encrypt {
             let recipients = trust::recipients(&self.context.config)?;
             let (object, staged) =
                 sealing::encrypted(&self.desk, self.remote, archive, backup, &recipients, self.watch)?;
@@ -250,7 +256,7 @@ impl Push<'_> {
             let copy = file
                 .try_clone()
                 .map_err(|e| Error::io("duplicate a handle", &e))?;
-            sealing::digest(copy, self.watch, &sending.name)
+            hashing::digest(copy, &sending.name, &|_| self.watch.check())
                 .map(|(size, sha256)| size == sending.object.size && sha256 == sending.object.sha256)
         };
         let found = match &sending.staged {
@@ -433,15 +439,10 @@ pub(super) fn pending(context: &Context, state: &State) -> Result<u64> {
     Ok(waiting.count() as u64)
 }
 
-fn open_archive(backups: &OwnedFd, name: &str) -> Result<File> {
-    let file = format!("{name}.zip");
-    fsutil::open_beneath(backups.as_fd(), file.as_bytes(), fsutil::file_flags())
-        .map(File::from)
-        .map_err(|errno| match errno {
-            // Pruned between the list and now.
-            rustix::io::Errno::NOENT => Error::new(Code::Corrupt, format!("{file} is gone")),
-            errno => fsutil::error(format_args!("open {file}"), errno),
-        })
+fn open_archive(backups: &OwnedFd, name: &str) -> Result<ArchiveFile> {
+    // Pruned between the list and now.
+    let gone = || Error::new(Code::Corrupt, format!("the archive of {name} is gone"));
+    sealed::open_archive(backups.as_fd(), name)?.ok_or_else(gone)
 }
 
 #[cfg(test)]

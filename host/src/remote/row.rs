@@ -133,6 +133,7 @@ impl BackupRow {
             drill_status: None,
             restored_at: None,
             archive_present: false,
+            encrypted: false,
         }
     }
 }

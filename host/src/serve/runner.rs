@@ -260,7 +260,7 @@ impl Inner {
             state.send_replace(RunState::Begun(begun.clone()));
         });
         match created {
-            Ok(CreateOutcome::Created { report, pruned }) => RunEnd {
+            Ok(CreateOutcome::Created { report, pruned, .. }) => RunEnd {
                 backup: Some(report.backup.into()),
                 error: None,
                 pruned: pruned.iter().map(|backup| backup.id).collect(),

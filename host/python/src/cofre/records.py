@@ -10,7 +10,8 @@ from .config import Config
 Record = dict[str, Any]
 """A row: `id`, `name`, `type`, `timestamp`, `status`, `size`, `error`, `zip_path` as in the original system, then `plan`,
 `started_at`, `finished_at`, `duration_seconds`, `file_count`, `source_bytes`, `skipped`, `changed`, `sha256`,
-`reused_bytes`, `pinned`, `verified_at`, `verify_status`, `drilled_at`, `drill_status`, `restored_at`, `archive_present`."""
+`reused_bytes`, `pinned`, `verified_at`, `verify_status`, `drilled_at`, `drill_status`, `restored_at`, `archive_present`,
+`encrypted`."""
 
 
 def row(backup: dict[str, Any]) -> Record:

@@ -7,7 +7,7 @@ use age::secrecy::SecretString;
 use age::{Encryptor, scrypt};
 
 use super::super::stream::HEADER_LIMIT;
-use super::super::{decrypt, encrypt};
+use super::super::{check_header, decrypt, encrypt};
 use super::{Keys, content, seal};
 use crate::error::{Code, Error};
 
@@ -53,6 +53,19 @@ fn a_file_that_is_cut_anywhere_is_an_error() {
                 .any(|part| error.message.contains(part));
             assert!(said, "{what}: {error}");
         }
+    }
+}
+
+#[test]
+fn the_header_is_checked_without_an_identity_and_says_nothing_of_the_rest() {
+    let keys = Keys::new();
+    let sealed = keys.seal(&content(100_000));
+    let payload = payload_of(&sealed);
+    check_header(&mut &sealed[..]).unwrap();
+    check_header(&mut &sealed[..payload]).unwrap();
+    for bad in [&b""[..], b"PK\x03\x04", &sealed[..10], &sealed[..payload - 20]] {
+        let error = check_header(&mut &*bad).unwrap_err();
+        assert_eq!(error.code, Code::Corrupt, "{error}");
     }
 }
 

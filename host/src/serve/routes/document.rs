@@ -216,7 +216,7 @@ problems_of! {
         Cause::NotCompleted, Cause::ArchiveMissing, Cause::NothingMatches, Cause::InvalidDestination,
         Cause::RestoreDisabled,
         Cause::Library(Code::AlreadyExists), Cause::Library(Code::Usage), Cause::Library(Code::Corrupt),
-        Cause::ShuttingDown
+        Cause::Library(Code::Encrypted), Cause::ShuttingDown
     ];
     /// Of `excluir`.
     OfDelete: [ENGINE, ONE, WRITE], [];

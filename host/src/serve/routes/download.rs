@@ -19,9 +19,6 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use cofre_exporter::component::catalog::names;
-use rustix::fs::FileType;
-use rustix::io::Errno;
 
 use self::conditions::Wanted;
 use super::document::OfDownload;
@@ -31,8 +28,7 @@ use super::problem::{Cause, Problem};
 use super::work::Site;
 use crate::context::Context;
 use crate::engine::wit::types::Backup;
-use crate::error::{Code, Error};
-use crate::fsutil;
+use crate::sealed::{self, ArchiveFile, Form};
 
 /// An archive, open for reading.
 #[derive(Debug)]
@@ -40,7 +36,9 @@ struct Archive {
     file: File,
     /// Bytes of the open file, whatever the catalog says.
     size: u64,
-    name: String,
+    /// Its name in the folder.
+    file_name: String,
+    form: Form,
     /// The strong entity tag, with its quotes.
     etag: Option<HeaderValue>,
 }
@@ -48,7 +46,8 @@ struct Archive {
 /// The archive of a backup. `HEAD` gives the header alone.
 ///
 /// A range has to be a single one; of several the whole archive is sent, as RFC 9110 (14.2) allows. A unit other
-/// than bytes is passed over. `If-Match` is heeded as well.
+/// than bytes is passed over. `If-Match` is heeded as well. An archive that is encrypted in the backups folder is sent as
+/// it is there, as `application/octet-stream` and with the name `….zip.age`; its entity tag is that file's SHA-256.
 #[utoipa::path(
     get,
     path = "/api/backup/download/{id}",
@@ -116,37 +115,28 @@ pub(super) async fn download(
 
 fn open(context: &Context, id: u64) -> Result<Archive, Problem> {
     let row = find_with_archive(context, id)?;
-    // The catalog is a file that others may have written: only a name of ours is opened.
-    if names::parse(&row.name).is_none() {
-        return Err(archive_missing(&row));
-    }
-    let file_name = format!("{}.zip", row.name);
     let backups = context.backups()?;
-    let fail = |errno| Problem::from(fsutil::error(format_args!("open {file_name}"), errno));
-    let file = match fsutil::open_beneath(backups.as_fd(), file_name.as_bytes(), fsutil::file_flags()) {
-        Ok(file) => file,
-        Err(Errno::NOENT) => return Err(archive_missing(&row)),
-        Err(Errno::LOOP) => return Err(irregular(&file_name, "a symbolic link").into()),
-        Err(errno) => return Err(fail(errno)),
-    };
-    let stat = rustix::fs::fstat(&file).map_err(fail)?;
-    if fsutil::file_type(&stat) != FileType::RegularFile {
-        return Err(irregular(&file_name, "no regular file").into());
-    }
-    let size = u64::try_from(stat.st_size).unwrap_or(0);
-    Ok(Archive {
-        file: File::from(file),
+    let found = sealed::open_archive(backups.as_fd(), &row.name)?;
+    let ArchiveFile {
+        file,
+        form,
+        file_name,
         size,
-        etag: entity_tag(&row, size),
-        name: row.name,
+    } = found.ok_or_else(|| archive_missing(&row))?;
+    let etag = match form {
+        Form::Plain => entity_tag(&row, size),
+        // The row's is that of the archive inside.
+        Form::Sealed => sealed::said_beside(backups.as_fd(), &file_name)
+            .as_deref()
+            .and_then(quoted),
+    };
+    Ok(Archive {
+        file,
+        size,
+        file_name,
+        form,
+        etag,
     })
-}
-
-fn irregular(name: &str, what: &str) -> Error {
-    Error::new(
-        Code::Sandbox,
-        format!("{name} in the backups folder is {what}, and is not read"),
-    )
 }
 
 /// The SHA-256 of the row, unless the file can't be what was hashed.
@@ -161,7 +151,11 @@ fn entity_tag(row: &Backup, size: u64) -> Option<HeaderValue> {
         );
         return None;
     }
-    let sha256 = row.sha256.as_deref()?;
+    row.sha256.as_deref().and_then(quoted)
+}
+
+/// A SHA-256 as an entity tag.
+fn quoted(sha256: &str) -> Option<HeaderValue> {
     let is_digest = sha256.len() == 64 && sha256.bytes().all(|b| b.is_ascii_hexdigit());
     is_digest.then(|| value(&format!("\"{sha256}\"")))
 }
@@ -172,9 +166,13 @@ impl Archive {
     }
 
     fn fields(&self, range: &Range<u64>) -> Vec<(HeaderName, HeaderValue)> {
-        let disposition = format!("attachment; filename=\"{}.zip\"", self.name);
+        let disposition = format!("attachment; filename=\"{}\"", self.file_name);
+        let content_type = match self.form {
+            Form::Plain => "application/zip",
+            Form::Sealed => "application/octet-stream",
+        };
         let mut fields = vec![
-            (CONTENT_TYPE, HeaderValue::from_static("application/zip")),
+            (CONTENT_TYPE, HeaderValue::from_static(content_type)),
             (CONTENT_LENGTH, HeaderValue::from(range.end - range.start)),
             (CONTENT_DISPOSITION, value(&disposition)),
             (ACCEPT_RANGES, HeaderValue::from_static("bytes")),

@@ -22,6 +22,7 @@ use crate::context::Context;
 use crate::engine::wit::types::Backup;
 use crate::error::{Code, Error};
 use crate::restore::{self, RestoreOptions};
+use crate::sealed;
 use crate::verify::{self, has_archive};
 use crate::{source, text};
 
@@ -64,7 +65,11 @@ pub(super) async fn verify(
     }
     Ok(Json(VerifyAnswer {
         success: true,
-        message: "Backup verificado: está íntegro",
+        message: if verification.status == sealed::WHOLE {
+            "O arquivo criptografado está inteiro; o conteúdo não foi aberto"
+        } else {
+            "Backup verificado: está íntegro"
+        },
         verification,
     }))
 }
@@ -134,7 +139,7 @@ pub(super) fn find_with_archive(context: &Context, id: u64) -> Result<Backup, Pr
 /// The answer for a row whose archive has gone.
 pub(super) fn archive_missing(row: &Backup) -> Problem {
     Problem::new(Cause::ArchiveMissing).detail(format!(
-        "{}.zip is not in the backups folder",
+        "the archive of {} is not in the backups folder",
         text::escape(&row.name)
     ))
 }

@@ -160,6 +160,7 @@ const fn sentence(code: Code) -> &'static str {
         Code::Busy => "Outro backup está em andamento",
         Code::NoSpace => "Não há espaço em disco",
         Code::AccessDenied => "O servidor não tem permissão de acesso",
+        Code::Encrypted => "O backup está criptografado, e aqui não há identidade para abri-lo",
         Code::Sandbox => "A operação foi recusada pelo ambiente isolado",
         Code::Cancelled => "A operação foi cancelada",
         Code::Stuck => "A operação não avançou dentro do prazo",

@@ -237,6 +237,7 @@ fn backup(name: String) -> Backup {
         drill_status: None,
         restored_at: None,
         archive_present: false,
+        encrypted: false,
     }
 }
 

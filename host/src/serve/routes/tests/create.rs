@@ -8,12 +8,13 @@ use std::os::unix::ffi::OsStrExt as _;
 use crate::lock::BackupsLock;
 
 /// The fields of DESIGN section 4, and whether the archive is there.
-const FIELDS: [&str; 25] = [
+const FIELDS: [&str; 26] = [
     "archive_present",
     "changed",
     "drill_status",
     "drilled_at",
     "duration_seconds",
+    "encrypted",
     "error",
     "file_count",
     "finished_at",

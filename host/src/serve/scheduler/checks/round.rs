@@ -20,6 +20,7 @@ use crate::engine::Control;
 use crate::engine::wit::types::Backup;
 use crate::error::{Code, Error, Result};
 use crate::schedule::{Action, Last, Plan, Times, Way, due};
+use crate::sealed;
 use crate::state::CheckState;
 use crate::verify;
 
@@ -85,6 +86,8 @@ pub(super) struct Rounds {
     interrupted: u32,
     /// Since when, and what came of it so far; none while nothing goes on.
     round: Option<Round>,
+    /// That drills are not possible has been said.
+    told: bool,
 }
 
 #[derive(Debug)]
@@ -127,6 +130,7 @@ impl Rounds {
             step: None,
             interrupted: 0,
             round: None,
+            told: false,
         }
     }
 
@@ -171,7 +175,7 @@ impl Rounds {
         in_the_way: bool,
     ) {
         if self.round.is_none() {
-            self.begin(state, rows, now);
+            self.begin(state, context, rows, now);
         }
         if self.step.is_some() {
             return;
@@ -184,7 +188,7 @@ impl Rounds {
     }
 
     /// When the next one is due; begins it if that is now.
-    fn begin(&mut self, state: &mut CheckState, rows: &[Backup], now: DateTime<Utc>) {
+    fn begin(&mut self, state: &mut CheckState, context: &Context, rows: &[Backup], now: DateTime<Utc>) {
         let last = Last {
             since: state.created,
             due: state.last_due,
@@ -200,14 +204,36 @@ impl Rounds {
                 Kind::Drill { max_age } => choice::to_drill(rows, now, self.interval, max_age),
             }
             .into();
+            let closed = self.leave_closed(context);
             self.round = Some(Round {
                 began: Instant::now(),
                 sound: 0,
                 failed: 0,
-                given_up: 0,
+                given_up: closed,
             });
             tracing::info!(archives = self.queue.len(), "the {} begins", self.kind.title());
         }
+    }
+
+    /// Leaves out what nobody here can open, and says so once: each drill of it would fail in the same way. How many
+    /// that are.
+    fn leave_closed(&mut self, context: &Context) -> u64 {
+        if matches!(self.kind, Kind::Verification { .. }) || sealed::can_open(&context.config) {
+            return 0;
+        }
+        let before = self.queue.len();
+        let first = self.queue.iter().find(|backup| backup.encrypted);
+        if let Some(backup) = first
+            && !std::mem::replace(&mut self.told, true)
+        {
+            tracing::warn!(
+                "no {} is held: {}",
+                self.kind.title(),
+                sealed::needs_identity(&backup.name)
+            );
+        }
+        self.queue.retain(|backup| !backup.encrypted);
+        (before - self.queue.len()) as u64
     }
 
     /// Takes the result of the archive that was looked at, if it has one.
