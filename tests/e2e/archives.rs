@@ -78,6 +78,9 @@ fn a_truncated_archive_fails_verify_and_restore_at_any_length() {
         app.cofre(&["verify", "--quick"]).exits(5);
         restore_is_refused(&app, 5);
     }
+    app.cofre(&["status"]).exits(0).says("its verification FAILED");
+    std::fs::remove_file(&archive).unwrap();
+    app.cofre(&["status"]).exits(0).says("its archive is MISSING");
 }
 
 #[test]

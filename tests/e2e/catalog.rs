@@ -111,6 +111,24 @@ fn a_missing_history_beside_archives_is_not_an_empty_one() {
 }
 
 #[test]
+fn an_archive_that_rebuild_refuses_stands_in_the_way_of_no_new_backup() {
+    let app = App::small();
+    let archive = app.archive(&app.create());
+    let bytes = std::fs::read(&archive).unwrap();
+    std::fs::write(&archive, &bytes[..bytes.len() - 1]).unwrap();
+    std::fs::write(app.history_path(), b"").unwrap();
+    app.cofre(&["create"]).exits(10).says("cofre rebuild");
+    app.cofre(&["rebuild"]).exits(5).says("truncated");
+    let record = app.create();
+    assert_ne!(app.archive(&record), archive);
+    assert_eq!(
+        std::fs::read(&archive).unwrap().len(),
+        bytes.len() - 1,
+        "left alone"
+    );
+}
+
+#[test]
 fn zip_path_is_for_old_clients_and_opens_nothing() {
     let app = App::small();
     let record = app.create();

@@ -38,11 +38,13 @@ pub fn rebuild(roots: &Roots, now: &str, zip_path_prefix: &str) -> Result<Rebuil
         candidates: Vec::new(),
         problems: old.problems.clone(),
         left_out: Vec::new(),
+        refused: Vec::new(),
     };
     work.collect(&old, &files);
     let rows = number(work.candidates, &old.state, *now.offset());
 
     let mut catalog = Catalog::assemble(rows, old.stored_state(), files.clone());
+    catalog.note_refused(work.refused);
     let unchanged = old.is_good && old.rows == catalog.records();
     let mut kept_aside = None;
     if !unchanged {
@@ -140,6 +142,8 @@ struct Work<'a> {
     candidates: Vec<Candidate>,
     problems: Vec<String>,
     left_out: Vec<String>,
+    /// Names of archives that are of no use here.
+    refused: Vec<String>,
 }
 
 impl Work<'_> {
@@ -176,10 +180,13 @@ impl Work<'_> {
             }
             match files::form_in(in_folder, name) {
                 // The host may have the identity, and take it in by `import-rows`.
-                Some(Form::Sealed) => self.problems.push(format!(
-                    "{name}: its archive is encrypted and has no row: `cofre rebuild --identity FILE` opens it and takes \
-                     it in"
-                )),
+                Some(Form::Sealed) => {
+                    self.problems.push(format!(
+                        "{name}: its archive is encrypted and has no row: `cofre rebuild --identity FILE` opens it and \
+                         takes it in"
+                    ));
+                    self.refused.push(name.to_owned());
+                }
                 Some(Form::Plain) | None => self.unknown(name),
             }
         }
@@ -228,7 +235,13 @@ impl Work<'_> {
                     wanted: wanted.into_iter().collect(),
                 });
             }
-            Err(e) => self.problems.push(e.to_string()),
+            Err(e) => {
+                self.problems.push(e.to_string());
+                // What can't be read today may be read tomorrow.
+                if matches!(e.kind, ErrorKind::Corrupt | ErrorKind::Unsupported) {
+                    self.refused.push(name.to_owned());
+                }
+            }
         }
     }
 

@@ -51,6 +51,9 @@ pub(super) struct State {
     /// Counters of runs and checks.
     #[serde(default)]
     pub totals: Totals,
+    /// Names of the archives that the last rebuild could not take in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<String>,
     /// What later versions wrote.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
@@ -64,6 +67,7 @@ impl Default for State {
             next_id: 1,
             tombstones: Vec::new(),
             totals: Totals::default(),
+            refused: Vec::new(),
             extra: Map::new(),
         }
     }

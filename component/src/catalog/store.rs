@@ -51,18 +51,27 @@ impl Catalog {
     }
 
     /// A catalog without a row beside archives that nobody deleted was emptied by something else. Whoever went on from
-    /// it would give their ids again.
+    /// it would give their ids again. Those that a rebuild has looked at and refused are known to be of no use.
     ///
     /// # Errors
     /// `CatalogInvalid`.
     pub(crate) fn check_emptied(&self) -> Result<()> {
-        let strangers = self.archives().filter(|name| !self.was_deleted(name)).count();
+        let refused = |name: &str| self.state.refused.iter().any(|other| other == name);
+        let strangers = self
+            .archives()
+            .filter(|name| !self.was_deleted(name) && !refused(name))
+            .count();
         if self.rows.is_empty() && strangers > 0 {
             return Err(parse::invalid(format!(
                 "the catalog is empty although the folder has {strangers} archives"
             )));
         }
         Ok(())
+    }
+
+    /// Notes which archives a rebuild could not take in.
+    pub(super) fn note_refused(&mut self, names: Vec<String>) {
+        self.state.refused = names;
     }
 
     /// A catalog of checked `rows`; `rebuild` and [`Self::load`] come here.

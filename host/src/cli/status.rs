@@ -42,16 +42,6 @@ fn unattended(config: &Config) -> Option<String> {
 
 fn render(report: &StatusReport) -> String {
     let status = &report.totals;
-    let last = |row: &Option<Backup>| match row {
-        Some(row) => format!(
-            "{} (id {}, {}, {})",
-            row.name,
-            row.id,
-            text::time(&row.timestamp),
-            row.status
-        ),
-        None => "none".to_owned(),
-    };
     let mut lines = vec![
         (
             "backups",
@@ -98,6 +88,20 @@ fn render(report: &StatusReport) -> String {
         let _ = writeln!(out, "{name:<12}{}", escape(value));
         out
     })
+}
+
+/// `backup_20261126_020000_daily (id 12, 2026-11-26 02:00:00, completed)`, and what speaks against it.
+fn last(row: &Option<Backup>) -> String {
+    let Some(row) = row else { return "none".to_owned() };
+    let time = text::time(&row.timestamp);
+    let mut line = format!("{} (id {}, {time}, {})", row.name, row.id, row.status);
+    if row.verify_status.as_deref() == Some("failed") {
+        line.push_str(", its verification FAILED");
+    }
+    if matches!(row.status, "completed" | "partial") && !row.archive_present {
+        line.push_str(", its archive is MISSING");
+    }
+    line
 }
 
 /// `offsite: 12 there, 1 pending, last 2026-11-26 02:01:10Z; FAILING since 3 tries: ...`.

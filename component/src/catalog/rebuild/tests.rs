@@ -376,3 +376,23 @@ fn look_alikes_are_left_alone() {
         "{report:?}"
     );
 }
+
+#[test]
+fn archives_that_a_rebuild_refused_do_not_keep_the_next_backup_from_being_made() {
+    let mut rows = three();
+    let folder = complete(&mut rows[..1]);
+    let bytes = std::fs::read(folder.path(&rows[0].archive_name())).unwrap();
+    folder.write(&rows[0].archive_name(), &bytes[..bytes.len() - 1]);
+    folder.write(HISTORY_NAME, b"");
+    let report = run_it(&folder);
+    assert_eq!((report.backups.len(), report.problems.len()), (0, 1));
+    assert!(folder.has(&rows[0].archive_name()), "it is left alone");
+    crate::run::begin(&folder.roots, &crate::testing::run_request(NOW)).unwrap();
+
+    // One that came later was not looked at.
+    folder.write_history(&[]);
+    folder.write(&rows[1].archive_name(), &bytes);
+    let e = crate::run::begin(&folder.roots, &crate::testing::run_request(NOW)).unwrap_err();
+    assert_eq!(e.kind, ErrorKind::CatalogInvalid);
+    assert!(e.to_string().contains("has 1 archives"), "{e}");
+}
