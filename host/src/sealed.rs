@@ -9,6 +9,8 @@ mod adopt;
 mod open;
 mod outside;
 mod seal;
+#[cfg(test)]
+mod tests;
 
 use std::fs::File;
 use std::io::Read as _;
