@@ -26,7 +26,6 @@ pub(crate) use open::{Means, Opened, can_open, check, decrypt, needs_identity, o
 pub(crate) use outside::{WHOLE, look};
 pub(crate) use seal::seal_all;
 
-use crate::config::Config;
 use crate::error::{Code, Error, Result};
 use crate::fsutil;
 
@@ -103,15 +102,4 @@ pub(crate) fn said_beside(backups: BorrowedFd<'_>, file_name: &str) -> Option<St
         .read_to_end(&mut bytes)
         .ok()?;
     sidecar::parse(&bytes, file_name)
-}
-
-/// What is to be said where drills are planned that can't be held: nobody is there to give the identity.
-pub(crate) fn unattended_drill(config: &Config) -> Option<String> {
-    let planned = config.drill.as_ref().is_some_and(|drill| drill.at.is_some());
-    (planned && config.encryption.encrypt_local && config.encryption.identity_file.is_none()).then(|| {
-        "[drill] at: with `encrypt_local` no drill can be held here, since there is no identity to open an archive: drill \
-         by hand where it is (`cofre drill --identity FILE`), or set `encryption.identity_file` here, with which whoever \
-         breaks in can read every archive"
-            .to_owned()
-    })
 }

@@ -58,7 +58,7 @@ pub(super) fn read(doc: &Document<'_>, dir: &Path) -> Option<Config> {
         warnings,
     };
     check_folders(&root, &config);
-    let unattended = crate::sealed::unattended_drill(&config);
+    let unattended = remotes::unattended_drill(&config);
     config.warnings.extend(unattended);
     if config.sources.is_empty()
         && config.databases.is_empty()

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::document::Section;
 use super::parts::{one_of, path, resolved, retention};
 use super::plans::required;
-use super::{Retention, value};
+use super::{Config, Retention, value};
 use crate::crypt::Recipients;
 
 /// Who can read what is copied, and who vouches for it.
@@ -207,6 +207,17 @@ fn is_s3(place: &Place) -> bool {
             ..
         })
     )
+}
+
+/// What is to be said where drills are planned that can't be held: nobody is there to give the identity.
+pub(super) fn unattended_drill(config: &Config) -> Option<String> {
+    let planned = config.drill.as_ref().is_some_and(|drill| drill.at.is_some());
+    (planned && config.encryption.encrypt_local && config.encryption.identity_file.is_none()).then(|| {
+        "[drill] at: with `encrypt_local` no drill can be held here, since there is no identity to open an archive: drill \
+         by hand where it is (`cofre drill --identity FILE`), or set `encryption.identity_file` here, with which whoever \
+         breaks in can read every archive"
+            .to_owned()
+    })
 }
 
 /// `s3://bucket/prefix`, `gs://bucket/prefix`, `az://account/container/prefix`, or a folder.
