@@ -12,7 +12,7 @@ use crate::types::Backup;
 const MAX_IDENTITY: usize = 64;
 
 /// Adds rows that the catalog does not have, and gives those. A row that is there already stays as it is; one that was
-/// deleted here comes back only with `revive`.
+/// deleted here comes back only with `revive`. A row with the id 0 gets the next one.
 ///
 /// # Errors
 /// `InvalidInput` for a row that can't be one of a backup with an archive, `Refused` where an id or a name is there with
@@ -37,12 +37,14 @@ pub fn import_rows(
         added.push(taken_in(row, zip_path_prefix)?);
     }
     check_among(&added)?;
-    let ids: HashSet<u64> = added.iter().map(|row| row.id).collect();
+    let names: HashSet<String> = added.iter().map(|row| row.name.clone()).collect();
     if !added.is_empty() {
-        catalog.take_in(added);
+        let (anew, known): (Vec<_>, Vec<_>) = added.into_iter().partition(|row| row.id == 0);
+        catalog.take_in(known);
+        anew.into_iter().for_each(|row| catalog.take_in_anew(row));
         catalog.publish(&dir)?;
     }
-    let new = catalog.records().iter().filter(|row| ids.contains(&row.id));
+    let new = catalog.records().iter().filter(|row| names.contains(&row.name));
     Ok(new.map(|row| Backup::of(row, &catalog)).collect())
 }
 
@@ -69,10 +71,11 @@ pub fn identify(roots: &Roots, id: &str) -> Result<String> {
 
 /// Whether the catalog has this row.
 fn is_known(catalog: &Catalog, row: &Record) -> Result<bool> {
-    let same = |known: &&Record| known.id == row.id || known.name == row.name;
+    let same_id = |known: &Record| row.id != 0 && known.id == row.id;
+    let same = |known: &&Record| same_id(known) || known.name == row.name;
     match catalog.records().iter().find(same) {
         None => Ok(false),
-        Some(known) if known.id == row.id && known.name == row.name => Ok(true),
+        Some(known) if (row.id == 0 || known.id == row.id) && known.name == row.name => Ok(true),
         Some(known) => Err(mixed(row, known)),
     }
 }
@@ -91,7 +94,12 @@ fn check_among(rows: &[Record]) -> Result<()> {
     let mut ids = HashMap::new();
     let mut names = HashMap::new();
     for row in rows {
-        let twins = [ids.insert(row.id, row), names.insert(row.name.as_str(), row)];
+        let same_id = if row.id == 0 {
+            None
+        } else {
+            ids.insert(row.id, row)
+        };
+        let twins = [same_id, names.insert(row.name.as_str(), row)];
         if let Some(other) = twins.into_iter().flatten().next() {
             return Err(mixed(row, other));
         }
@@ -148,6 +156,22 @@ mod tests {
             catalog.append(|id| copied(id, "2024-01-08T02:00:00")).unwrap().id,
             8
         );
+    }
+
+    #[test]
+    fn a_row_without_an_id_gets_the_next_one_and_its_place_by_time() {
+        let folder = Folder::with(&[row(1, "2024-01-05T02:00:00"), row(2, "2024-01-06T02:00:00")]);
+        delete(&folder.roots, 2, true, "2024-02-01T00:00:00Z").unwrap();
+        let rows = || vec![copied(0, "2024-01-01T02:00:00"), copied(0, "2024-01-09T02:00:00")];
+        let added = import_rows(&folder.roots, rows(), "", false).unwrap();
+        let ids: Vec<_> = added.iter().map(|b| b.record.id).collect();
+        assert_eq!(ids, [3, 4], "not that of the deleted one");
+        assert_eq!(folder.ids(), [3, 1, 4]);
+        assert_eq!(import_rows(&folder.roots, rows(), "", false).unwrap(), []);
+        // One at a time they leave the others where they are.
+        let more = vec![copied(0, "2024-01-02T02:00:00")];
+        import_rows(&folder.roots, more, "", false).unwrap();
+        assert_eq!(folder.ids(), [3, 5, 1, 4]);
     }
 
     #[test]

@@ -160,12 +160,32 @@ impl Catalog {
 
     /// Adds checked rows of another copy of this catalog, those that were deleted here included.
     pub fn take_in(&mut self, rows: Vec<Record>) {
+        if rows.is_empty() {
+            return;
+        }
         for row in rows {
-            self.state.tombstones.retain(|t| t.name != row.name);
-            self.state.see_id(row.id);
+            self.see(&row);
             self.rows.push(row);
         }
         self.rows.sort_by_key(|row| row.id);
+    }
+
+    /// Adds a checked row of an archive whose id is somebody else's by now: with the next id, among the others by its
+    /// start.
+    pub(crate) fn take_in_anew(&mut self, mut row: Record) {
+        row.id = self.state.next_id;
+        self.see(&row);
+        let offset = self.legacy_offset();
+        let start = time::start_of(&row, offset);
+        let later = self.rows.iter().position(|r| time::start_of(r, offset) > start);
+        self.rows.insert(later.unwrap_or(self.rows.len()), row);
+    }
+
+    /// Notes that a row comes in.
+    fn see(&mut self, row: &Record) {
+        self.state.tombstones.retain(|t| t.name != row.name);
+        self.state.refused.retain(|name| *name != row.name);
+        self.state.see_id(row.id);
     }
 
     /// Identity of the repository, if it was given one.

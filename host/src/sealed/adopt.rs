@@ -44,10 +44,8 @@ pub(crate) fn adopt(
     let mut taken = false;
     for name in strangers {
         let front = format!("{name}: ");
-        let added = row_of(context, exclusive, &name, &identity, cancel).and_then(|row| {
-            let prefix = context.config.zip_path_prefix.clone();
-            exclusive.writer()?.import_rows(vec![row], prefix, false)
-        });
+        let added = row_of(context, exclusive, &name, &identity, cancel)
+            .and_then(|row| take_in(context, exclusive, row));
         match added {
             Ok(rows) => {
                 taken |= !rows.is_empty();
@@ -64,6 +62,18 @@ pub(crate) fn adopt(
         report.backups = exclusive.writer()?.list()?;
     }
     Ok(report)
+}
+
+/// The row into the catalog, with the id that its backup had; with the next one where a run has got that since.
+fn take_in(context: &Context, exclusive: &Exclusive<'_>, row: Backup) -> Result<Vec<Backup>> {
+    let import = |row| {
+        let prefix = context.config.zip_path_prefix.clone();
+        exclusive.writer()?.import_rows(vec![row], prefix, false)
+    };
+    match import(row.clone()) {
+        Err(error) if error.code == Code::Refused => import(Backup { id: 0, ..row }),
+        done => done,
+    }
 }
 
 /// Whether an error is about one archive: the others may be good, or for another identity.

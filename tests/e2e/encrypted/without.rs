@@ -151,7 +151,6 @@ fn a_lost_catalog_comes_back_with_the_identity_and_without_it_nothing_is_touched
         .exits(5)
         .says("is encrypted and has no row")
         .says("cofre rebuild --identity FILE");
-    vault.app.cofre(&["create"]).exits(10).says("cofre rebuild");
     let other = Vault::plain();
     let wrong = ["rebuild", "--identity", &other.identity()];
     vault
@@ -196,6 +195,35 @@ fn a_lost_catalog_comes_back_with_the_identity_and_without_it_nothing_is_touched
         .exits(0)
         .says("was deleted, so it is left out");
     assert_eq!(vault.app.history().len(), 2);
+}
+
+#[test]
+fn backups_go_on_after_a_lost_catalog_and_the_old_ones_come_back_later() {
+    let vault = Vault::new();
+    let old = [vault.app.create(), vault.app.create()];
+    for name in ["backup_history.json", ".catalog.json"] {
+        std::fs::remove_file(vault.app.backups().join(name)).unwrap();
+    }
+    vault
+        .app
+        .cofre(&["rebuild"])
+        .exits(5)
+        .says("is encrypted and has no row");
+    // Nobody knows here which ids the old ones had.
+    let new = vault.app.create();
+    vault
+        .opening(&["rebuild"])
+        .exits(0)
+        .says("the catalog has 3 backups");
+    let rows = vault.app.history();
+    let names: Vec<_> = rows.iter().map(|row| row["name"].clone()).collect();
+    let expected = [&old[0], &old[1], &new].map(|row| row["name"].clone());
+    assert_eq!(names, expected, "oldest first");
+    let ids: std::collections::BTreeSet<_> = rows.iter().map(|row| row["id"].as_u64()).collect();
+    assert_eq!(ids.len(), 3, "{rows:?}");
+    assert_eq!(rows[2]["id"], new["id"], "an id that was given out stays");
+    vault.opening(&["verify", "--all"]).exits(0);
+    vault.assert_sealed();
 }
 
 #[test]
