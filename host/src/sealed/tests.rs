@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::*;
 use crate::backup::{self, CreateOptions};
+use crate::config::Config;
 use crate::context::Context;
 use crate::engine::Control;
 use crate::engine::wit::types::Backup;
