@@ -25,6 +25,7 @@ mod watch;
 pub use check::{Checked, check};
 pub(crate) use copier::ring;
 pub use copier::{Copier, after_run};
+pub use fetch::Found;
 pub use listing::{Listed, list};
 pub use meet::can_push;
 pub use prune::{Pruned, Removal, prune};

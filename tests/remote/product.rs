@@ -1,6 +1,8 @@
 //! The program itself against the server: a machine that is lost and comes back by the README's runbook, a push that is
 //! killed at every request, and what nobody may read anywhere.
 
+mod behind;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -36,6 +38,22 @@ impl Machine {
         let keys = "signing_key_file = \"keys/cofre-signing.key\"";
         self.app
             .config(&config(&self.site, &recipient(&self.app), keys, of_remote));
+    }
+
+    /// The path of a key at the server, for a URL.
+    fn path(&self, key: &str) -> String {
+        format!("{}/{}/{key}", self.site.bucket, PREFIX.replace(' ', "-"))
+    }
+
+    /// Another machine with the identity, the credentials and the configuration of one that restores.
+    fn fresh(&self) -> App {
+        let fresh = App::blank();
+        copy_tree(&self.app.path("keys"), &fresh.path("keys"));
+        std::fs::remove_file(fresh.path("keys/cofre-signing.key")).unwrap();
+        std::fs::copy(self.app.path("s3.credentials"), fresh.path("s3.credentials")).unwrap();
+        let keys = "identity_file = \"keys/cofre-identity.txt\"";
+        fresh.config(&config(&self.site, &recipient(&fresh), keys, ""));
+        fresh
     }
 
     #[track_caller]

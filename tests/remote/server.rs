@@ -67,6 +67,11 @@ impl Server {
         self.curl(&["-T", file], path).exits(0);
     }
 
+    /// Removes an object behind everybody's back; in a bucket with versions it is only hidden.
+    pub(crate) fn delete(&self, path: &str) {
+        self.curl(&["-X", "DELETE"], path).exits(0);
+    }
+
     /// Writes what the server has under a path into a file, by other means than ours.
     pub(crate) fn fetch(&self, path: &str, to: &Path) {
         let to = to.to_str().expect("a path of text");

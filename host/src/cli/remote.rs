@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::{Code, Result};
 use crate::output::{Bar, Table};
 use crate::remote::row::Signed;
-use crate::remote::{self, Checked, Listed, Pruned, Pulled, Pushed, RemoteStatus, Watch};
+use crate::remote::{self, Checked, Found, Listed, Pruned, Pulled, Pushed, RemoteStatus, Watch};
 use crate::text::{self, escape};
 
 pub(super) fn run(app: &App, args: &RemoteArgs) -> Result<Ended> {
@@ -75,7 +75,9 @@ fn list(app: &App, name: &str) -> Result<Ended> {
         &watch(app, &Bar::new(app.output, "list")),
     )?;
     app.output.print(&rows, || table(&rows))?;
-    let bad = rows.iter().any(|row| row.signed != Some(Signed::Good));
+    let bad = rows
+        .iter()
+        .any(|row| row.signed != Some(Signed::Good) || matches!(row.found, Found::Exchanged | Found::Hidden));
     Ok(if bad {
         Ended::Bad(Code::VerifyFailed)
     } else {
@@ -90,7 +92,13 @@ fn table(rows: &[Listed]) -> String {
     let mut table = Table::new(&[">ID", "NAME", "PLAN", ">SIZE", "COPIED", "HERE", "SIGNED"]);
     for row in rows {
         let signed = match (row.signed, &row.error) {
-            (Some(Signed::Good), _) => "yes".to_owned(),
+            (Some(Signed::Good), _) => match row.found {
+                Found::There => "yes",
+                Found::Exchanged => "yes, but EXCHANGED: an older version is good",
+                Found::Hidden => "yes, but HIDDEN: deleted there before its lock ends",
+                Found::Removed => "yes, removed there: an older version is left",
+            }
+            .to_owned(),
             (Some(Signed::Bad), _) => "NO: somebody else wrote it".to_owned(),
             (Some(Signed::Unknown), _) => "not known: no key here".to_owned(),
             (None, error) => format!("NO: {}", error.as_deref().unwrap_or("it can't be read")),

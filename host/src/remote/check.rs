@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::fetch::Found;
 use super::row::Row;
 use super::state;
 use super::store::Store;
@@ -58,7 +59,7 @@ pub fn check(
     };
     let store = Store::open(remote)?;
     let marker = fetch::marker_of(&store, &remote.name)?;
-    let names = fetch::names(&store)?;
+    let names = fetch::all_names(&store)?;
     let mut checked = Checked {
         opened: identity.is_some(),
         ..Checked::default()
@@ -96,6 +97,26 @@ pub fn check(
         watch,
     };
     for fetched in fetch::rows(&store, &names, &keys, watch)? {
+        let (expected, removed) = known
+            .copies
+            .get(&fetched.id)
+            .filter(|copy| copy.name == fetched.name)
+            .map_or((false, false), |copy| (!copy.removed, copy.removed));
+        let behind = match fetched.found {
+            Found::There => None,
+            Found::Exchanged => Some("its row was exchanged; an older version of it is good"),
+            Found::Removed if !expected => continue,
+            Found::Hidden if removed => continue,
+            Found::Hidden | Found::Removed => {
+                Some("it was deleted at the remote; an older version of its row is good")
+            }
+        };
+        if let Some(behind) = behind {
+            checked
+                .problems
+                .push(format!("{} {}: {behind}", fetched.id, fetched.name));
+            continue;
+        }
         let found = fetched.row.and_then(|(row, signed)| {
             pull::check_signed(&row, signed, false)?;
             if row.repository != marker.repository {
@@ -115,6 +136,10 @@ pub fn check(
             }
             Err(error) => return Err(error),
         }
+    }
+    // What is empty proves nothing.
+    if checked.good == 0 && checked.problems.is_empty() {
+        return Err(fetch::no_copies(&remote.name));
     }
     Ok(checked)
 }

@@ -4,22 +4,50 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use serde::Serialize;
+
 use super::layout::{self, MARKER, Marker, SMALL};
 use super::row::{self, Row, Signed};
 use super::store::Store;
 use super::watch::Watch;
 use crate::crypt::VerifyKey;
 use crate::error::{Code, Error, Result};
+use crate::notify::now;
 
 /// Rows that are read at the same time: each costs a round trip.
 const AT_ONCE: usize = 8;
+
+/// What the store shows where a row should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Found {
+    /// The row itself.
+    There,
+    /// Something else: the row is an older version.
+    Exchanged,
+    /// Nothing: it was deleted while the store still has a lock on it, and is an older version.
+    Hidden,
+    /// Nothing, and no lock says that it is too early for that: a prune does the same.
+    Removed,
+}
 
 /// What stands for one backup at the remote.
 #[derive(Debug)]
 pub(super) struct Fetched {
     pub(super) id: u64,
     pub(super) name: String,
+    pub(super) found: Found,
     pub(super) row: Result<(Row, Signed)>,
+}
+
+impl Fetched {
+    /// The row, where a trusted key signed it.
+    pub(super) fn proved(&self) -> Option<&Row> {
+        match &self.row {
+            Ok((row, Signed::Good)) => Some(row),
+            Ok(_) | Err(_) => None,
+        }
+    }
 }
 
 /// The marker; none where nobody has copied anything yet.
@@ -52,16 +80,19 @@ pub(super) fn marker(store: &Store) -> Result<Option<Marker>> {
 /// # Errors
 /// `NotFound`.
 pub(super) fn marker_of(store: &Store, remote: &str) -> Result<Marker> {
-    marker(store)?.ok_or_else(|| {
-        Error::new(
-            Code::NotFound,
-            format!("there are no copies of cofre's at `{remote}`"),
-        )
-        .remedy("check url and endpoint; `cofre remote push` makes the first copy")
-    })
+    marker(store)?.ok_or_else(|| no_copies(remote))
 }
 
-/// Ids and names of the rows, oldest first.
+/// That there is nothing at a remote.
+pub(super) fn no_copies(remote: &str) -> Error {
+    Error::new(
+        Code::NotFound,
+        format!("there are no copies of cofre's at `{remote}`"),
+    )
+    .remedy("check url and endpoint; `cofre remote push` makes the first copy")
+}
+
+/// Ids and names of the rows that a list shows, oldest first.
 ///
 /// # Errors
 /// What the store says.
@@ -75,6 +106,38 @@ pub(super) fn names(store: &Store) -> Result<Vec<(u64, String)>> {
     Ok(names)
 }
 
+/// The same with those that were deleted and that a bucket with versions still has: a lock keeps nobody from deleting,
+/// which only hides.
+///
+/// # Errors
+/// What the store says of its list. Where its versions can't be looked at, that is only logged.
+pub(super) fn all_names(store: &Store) -> Result<Vec<(u64, String)>> {
+    let mut names = names(store)?;
+    match store.versions_below(layout::ROWS) {
+        Ok(versions) => {
+            let there = versions.iter().filter(|(_, version)| !version.deleted);
+            names.extend(there.filter_map(|(key, _)| layout::of_row(key)));
+            names.sort();
+            names.dedup();
+        }
+        Err(error) if error.code == Code::Cancelled => return Err(error),
+        Err(error) => tracing::warn!("{error}; a copy that somebody deleted would not be found"),
+    }
+    Ok(names)
+}
+
+/// The rows that stand for the copies: those that were removed only count where no other is proved, for then they were
+/// hardly removed by retention.
+pub(super) fn standing(rows: Vec<Fetched>) -> Vec<Fetched> {
+    let is_good = |fetched: &Fetched| matches!(fetched.row, Ok((_, Signed::Good | Signed::Unknown)));
+    let all = !rows
+        .iter()
+        .any(|fetched| fetched.found != Found::Removed && is_good(fetched));
+    rows.into_iter()
+        .filter(|fetched| all || fetched.found != Found::Removed)
+        .collect()
+}
+
 /// Reads all of these rows. A row that can't be had is a result, not an error.
 ///
 /// # Errors
@@ -86,7 +149,7 @@ pub(super) fn rows(
     watch: &Watch,
 ) -> Result<Vec<Fetched>> {
     let next = AtomicUsize::new(0);
-    let found = Mutex::new(Vec::with_capacity(names.len()));
+    let all = Mutex::new(Vec::with_capacity(names.len()));
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE.min(names.len()) {
             scope.spawn(|| {
@@ -94,13 +157,17 @@ pub(super) fn rows(
                     if watch.check().is_err() {
                         return;
                     }
+                    let (row, found) = match find(store, *id, name, keys) {
+                        Ok((row, signed, found)) => (Ok((row, signed)), found),
+                        Err(error) => (Err(error), Found::There),
+                    };
                     let fetched = Fetched {
                         id: *id,
                         name: name.clone(),
-                        row: one(store, *id, name, keys),
+                        found,
+                        row,
                     };
-                    found
-                        .lock()
+                    all.lock()
                         .unwrap_or_else(std::sync::PoisonError::into_inner)
                         .push(fetched);
                 }
@@ -108,11 +175,11 @@ pub(super) fn rows(
         }
     });
     watch.check()?;
-    let mut found = found
+    let mut all = all
         .into_inner()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
-    found.sort_by_key(|fetched| fetched.id);
-    Ok(found)
+    all.sort_by(|a, b| (a.id, &a.name).cmp(&(b.id, &b.name)));
+    Ok(all)
 }
 
 /// One row; an older version of it where the newest is not what was signed.
@@ -120,22 +187,74 @@ pub(super) fn rows(
 /// # Errors
 /// `NotFound`, `Corrupt`; what the store says.
 pub(super) fn one(store: &Store, id: u64, name: &str, keys: &[VerifyKey]) -> Result<(Row, Signed)> {
+    find(store, id, name, keys).map(|(row, signed, _)| (row, signed))
+}
+
+/// The same, and what the store shows in its place.
+fn find(store: &Store, id: u64, name: &str, keys: &[VerifyKey]) -> Result<(Row, Signed, Found)> {
     let path = layout::row(id, name);
-    let newest = match store.get(&path, SMALL)? {
-        Some(bytes) => read(&bytes, id, name, keys),
-        None => Err(Error::new(Code::NotFound, format!("{path} is not at the remote"))),
+    let read = |bytes: Vec<u8>| read(&bytes, id, name, keys);
+    let newest = match store.get(&path, SMALL) {
+        Ok(Some(bytes)) => Some(read(bytes)),
+        Ok(None) => None,
+        // Too large for a row.
+        Err(error) if error.code == Code::Corrupt => Some(Err(error)),
+        Err(error) => return Err(error),
     };
-    if matches!(newest, Ok((_, Signed::Good | Signed::Unknown))) {
-        return newest;
+    if let Some(Ok((row, signed @ (Signed::Good | Signed::Unknown)))) = newest {
+        return Ok((row, signed, Found::There));
     }
-    for version in store.versions(&path)?.iter().filter(|version| !version.deleted) {
-        let older = store.get_version(&path, &version.version, SMALL)?;
-        if let Some(Ok((row, Signed::Good))) = older.map(|bytes| read(&bytes, id, name, keys)) {
-            tracing::warn!("{path} was exchanged or deleted at the remote; an older version of it is good");
-            return Ok((row, Signed::Good));
+    match older(store, &path, read) {
+        Ok(Some((version, row, signed))) => {
+            let found = match &newest {
+                Some(_) => Found::Exchanged,
+                None if is_locked(store, &path, &version) => Found::Hidden,
+                None => Found::Removed,
+            };
+            if found != Found::Removed {
+                tracing::warn!(
+                    "{path} was exchanged or deleted at the remote; an older version of it is good"
+                );
+            }
+            return Ok((row, signed, found));
+        }
+        Ok(None) => {}
+        Err(error) if error.code == Code::Cancelled => return Err(error),
+        // What is wrong with the newest says more.
+        Err(error) => tracing::warn!("{error}; no older version of {path} is looked at"),
+    }
+    let missing = || Err(Error::new(Code::NotFound, format!("{path} is not at the remote")));
+    newest
+        .unwrap_or_else(missing)
+        .map(|(row, signed)| (row, signed, Found::There))
+}
+
+/// The newest among the older versions that nothing speaks against.
+fn older(
+    store: &Store,
+    path: &str,
+    read: impl Fn(Vec<u8>) -> Result<(Row, Signed)>,
+) -> Result<Option<(String, Row, Signed)>> {
+    for version in store
+        .versions(path)?
+        .into_iter()
+        .filter(|version| !version.deleted)
+    {
+        let bytes = match store.get_version(path, &version.version, SMALL) {
+            Err(error) if error.code == Code::Corrupt => continue,
+            found => found?,
+        };
+        if let Some(Ok((row, signed @ (Signed::Good | Signed::Unknown)))) = bytes.map(&read) {
+            return Ok(Some((version.version, row, signed)));
         }
     }
-    newest
+    Ok(None)
+}
+
+/// Whether the store refuses to remove this version for good. One that can't say so has not promised it.
+fn is_locked(store: &Store, path: &str, version: &str) -> bool {
+    let lock = store.lock_of(path, Some(version)).unwrap_or(None);
+    lock.is_some_and(|until| until.at > now())
 }
 
 /// A row that says of itself what its key says.

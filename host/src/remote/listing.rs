@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::fetch::Found;
 use super::row::{Row, Signed};
 use super::store::Store;
 use super::watch::Watch;
@@ -22,6 +23,8 @@ pub struct Listed {
     pub row: Option<Row>,
     /// Whether the row is signed by this repository; none where it can't be read.
     pub signed: Option<Signed>,
+    /// What the store shows where the row should be.
+    pub found: Found,
     /// Why the row can't be read.
     pub error: Option<String>,
     /// The archive is in the backups folder too.
@@ -36,7 +39,7 @@ pub fn list(context: &Context, remote: &Remote, watch: &Watch) -> Result<Vec<Lis
     let keys = trust::verify_keys(&context.config)?;
     let store = Store::open(remote)?;
     fetch::marker_of(&store, &remote.name)?;
-    let names = fetch::names(&store)?;
+    let names = fetch::all_names(&store)?;
     let rows = fetch::rows(&store, &names, &keys, watch)?;
     // A catalog that can't be read is no reason not to look elsewhere.
     let here: Vec<(u64, String)> = context
@@ -60,6 +63,7 @@ pub fn list(context: &Context, remote: &Remote, watch: &Watch) -> Result<Vec<Lis
             name: fetched.name,
             row,
             signed,
+            found: fetched.found,
             error,
             here,
         }

@@ -52,7 +52,7 @@ pub fn pull(
     let store = Store::open(remote)?;
     let keys = trust::verify_keys(&context.config)?;
     let marker = fetch::marker_of(&store, &remote.name)?;
-    let names = fetch::names(&store)?;
+    let names = fetch::all_names(&store)?;
     let names = select(&store, names, wanted, remote, watch)?;
     backup::make_backups_folder(context)?;
     let mut pulled = Vec::new();
@@ -108,7 +108,7 @@ fn select(
 
 /// The backup that began last. Names have local times and ids may come from several machines' clocks, so the rows say.
 fn newest(store: &Store, names: &[(u64, String)], watch: &Watch) -> Result<Option<(u64, String)>> {
-    let rows = fetch::rows(store, names, &[], watch)?;
+    let rows = fetch::standing(fetch::rows(store, names, &[], watch)?);
     let began = |row: &Row| {
         let text = row.backup.started_at.as_deref()?;
         chrono::DateTime::parse_from_rfc3339(text).ok()

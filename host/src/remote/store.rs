@@ -216,6 +216,16 @@ impl Store {
         either!(self, place => place.versions(key))
     }
 
+    /// All versions of everything below a folder, with their keys, those of one key newest first; also what is hidden by
+    /// a mark of deletion, which no list shows. Empty where the store has no versions that are known here.
+    ///
+    /// # Errors
+    /// As [`Store::list`].
+    pub fn versions_below(&self, folder: &str) -> Result<Vec<(String, Version)>> {
+        self.check_folder(folder)?;
+        either!(self, place => place.versions_below(folder))
+    }
+
     /// The lock of an object, or of one version of it.
     ///
     /// # Errors

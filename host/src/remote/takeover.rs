@@ -31,10 +31,15 @@ pub fn take_over(context: &Context, remote: &Remote, unsigned: bool, watch: &Wat
     let keys = trust::verify_keys(&context.config)?;
     let store = Store::open(remote)?;
     let marker = fetch::marker_of(&store, &remote.name)?;
-    let names = fetch::names(&store)?;
+    let names = fetch::all_names(&store)?;
+    let fetched = fetch::standing(fetch::rows(&store, &names, &keys, watch)?);
+    if fetched.is_empty() {
+        return Err(fetch::no_copies(&remote.name));
+    }
+    let copies = fetched.len() as u64;
     let mut rows = Vec::new();
     let mut problems = Vec::new();
-    for fetched in fetch::rows(&store, &names, &keys, watch)? {
+    for fetched in fetched {
         let good = fetched.row.and_then(|(row, signed)| {
             pull::check_signed(&row, signed, unsigned)?;
             if row.repository != marker.repository {
@@ -66,7 +71,6 @@ pub fn take_over(context: &Context, remote: &Remote, unsigned: bool, watch: &Wat
         );
         return Err(Error::new(Code::Refused, message).remedy("take it over into an empty backup_dir"));
     }
-    let copies = names.len() as u64;
     let added = session.import_rows(rows, context.config.zip_path_prefix.clone(), false)?;
     exclusive.remember_history();
     Ok(TakenOver {

@@ -315,6 +315,17 @@ impl Bucketed {
         })
     }
 
+    pub(super) fn versions_below(&self, folder: &str) -> Result<Vec<(String, Version)>> {
+        let prefix = self.below(folder);
+        let found = self.of_s3("list the versions below", folder, Vec::new(), async |s3| {
+            s3.versions_below(&prefix).await
+        })?;
+        let known = found
+            .into_iter()
+            .filter_map(|(full, version)| Some((self.relative(&full)?, version)));
+        Ok(known.collect())
+    }
+
     pub(super) fn lock_of(&self, key: &str, version: Option<&str>) -> Result<Option<Until>> {
         let full = self.full(key);
         self.of_s3("look at the lock of", key, None, async |s3| {

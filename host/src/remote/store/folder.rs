@@ -290,6 +290,15 @@ impl Folder {
         clippy::unused_self,
         reason = "the same calls as a bucket's"
     )]
+    pub(super) fn versions_below(&self, _folder: &str) -> Result<Vec<(String, Version)>> {
+        Ok(Vec::new())
+    }
+
+    #[allow(
+        clippy::unnecessary_wraps,
+        clippy::unused_self,
+        reason = "the same calls as a bucket's"
+    )]
     pub(super) fn lock_of(&self, _key: &str, _version: Option<&str>) -> Result<Option<Until>> {
         Ok(None)
     }

@@ -143,10 +143,26 @@ impl S3 {
 
     /// All versions of one key, newest first.
     pub(super) async fn versions(&self, key: &str) -> Outcome<Vec<Version>> {
+        // Other keys that begin with this one come after it.
+        let mut found = self.versions_with(key, |next| next > key).await?;
+        found.retain(|(of, _)| of == key);
+        Ok(found.into_iter().map(|(_, version)| version).collect())
+    }
+
+    /// All versions of everything whose key begins so, with their keys; those of one key newest first.
+    pub(super) async fn versions_below(&self, prefix: &str) -> Outcome<Vec<(String, Version)>> {
+        self.versions_with(prefix, |_| false).await
+    }
+
+    async fn versions_with(
+        &self,
+        prefix: &str,
+        enough: impl Fn(&str) -> bool,
+    ) -> Outcome<Vec<(String, Version)>> {
         let mut found = Vec::new();
         let mut marker = (String::new(), String::new());
         loop {
-            let mut query = vec![("versions", ""), ("prefix", key)];
+            let mut query = vec![("versions", ""), ("prefix", prefix)];
             if !marker.0.is_empty() {
                 query.push(("key-marker", &marker.0));
                 query.push(("version-id-marker", &marker.1));
@@ -155,17 +171,18 @@ impl S3 {
             let page: xml::Versions = parse(&reply, "ListVersionsResult")?;
             let gone = page.delete_markers.into_iter().map(|entry| (entry, true));
             let there = page.versions.into_iter().map(|entry| (entry, false));
-            let all = there.chain(gone).filter(|(entry, _)| entry.key == key);
-            found.extend(all.map(|(entry, deleted)| Version {
-                version: entry.version_id,
-                size: entry.size.unwrap_or(0),
-                etag: entry.etag,
-                modified: entry.last_modified,
-                latest: entry.is_latest,
-                deleted,
+            found.extend(there.chain(gone).map(|(entry, deleted)| {
+                let version = Version {
+                    version: entry.version_id,
+                    size: entry.size.unwrap_or(0),
+                    etag: entry.etag,
+                    modified: entry.last_modified,
+                    latest: entry.is_latest,
+                    deleted,
+                };
+                (entry.key, version)
             }));
-            // Other keys that begin with this one come after it.
-            if !page.is_truncated || page.next_key_marker.as_deref().is_none_or(|next| next > key) {
+            if !page.is_truncated || page.next_key_marker.as_deref().is_none_or(&enough) {
                 break;
             }
             let next = (
@@ -179,7 +196,11 @@ impl S3 {
             }
             marker = next;
         }
-        found.sort_by_key(|one| std::cmp::Reverse((one.latest, one.modified)));
+        let newest_first = |one: &Version| std::cmp::Reverse((one.latest, one.modified));
+        found.sort_by(|(a, first), (b, second)| {
+            a.cmp(b)
+                .then_with(|| newest_first(first).cmp(&newest_first(second)))
+        });
         Ok(found)
     }
 
