@@ -49,12 +49,10 @@ pub fn row(id: u64, name: &str) -> String {
 pub fn of_row(key: &str) -> Option<(u64, String)> {
     let file = key.strip_prefix(ROWS)?.strip_prefix('/')?.strip_suffix(".json")?;
     let (id, name) = file.split_once('-')?;
-    let id = id
-        .parse()
-        .ok()
-        .filter(|_| id.bytes().all(|b| b.is_ascii_digit()))?;
+    let id = id.parse().ok()?;
     names::parse(name)?;
-    Some((id, name.to_owned()))
+    // One spelling of an id: a row that lies there twice would stand for two backups.
+    (row(id, name) == key).then(|| (id, name.to_owned()))
 }
 
 #[cfg(test)]
@@ -69,6 +67,8 @@ mod tests {
         for odd in [
             "rows/7.json",
             "rows/7-../../x.json",
+            "rows/7-backup_20261125_020000_manual.json",
+            "rows/00000000007-backup_20261125_020000_manual.json",
             "rows/+7-backup_20261125_020000_manual.json",
             "rows/7-backup_20261125_020000_manual.json.old",
             "archives/0000000007-backup_20261125_020000_manual.json",
