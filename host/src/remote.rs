@@ -4,6 +4,7 @@
 //! `push` sends, `pull` fetches, `check` reads everything again, `prune` removes, `takeover` makes a catalog from it.
 //! What this machine knows of its copies is `state`. No failure here ever fails a backup.
 
+mod bytes;
 mod check;
 mod copier;
 mod fetch;
