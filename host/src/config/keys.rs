@@ -319,6 +319,11 @@ pub const KEYS: &[Key] = &[
         "File with the key that signs the copies' rows: only where backups are made",
     ),
     key(
+        "encryption.verify_keys",
+        "none",
+        "Public halves of signing keys that vouch for copies too, besides this machine's and those in the identity file",
+    ),
+    key(
         "encryption.encrypt_local",
         "false",
         "Whether the archives of the backups folder are encrypted too, for the same recipients",

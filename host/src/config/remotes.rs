@@ -8,7 +8,7 @@ use super::document::Section;
 use super::parts::{one_of, path, resolved, retention};
 use super::plans::required;
 use super::{Config, Retention, value};
-use crate::crypt::Recipients;
+use crate::crypt::{Recipients, VerifyKey};
 
 /// Who can read what is copied, and who vouches for it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct Encryption {
     pub identity_file: Option<PathBuf>,
     /// The key that signs each copy's row. Only where backups are made.
     pub signing_key_file: Option<PathBuf>,
+    /// Public halves of signing keys that vouch for copies too: of older ones, and where there is no identity file.
+    pub verify_keys: Vec<VerifyKey>,
     /// Whether the archives of the backups folder are encrypted too.
     pub encrypt_local: bool,
 }
@@ -126,6 +128,7 @@ pub(super) fn encryption(root: &Section<'_>, dir: &Path) -> Encryption {
         recipients,
         identity_file: path(&table, "identity_file", dir),
         signing_key_file: path(&table, "signing_key_file", dir),
+        verify_keys: verify_keys(&table),
         encrypt_local: table.boolean("encrypt_local").unwrap_or(false),
     };
     if encryption.encrypt_local && encryption.recipients.is_empty() {
@@ -138,6 +141,19 @@ pub(super) fn encryption(root: &Section<'_>, dir: &Path) -> Encryption {
     }
     table.finish();
     encryption
+}
+
+fn verify_keys(table: &Section<'_>) -> Vec<VerifyKey> {
+    let texts = table.strings("verify_keys").unwrap_or_default();
+    let keys = texts.iter().filter_map(|text| match VerifyKey::parse(text) {
+        Ok(key) => Some(key),
+        Err(error) => {
+            let hint = "take what follows `# cofre verify key:` in the identity file";
+            table.problem("verify_keys", error.message, Some(hint.into()));
+            None
+        }
+    });
+    keys.collect()
 }
 
 pub(super) fn remotes(root: &Section<'_>, dir: &Path, encryption: &Encryption) -> Vec<Remote> {

@@ -19,30 +19,45 @@ pub(super) fn signing_key(config: &Config) -> Result<SigningKey> {
     SigningKey::read(file)
 }
 
-/// Whose signatures count: that of this machine's signing key, and those of the keys that the identity file names. None
-/// where neither says so.
+/// Whose signatures count: that of this machine's signing key, and those of the keys that the identity file and the
+/// configuration name. None where nothing says so.
 ///
 /// # Errors
-/// `Config` where both are there and don't know each other; when one can't be read.
+/// `Config` where identity file and signing key are both there and don't know each other; when one can't be read.
 pub(super) fn verify_keys(config: &Config) -> Result<Vec<VerifyKey>> {
-    let mut keys = match &config.encryption.identity_file {
+    let of_identity = match &config.encryption.identity_file {
         Some(_) => identity(config)?.verify_keys().to_vec(),
         None => Vec::new(),
     };
+    let mut keys = config.encryption.verify_keys.clone();
+    keys.extend(&of_identity);
     if config.encryption.signing_key_file.is_some() {
         let own = signing_key(config)?.verify_key();
-        if !keys.is_empty() && !keys.contains(&own) {
+        if !of_identity.is_empty() && !keys.contains(&own) {
             let message = "the identity file does not know the key of `encryption.signing_key_file`";
             return Err(Error::new(Code::Config, message).remedy(
                 "use the two files that `cofre key new` made together; after a change of keys, add the comment with the \
-                 new verify key to the identity file",
+                 new verify key to the identity file, or the key to `encryption.verify_keys`",
             ));
         }
-        if keys.is_empty() {
-            keys.push(own);
-        }
+        keys.push(own);
     }
     Ok(keys)
+}
+
+/// Whose signatures count where a copy is made. An identity that can't be read just now is no reason to make none.
+///
+/// # Errors
+/// As [`signing_key`].
+pub(super) fn keys_to_push(config: &Config) -> Result<(SigningKey, Vec<VerifyKey>)> {
+    let key = signing_key(config)?;
+    let keys = verify_keys(config).unwrap_or_else(|error| {
+        tracing::warn!("{error}; older keys that only the identity file names don't count");
+        let mut keys = config.encryption.verify_keys.clone();
+        keys.push(key.verify_key());
+        keys
+    });
+    Ok((key, keys))
 }
 
 /// The identity that opens copies.

@@ -113,6 +113,7 @@ allow_http = false
 recipients = ["age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj"]
 identity_file = "keys/cofre-identity.txt"
 signing_key_file = "keys/cofre-signing.key"
+verify_keys = ["AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="]
 [[remotes]]
 name = "offsite"
 url = "s3://bucket/a/folder/"
@@ -171,6 +172,7 @@ fn a_remote_is_a_bucket_or_a_folder_with_a_retention_of_its_own() {
         keys.signing_key_file.as_deref(),
         Some(Path::new("/srv/app/keys/cofre-signing.key"))
     );
+    assert_eq!(keys.verify_keys.len(), 1);
 }
 
 #[test]
