@@ -10,7 +10,7 @@ use super::row::Row;
 use super::state;
 use super::store::Store;
 use super::watch::Watch;
-use super::{fetch, pull, trust};
+use super::{bytes, fetch, pull, trust};
 use crate::config::Remote;
 use crate::context::Context;
 use crate::crypt::{self, Identity};
@@ -58,23 +58,12 @@ pub fn check(
         _ => None,
     };
     let store = Store::open(remote)?;
-    let marker = fetch::marker_of(&store, &remote.name)?;
     let names = fetch::all_names(&store)?;
     let mut checked = Checked {
         opened: identity.is_some(),
         ..Checked::default()
     };
     let known = state::peek(config, remote)?;
-    if known
-        .repository
-        .as_ref()
-        .is_some_and(|own| *own != marker.repository)
-    {
-        checked.problems.push(format!(
-            "`{}` has been taken over by another repository",
-            remote.name
-        ));
-    }
     if wanted.is_empty() {
         checked.problems.extend(gone(&known, &names));
     }
@@ -96,7 +85,20 @@ pub fn check(
         quick,
         watch,
     };
-    for fetched in fetch::rows(&store, &names, &keys, watch)? {
+    let rows = fetch::rows(&store, &names, &keys, watch)?;
+    let whose = fetch::whose(&store, &remote.name, &rows)?;
+    if let (Some(there), Some(own)) = (&whose.repository, &known.repository)
+        && there != own
+    {
+        checked.problems.push(format!(
+            "`{}` has been taken over by another repository",
+            remote.name
+        ));
+    }
+    if !rows.is_empty() {
+        checked.problems.extend(whose.odd);
+    }
+    for fetched in rows {
         let (expected, removed) = known
             .copies
             .get(&fetched.id)
@@ -119,7 +121,7 @@ pub fn check(
         }
         let found = fetched.row.and_then(|(row, signed)| {
             pull::check_signed(&row, signed, false)?;
-            if row.repository != marker.repository {
+            if whose.repository.as_ref() != Some(&row.repository) {
                 return Err(Error::new(Code::Corrupt, "its row is of another repository"));
             }
             look.at(&row)
@@ -194,17 +196,7 @@ impl Look<'_> {
 
     fn read(&self, row: &Row, to: &mut dyn Write) -> Result<()> {
         let object = &row.object;
-        let mut hashing = Hashing::new(to);
-        self.store
-            .download(&object.key, None, &mut hashing, &self.watch.transfer(object.size))?;
-        let (size, sha256) = hashing.finish();
-        if size == object.size && sha256 == object.sha256 {
-            return Ok(());
-        }
-        Err(Error::new(
-            Code::Corrupt,
-            "its archive is not what was copied: it was changed or exchanged",
-        ))
+        bytes::read(self.store, object, None, to, self.watch)
     }
 
     /// What the identity opens is the archive itself. Staged, since an age file is only good at its end.

@@ -1,6 +1,7 @@
 //! The rows at a remote, read and proved. Where the bucket keeps versions, one that was exchanged or deleted behind our
 //! back is found among the older ones.
 
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -50,15 +51,34 @@ impl Fetched {
     }
 }
 
-/// The marker; none where nobody has copied anything yet.
+/// The marker, or an older version of it where it was exchanged or deleted; none where nobody has copied anything yet.
 ///
 /// # Errors
-/// `Corrupt` for what is no marker; what the store says.
-pub(super) fn marker(store: &Store) -> Result<Option<Marker>> {
-    let Some(bytes) = store.get(MARKER, SMALL)? else {
-        return Ok(None);
+/// `Corrupt` for what is no marker, `Unsupported` for one of a later format; what the store says.
+pub(super) fn marker(store: &Store) -> Result<Option<(Marker, Found)>> {
+    let newest = match store.get(MARKER, SMALL) {
+        Ok(Some(bytes)) => Some(read_marker(&bytes)),
+        Ok(None) => None,
+        Err(error) if error.code == Code::Corrupt => Some(Err(error)),
+        Err(error) => return Err(error),
     };
-    let marker: Marker = serde_json::from_slice(&bytes).map_err(|e| {
+    if let Some(Ok(marker)) = newest {
+        return Ok(Some((marker, Found::There)));
+    }
+    match older(store, MARKER, read_marker) {
+        Ok(Some((_, marker))) => {
+            tracing::warn!("{MARKER} was exchanged or deleted at the remote; an older version of it is read");
+            return Ok(Some((marker, Found::Exchanged)));
+        }
+        Ok(None) => {}
+        Err(error) if error.code == Code::Cancelled => return Err(error),
+        Err(error) => tracing::warn!("{error}; no older version of {MARKER} is looked at"),
+    }
+    Ok(newest.transpose()?.map(|marker| (marker, Found::There)))
+}
+
+fn read_marker(bytes: &[u8]) -> Result<Marker> {
+    let marker: Marker = serde_json::from_slice(bytes).map_err(|e| {
         Error::new(
             Code::Corrupt,
             format!("{MARKER} at the remote is not cofre's: {e}"),
@@ -72,7 +92,71 @@ pub(super) fn marker(store: &Store) -> Result<Option<Marker>> {
         );
         return Err(Error::new(Code::Unsupported, message).remedy("use a newer cofre"));
     }
-    Ok(Some(marker))
+    Ok(marker)
+}
+
+/// Whose the copies at a remote are.
+#[derive(Debug)]
+pub(super) struct Whose {
+    /// The repository; none where nothing says it.
+    pub(super) repository: Option<String>,
+    /// What is wrong with the marker.
+    pub(super) odd: Option<String>,
+}
+
+/// Whose these rows are. Nobody signs the marker, and whoever can write there can exchange it: where it does not say what
+/// the signed rows say, those count, and that is logged.
+///
+/// # Errors
+/// `Refused` where trusted keys signed rows of several repositories and the marker is none of them; what the store says.
+pub(super) fn whose(store: &Store, remote: &str, rows: &[Fetched]) -> Result<Whose> {
+    let proved: BTreeSet<&str> = rows
+        .iter()
+        .filter_map(Fetched::proved)
+        .map(|row| row.repository.as_str())
+        .collect();
+    let (marked, odd) = match marker(store) {
+        Ok(Some((marker, Found::There))) => (Some(marker.repository), None),
+        Ok(Some((marker, _))) => {
+            let odd =
+                format!("{MARKER} at `{remote}` was exchanged or deleted; an older version of it is read");
+            (Some(marker.repository), Some(odd))
+        }
+        Ok(None) => (None, Some(format!("{MARKER} is missing at `{remote}`"))),
+        Err(error) if matches!(error.code, Code::Corrupt | Code::Unsupported) => {
+            (None, Some(format!("`{remote}`: {error}")))
+        }
+        Err(error) => return Err(error),
+    };
+    let fits = marked.as_deref().is_some_and(|marked| proved.contains(marked));
+    let mut proved = proved.into_iter();
+    let whose = match (proved.next(), proved.next()) {
+        (Some(_), _) if fits => Whose {
+            repository: marked,
+            odd,
+        },
+        (None, _) => Whose {
+            repository: marked,
+            odd,
+        },
+        (Some(repository), None) => Whose {
+            odd: odd.or_else(|| {
+                Some(format!(
+                    "{MARKER} at `{remote}` names another repository than the signed rows: it was exchanged"
+                ))
+            }),
+            repository: Some(repository.to_owned()),
+        },
+        (Some(_), Some(_)) => {
+            let message = format!("`{remote}` holds copies of several repositories that use the same keys");
+            return Err(Error::new(Code::Refused, message)
+                .remedy("put those of each into a folder of its own, with its own cofre-repository.json"));
+        }
+    };
+    if let Some(odd) = &whose.odd {
+        tracing::warn!("{odd}");
+    }
+    Ok(whose)
 }
 
 /// The marker, which has to be there.
@@ -80,7 +164,8 @@ pub(super) fn marker(store: &Store) -> Result<Option<Marker>> {
 /// # Errors
 /// `NotFound`.
 pub(super) fn marker_of(store: &Store, remote: &str) -> Result<Marker> {
-    marker(store)?.ok_or_else(|| no_copies(remote))
+    let (marker, _) = marker(store)?.ok_or_else(|| no_copies(remote))?;
+    Ok(marker)
 }
 
 /// That there is nothing at a remote.
@@ -193,9 +278,8 @@ pub(super) fn one(store: &Store, id: u64, name: &str, keys: &[VerifyKey]) -> Res
 /// The same, and what the store shows in its place.
 fn find(store: &Store, id: u64, name: &str, keys: &[VerifyKey]) -> Result<(Row, Signed, Found)> {
     let path = layout::row(id, name);
-    let read = |bytes: Vec<u8>| read(&bytes, id, name, keys);
     let newest = match store.get(&path, SMALL) {
-        Ok(Some(bytes)) => Some(read(bytes)),
+        Ok(Some(bytes)) => Some(read(&bytes, id, name, keys)),
         Ok(None) => None,
         // Too large for a row.
         Err(error) if error.code == Code::Corrupt => Some(Err(error)),
@@ -204,8 +288,12 @@ fn find(store: &Store, id: u64, name: &str, keys: &[VerifyKey]) -> Result<(Row, 
     if let Some(Ok((row, signed @ (Signed::Good | Signed::Unknown)))) = newest {
         return Ok((row, signed, Found::There));
     }
-    match older(store, &path, read) {
-        Ok(Some((version, row, signed))) => {
+    let good = |bytes: &[u8]| match read(bytes, id, name, keys)? {
+        (_, Signed::Bad) => Err(Error::new(Code::Refused, "somebody else wrote it")),
+        good => Ok(good),
+    };
+    match older(store, &path, good) {
+        Ok(Some((version, (row, signed)))) => {
             let found = match &newest {
                 Some(_) => Found::Exchanged,
                 None if is_locked(store, &path, &version) => Found::Hidden,
@@ -229,12 +317,8 @@ fn find(store: &Store, id: u64, name: &str, keys: &[VerifyKey]) -> Result<(Row, 
         .map(|(row, signed)| (row, signed, Found::There))
 }
 
-/// The newest among the older versions that nothing speaks against.
-fn older(
-    store: &Store,
-    path: &str,
-    read: impl Fn(Vec<u8>) -> Result<(Row, Signed)>,
-) -> Result<Option<(String, Row, Signed)>> {
+/// The newest version that can be read as what it should be, with its name.
+fn older<T>(store: &Store, path: &str, read: impl Fn(&[u8]) -> Result<T>) -> Result<Option<(String, T)>> {
     for version in store
         .versions(path)?
         .into_iter()
@@ -244,8 +328,8 @@ fn older(
             Err(error) if error.code == Code::Corrupt => continue,
             found => found?,
         };
-        if let Some(Ok((row, signed @ (Signed::Good | Signed::Unknown)))) = bytes.map(&read) {
-            return Ok(Some((version.version, row, signed)));
+        if let Some(Ok(content)) = bytes.map(|bytes| read(&bytes)) {
+            return Ok(Some((version.version, content)));
         }
     }
     Ok(None)

@@ -38,9 +38,12 @@ pub struct Listed {
 pub fn list(context: &Context, remote: &Remote, watch: &Watch) -> Result<Vec<Listed>> {
     let keys = trust::verify_keys(&context.config)?;
     let store = Store::open(remote)?;
-    fetch::marker_of(&store, &remote.name)?;
     let names = fetch::all_names(&store)?;
     let rows = fetch::rows(&store, &names, &keys, watch)?;
+    let whose = fetch::whose(&store, &remote.name, &rows)?;
+    if rows.is_empty() && whose.repository.is_none() {
+        return Err(fetch::no_copies(&remote.name));
+    }
     // A catalog that can't be read is no reason not to look elsewhere.
     let here: Vec<(u64, String)> = context
         .reader()

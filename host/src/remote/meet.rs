@@ -1,26 +1,35 @@
 //! Before anything is sent: whose copies a remote holds, and that they are this repository's or nobody's.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
+use chrono::TimeDelta;
+
+use super::fetch::Found;
 use super::layout::{self, MARKER, Marker};
+use super::row::{BackupRow, Signed};
 use super::state::{self, State};
-use super::store::Store;
+use super::store::{Store, Until};
+use super::watch::Watch;
 use super::{fetch, trust};
 use crate::config::Remote;
 use crate::context::Context;
-use crate::crypt::SigningKey;
+use crate::crypt::{SigningKey, VerifyKey};
 use crate::error::{Code, Error, Result};
 use crate::fsutil;
-use crate::text::hex;
+use crate::notify::now;
+use crate::text::{escape, hex};
 
 /// A remote that is ours, and what stays the same for all archives of one push.
 pub(super) struct There {
     pub(super) store: Store,
     pub(super) key: SigningKey,
+    /// Whose signatures count.
+    pub(super) keys: Vec<VerifyKey>,
     pub(super) repository: String,
-    /// Ids at the remote, with their names.
-    pub(super) names: BTreeMap<u64, String>,
+    /// Ids and names at the remote. Whoever can write there can give an id to several names.
+    pub(super) names: BTreeSet<(u64, String)>,
     pub(super) backups: OwnedFd,
 }
 
@@ -29,26 +38,119 @@ pub(super) struct There {
 /// # Errors
 /// `Refused` for another repository's, and for one whose copies have all gone; what keys and store say.
 pub(super) fn meet(context: &Context, remote: &Remote, state: &mut State) -> Result<There> {
-    let key = trust::signing_key(&context.config)?;
+    let (key, keys) = trust::keys_to_push(&context.config)?;
     let store = Store::open(remote)?;
     let own = identity_of(context)?;
-    let marker = match fetch::marker(&store)? {
-        Some(marker) => marker,
-        None if state.copies.values().any(|copy| !copy.removed) => return Err(lost(remote)),
-        None => claim(context, remote, &store, &own)?,
-    };
-    if marker.repository != own {
-        return Err(not_ours(remote, &marker));
+    match fetch::marker(&store) {
+        Ok(Some((marker, Found::There))) if marker.repository == own => keep_locked(&store, remote),
+        seen => settle(context, remote, state, &store, &keys, seen, &own)?,
     }
     state.repository = Some(own.clone());
     let names = fetch::names(&store)?.into_iter().collect();
     Ok(There {
         store,
         key,
+        keys,
         repository: own,
         names,
         backups: context.backups()?,
     })
+}
+
+impl There {
+    /// The size of the copy of a backup where it is at the remote, whatever this machine remembers.
+    ///
+    /// # Errors
+    /// `Refused` where a trusted key signed another backup under its id or its name, or something else is in its place;
+    /// what the store says.
+    pub(super) fn copy_of(&self, remote: &Remote, backup: &BackupRow) -> Result<Option<u64>> {
+        let strange = |what: String| {
+            Error::new(Code::Refused, format!("`{}` has {what}", remote.name)).remedy(
+                "another machine copies as the same repository, perhaps a clone of this one: give it a remote of its own",
+            )
+        };
+        let near = self
+            .names
+            .iter()
+            .filter(|(id, name)| (*id == backup.id) != (*name == backup.name));
+        for (id, name) in near {
+            match fetch::one(&self.store, *id, name, &self.keys) {
+                Ok((_, Signed::Good)) => {
+                    return Err(strange(format!(
+                        "{name} as id {id}, and {} is id {} here",
+                        backup.name, backup.id
+                    )));
+                }
+                Err(error) if error.code == Code::Cancelled => return Err(error),
+                // Whoever can write there can put a row of any id and name.
+                Ok(_) | Err(_) => tracing::warn!(
+                    remote = remote.name,
+                    "{name} as id {id} is not proved to be ours, and does not count"
+                ),
+            }
+        }
+        if !self.names.contains(&(backup.id, backup.name.clone())) {
+            return Ok(None);
+        }
+        let (row, signed) = fetch::one(&self.store, backup.id, &backup.name, &self.keys)?;
+        if signed != Signed::Good || row.backup.sha256 != backup.sha256 {
+            return Err(strange(format!(
+                "another {}, or one that is not signed by this repository",
+                backup.name
+            )));
+        }
+        Ok(Some(row.object.size))
+    }
+}
+
+/// Where the marker does not say that the remote is ours: nobody signs it, so the signed rows say whose it is. It is
+/// written anew where they are ours, and for the first time where there are none.
+fn settle(
+    context: &Context,
+    remote: &Remote,
+    state: &State,
+    store: &Store,
+    keys: &[VerifyKey],
+    seen: Result<Option<(Marker, Found)>>,
+    own: &str,
+) -> Result<()> {
+    let odd = match &seen {
+        Ok(_) => None,
+        Err(error) if matches!(error.code, Code::Corrupt | Code::Unsupported) => Some(error.clone()),
+        Err(error) => return Err(error.clone()),
+    };
+    let seen = seen.ok().flatten().map(|(marker, _)| marker);
+    let watch = Watch::new(Arc::default(), |_, _| {});
+    let rows = fetch::rows(store, &fetch::all_names(store)?, keys, &watch)?;
+    let proved: BTreeSet<&str> = rows
+        .iter()
+        .filter_map(|fetched| fetched.proved())
+        .map(|row| row.repository.as_str())
+        .collect();
+    let ours = seen.as_ref().is_some_and(|marker| marker.repository == own);
+    if proved.iter().all(|repository| *repository == own) && (ours || !proved.is_empty()) {
+        tracing::error!(
+            remote = remote.name,
+            "{MARKER} was exchanged or deleted at the remote; it is written anew"
+        );
+        return store.put(MARKER, &bytes_of(context, own)?, lock_until(remote).as_ref());
+    }
+    if let Some(marker) = seen {
+        return Err(not_ours(remote, &marker.repository));
+    }
+    if let Some(other) = proved.iter().find(|repository| **repository != own) {
+        return Err(not_ours(remote, other));
+    }
+    if let Some(error) = odd {
+        return Err(error);
+    }
+    if !rows.is_empty() {
+        return Err(nobodys(remote));
+    }
+    if state.copies.values().any(|copy| !copy.removed) {
+        return Err(lost(remote));
+    }
+    claim(context, remote, store, own)
 }
 
 /// Whether this machine could copy to a remote: its keys can be read, it answers, and it is ours or nobody's. Sends
@@ -65,7 +167,9 @@ pub fn can_push(context: &Context, remote: &Remote) -> Result<()> {
     let store = Store::open(remote)?;
     let known = state::peek(config, remote)?;
     match (fetch::marker(&store)?, known.repository) {
-        (Some(marker), Some(own)) if marker.repository != own => Err(not_ours(remote, &marker)),
+        (Some((marker, _)), Some(own)) if marker.repository != own => {
+            Err(not_ours(remote, &marker.repository))
+        }
         _ => Ok(()),
     }
 }
@@ -82,7 +186,19 @@ fn identity_of(context: &Context) -> Result<String> {
     }
 }
 
-fn claim(context: &Context, remote: &Remote, store: &Store, own: &str) -> Result<Marker> {
+fn claim(context: &Context, remote: &Remote, store: &Store, own: &str) -> Result<()> {
+    if store.put_new(MARKER, &bytes_of(context, own)?, lock_until(remote).as_ref())? {
+        return Ok(());
+    }
+    // Another machine was there between the two calls.
+    let marker = fetch::marker_of(store, &remote.name)?;
+    if marker.repository == own {
+        return Ok(());
+    }
+    Err(not_ours(remote, &marker.repository))
+}
+
+fn bytes_of(context: &Context, own: &str) -> Result<Vec<u8>> {
     let marker = Marker {
         format: layout::FORMAT,
         repository: own.to_owned(),
@@ -91,11 +207,36 @@ fn claim(context: &Context, remote: &Remote, store: &Store, own: &str) -> Result
     let mut bytes = serde_json::to_vec_pretty(&marker)
         .map_err(|e| Error::new(Code::Internal, format!("write {MARKER}: {e}")))?;
     bytes.push(b'\n');
-    if store.put_new(MARKER, &bytes, None)? {
-        return Ok(marker);
+    Ok(bytes)
+}
+
+/// Until when the store is to refuse to delete what is put now.
+pub(super) fn lock_until(remote: &Remote) -> Option<Until> {
+    let lock = remote.lock?;
+    let keep = TimeDelta::from_std(lock.keep).ok()?;
+    Some(Until {
+        mode: lock.mode,
+        at: now().checked_add_signed(keep)?,
+    })
+}
+
+/// The marker is written once, and stays locked as long as the copies that it stands for. A lock that can't be made longer
+/// is no reason to make no copy.
+fn keep_locked(store: &Store, remote: &Remote) {
+    let Some(until) = lock_until(remote) else { return };
+    let half = (until.at - now()) / 2;
+    let extended = store.lock_of(MARKER, None).and_then(|lock| {
+        if lock.is_some_and(|lock| lock.at > now() + half) {
+            return Ok(());
+        }
+        store.extend_lock(MARKER, None, &until)
+    });
+    if let Err(error) = extended {
+        tracing::warn!(
+            remote = remote.name,
+            "the lock of {MARKER} is not made longer: {error}"
+        );
     }
-    // Another machine was there between the two calls.
-    fetch::marker_of(store, &remote.name)
 }
 
 /// A bare mount point, most likely: new copies would hide the old ones.
@@ -107,14 +248,25 @@ fn lost(remote: &Remote) -> Error {
     ))
 }
 
-fn not_ours(remote: &Remote, marker: &Marker) -> Error {
+fn not_ours(remote: &Remote, repository: &str) -> Error {
     let name = &remote.name;
     let message = format!(
-        "`{name}` holds the copies of another repository ({}, since {}), and two are never mixed",
-        marker.repository, marker.created_at
+        "`{name}` holds the copies of another repository ({}), and two are never mixed",
+        escape(repository)
     );
     Error::new(Code::Refused, message).remedy(format!(
         "give this one a folder of its own in `url`; a machine that goes on from those copies begins with \
          `cofre rebuild --from {name}`"
     ))
+}
+
+fn nobodys(remote: &Remote) -> Error {
+    let message = format!(
+        "`{}` has rows of copies that no key here proves, and no {MARKER} that says whose they are",
+        remote.name
+    );
+    Error::new(Code::Refused, message).remedy(
+        "where they are this repository's, name the key that signed them in `encryption.verify_keys`; otherwise give this \
+         one a folder of its own in `url`",
+    )
 }

@@ -1,7 +1,7 @@
 //! Sending: every archive of the backups folder that is not at the remote yet, the newest first, one after another. What
 //! a crash or a cut connection stopped goes on where it was.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
@@ -10,12 +10,12 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::layout;
-use super::meet::{There, meet};
-use super::row::{self, BackupRow, Row, Signed};
+use super::meet::{There, lock_until, meet};
+use super::row::{self, BackupRow, Row};
 use super::state::{Copied, Desk, PlanCopied, Sending, State, publish_totals};
-use super::store::{Store, Until, Upload};
+use super::store::{Store, Upload};
 use super::watch::Watch;
-use super::{fetch, sealing, trust};
+use super::{sealing, trust};
 use crate::config::Remote;
 use crate::context::Context;
 use crate::engine::wit::types::Backup;
@@ -132,12 +132,12 @@ impl Push<'_> {
     }
 
     /// What was copied and is gone from the remote is copied again, as long as it is here.
-    fn forget_lost(&mut self, there: &BTreeMap<u64, String>) {
+    fn forget_lost(&mut self, there: &BTreeSet<(u64, String)>) {
         let lost: Vec<u64> = self
             .state
             .copies
             .iter()
-            .filter(|(id, copy)| !copy.removed && there.get(id) != Some(&copy.name))
+            .filter(|(id, copy)| !copy.removed && !there.contains(&(**id, copy.name.clone())))
             .map(|(id, _)| *id)
             .collect();
         for id in lost {
@@ -174,7 +174,7 @@ impl Push<'_> {
             size,
             already,
         };
-        if let Some(size) = self.is_there(there, backup)? {
+        if let Some(size) = there.copy_of(self.remote, backup)? {
             self.note(backup, size)?;
             return Ok(sent(size, true));
         }
@@ -188,31 +188,6 @@ impl Push<'_> {
         }
         tracing::info!(remote = self.remote.name, id = backup.id, name = %backup.name, "copied");
         Ok(sent(sending.object.size, false))
-    }
-
-    /// The size of the copy where it is at the remote, whatever this machine remembers.
-    fn is_there(&self, there: &There, backup: &BackupRow) -> Result<Option<u64>> {
-        let Some(name) = there.names.get(&backup.id) else {
-            return Ok(None);
-        };
-        let strange = |what: String| {
-            Error::new(Code::Refused, format!("`{}` has {what}", self.remote.name)).remedy(
-                "another machine copies as the same repository, perhaps a clone of this one: give it a remote of its own",
-            )
-        };
-        if *name != backup.name {
-            return Err(strange(format!(
-                "{name} as id {}, which is {} here",
-                backup.id, backup.name
-            )));
-        }
-        let (row, signed) = fetch::one(&there.store, backup.id, name, &[there.key.verify_key()])?;
-        if signed != Signed::Good || row.backup.sha256 != backup.sha256 {
-            return Err(strange(format!(
-                "another {name}, or one that is not signed by this repository"
-            )));
-        }
-        Ok(Some(row.object.size))
     }
 
     /// The bytes to send: those of an upload that was begun, if they are still there, or new ones.
@@ -282,7 +257,7 @@ impl Push<'_> {
             Some(name) => Some(self.open_staged(name)?),
             None => None,
         };
-        let until = self.until();
+        let until = lock_until(self.remote);
         let (key, size) = (sending.object.key.clone(), sending.object.size);
         let mut upload = std::mem::take(&mut sending.upload);
         let (desk, state) = (&self.desk, &mut self.state);
@@ -305,19 +280,9 @@ impl Push<'_> {
         Ok(())
     }
 
-    /// Until when the store is to refuse to delete what is put now.
-    fn until(&self) -> Option<Until> {
-        let lock = self.remote.lock?;
-        let keep = chrono::TimeDelta::from_std(lock.keep).ok()?;
-        Some(Until {
-            mode: lock.mode,
-            at: now().checked_add_signed(keep)?,
-        })
-    }
-
     /// Checksum and row: from here on it is a copy.
     fn publish(&self, there: &There, backup: &BackupRow, sending: &Sending) -> Result<()> {
-        let until = self.until();
+        let until = lock_until(self.remote);
         let object = &sending.object;
         let file = object.key.rsplit('/').next().unwrap_or(&object.key);
         let line = format!("{}  {file}\n", object.sha256);
