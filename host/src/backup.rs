@@ -173,7 +173,10 @@ fn run_request(context: &Context, options: &CreateOptions) -> wit::engine::RunRe
 }
 
 /// The backups folder, made where this is the first run, and to write in.
-fn exclusive(context: &Context, new_history: bool) -> Result<Exclusive<'_>> {
+///
+/// # Errors
+/// `Refused` where the folder had a history and is bare, unless a new one is wanted; `Busy`; what the system says.
+pub(crate) fn exclusive(context: &Context, new_history: bool) -> Result<Exclusive<'_>> {
     if !new_history && context.is_fresh() {
         history::check(&context.config, None)?;
     }

@@ -1,9 +1,11 @@
 //! Copies off the machine: archives in an object store or on another disk, encrypted, signed and locked there.
 //!
 //! `store` speaks to one place and knows nothing of backups. What lies there and what it means is `layout` and `row`;
-//! `push` sends, `pull` fetches, `check` reads everything again, `prune` removes, `takeover` makes a catalog from it.
+//! `push` sends, `pull` fetches (`arrive` one archive),
+//! `check` reads everything again, `prune` removes, `takeover` makes a catalog from it.
 //! What this machine knows of its copies is `state`. No failure here ever fails a backup.
 
+mod arrive;
 mod bytes;
 mod check;
 mod copier;
@@ -30,10 +32,10 @@ pub use fetch::Found;
 pub use listing::{Listed, list};
 pub use meet::can_push;
 pub use prune::{Pruned, Removal, prune};
-pub use pull::{Pulled, pull};
+pub use pull::{Fetch, Pulled, pull};
 pub use push::{Pushed, push};
 pub use status::{RemoteStatus, place, status};
-pub use takeover::{TakenOver, take_over};
+pub use takeover::{TakeOver, TakenOver, take_over};
 pub use watch::Watch;
 
 use crate::config::{Config, Remote};

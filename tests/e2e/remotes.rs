@@ -1,7 +1,9 @@
 //! Copies off the machine, in a folder of "another disk": made, encrypted, proved, taken over, pruned. What only a server
 //! can do wrong is in `tests/remote`.
 
+mod coming_back;
 mod forged;
+mod whose;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -393,6 +393,9 @@ pub struct Rebuild {
     /// Also rows that nothing proves to be this repository's
     #[arg(long, requires = "from")]
     pub unsigned: bool,
+    /// With --from: begin anew, where the history that the backups folder had is gone for good
+    #[arg(long, requires = "from")]
+    pub new_history: bool,
     /// What opens it.
     #[command(flatten)]
     pub opening: Opening,

@@ -9,7 +9,7 @@ use crate::api::types::{Backup, Pruned, Rebuilt};
 use crate::context::Context;
 use crate::error::{Code, Result};
 use crate::output::{Bar, Table, print_text};
-use crate::remote;
+use crate::remote::{self, TakeOver};
 use crate::sealed::{self, Form};
 use crate::text::{self, escape};
 
@@ -117,7 +117,11 @@ fn verdict_table(pruned: &Pruned, failed_in: Option<&Path>) -> String {
 pub(super) fn rebuild(app: &App, args: &Rebuild) -> Result<Ended> {
     let ctx = app.reading_context(args.opening.clone())?;
     if let Some(name) = &args.from {
-        return take_over(app, &ctx, name, args.unsigned);
+        let how = TakeOver {
+            unsigned: args.unsigned,
+            new_history: args.new_history,
+        };
+        return take_over(app, &ctx, name, how);
     }
     let exclusive = ctx.exclusive()?;
     let report = exclusive
@@ -134,9 +138,9 @@ pub(super) fn rebuild(app: &App, args: &Rebuild) -> Result<Ended> {
     })
 }
 
-fn take_over(app: &App, ctx: &Context, name: &str, unsigned: bool) -> Result<Ended> {
+fn take_over(app: &App, ctx: &Context, name: &str, how: TakeOver) -> Result<Ended> {
     let watch = super::remote::watch(app, &Bar::new(app.output, "rebuild"));
-    let taken = remote::take_over(ctx, remote::find(&ctx.config, name)?, unsigned, &watch)?;
+    let taken = remote::take_over(ctx, remote::find(&ctx.config, name)?, how, &watch)?;
     app.about(format!("{} backups from {name}", taken.added));
     app.output.print(&taken, || {
         let mut out = format!(

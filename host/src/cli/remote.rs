@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::{Code, Result};
 use crate::output::{Bar, Table};
 use crate::remote::row::Signed;
-use crate::remote::{self, Checked, Found, Listed, Pruned, Pulled, Pushed, RemoteStatus, Watch};
+use crate::remote::{self, Checked, Fetch, Found, Listed, Pruned, Pulled, Pushed, RemoteStatus, Watch};
 use crate::text::{self, escape};
 
 pub(super) fn run(app: &App, args: &RemoteArgs) -> Result<Ended> {
@@ -157,18 +157,17 @@ fn pull(app: &App, args: &RemotePull) -> Result<Ended> {
     let ctx = app.context()?;
     let ids = if args.all { &[][..] } else { &args.ids[..] };
     let pulled = fetch(app, &ctx, &args.name, ids, args.unsigned)?;
+    app.about(format!("{} {} fetched", args.name, pulled.fetched.len()));
     app.output.print(&pulled, || pulled_text(&pulled))?;
-    Ok(Ended::Done)
+    Ok(if pulled.problems.is_empty() {
+        Ended::Done
+    } else {
+        Ended::Bad(Code::Corrupt)
+    })
 }
 
 /// Fetches backups into the backups folder; also the first half of `restore --from`.
-pub(super) fn fetch(
-    app: &App,
-    ctx: &Context,
-    name: &str,
-    ids: &[String],
-    unsigned: bool,
-) -> Result<Vec<Pulled>> {
+pub(super) fn fetch(app: &App, ctx: &Context, name: &str, ids: &[String], unsigned: bool) -> Result<Fetch> {
     let remote = remote::find(&ctx.config, name)?;
     let bar = Bar::new(app.output, "pull");
     let pulled = remote::pull(ctx, remote, ids, unsigned, &watch(app, &bar));
@@ -176,7 +175,7 @@ pub(super) fn fetch(
     pulled
 }
 
-fn pulled_text(pulled: &[Pulled]) -> String {
+fn pulled_text(pulled: &Fetch) -> String {
     let line = |one: &Pulled| {
         let word = if one.already { "was here" } else { "fetched" };
         format!(
@@ -186,7 +185,11 @@ fn pulled_text(pulled: &[Pulled]) -> String {
             text::size(one.size)
         )
     };
-    pulled.iter().map(line).collect()
+    let mut out: String = pulled.fetched.iter().map(line).collect();
+    for problem in &pulled.problems {
+        out.push_str(&format!("not fetched: {}\n", escape(problem)));
+    }
+    out
 }
 
 fn verify(app: &App, args: &RemoteVerify) -> Result<Ended> {

@@ -86,10 +86,11 @@ fn fetched(app: &App, ctx: &Context, args: &Restore) -> Result<String> {
     };
     let wanted = std::slice::from_ref(&args.id);
     let pulled = super::remote::fetch(app, ctx, remote, wanted, args.unsigned)?;
-    for one in pulled.iter().filter(|one| !one.already) {
+    for one in pulled.fetched.iter().filter(|one| !one.already) {
         app.output.note(&format!("fetched {} from {remote}", one.name));
     }
     Ok(pulled
+        .fetched
         .first()
         .map_or_else(|| args.id.clone(), |one| one.id.to_string()))
 }

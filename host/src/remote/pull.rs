@@ -1,27 +1,39 @@
 //! Fetching: an archive comes back from the remote into the backups folder, under the name and with the bytes that its
-//! signed row says. It is looked through aside first; nothing that does not fit gets near the backups.
+//! signed row says, and its row into the catalog.
 
-use std::fs::File;
-use std::io::{Seek as _, Write as _};
 use std::os::fd::AsFd as _;
+use std::time::Duration;
 
+use chrono::{DateTime, FixedOffset};
 use cofre_exporter::component::catalog::files;
-use rustix::fs::{Mode, OFlags, RenameFlags};
-use rustix::io::Errno;
 use serde::Serialize;
 
-use super::layout;
+use super::fetch::Fetched;
 use super::row::{Row, Signed};
 use super::store::Store;
+use super::takeover::{self, Claim};
 use super::watch::Watch;
-use super::{fetch, trust};
+use super::{arrive, fetch, trust};
 use crate::config::Remote;
 use crate::context::{Context, Exclusive};
+use crate::crypt::VerifyKey;
+use crate::engine::wit::types::Backup;
 use crate::error::{Code, Error, Result};
-use crate::hashing::Hashing;
-use crate::sealed;
-use crate::staging::Staging;
-use crate::{backup, fsutil};
+use crate::notify::now;
+
+/// How often it is tried whether another run has ended.
+const LOOK: Duration = Duration::from_millis(200);
+/// So many rows are read to find out which ids are given out, where nobody signed the highest ones.
+const HIGHEST: usize = 16;
+
+/// What came of a fetch.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Fetch {
+    /// What is here now.
+    pub fetched: Vec<Pulled>,
+    /// Copies that could not be fetched, each for a reason of its own.
+    pub problems: Vec<String>,
+}
 
 /// What was fetched.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -36,88 +48,265 @@ pub struct Pulled {
     pub already: bool,
 }
 
-/// Fetches backups (ids, names, `latest`; everything where `wanted` is empty) and their rows. `unsigned` takes what
-/// nothing proves to be this repository's.
+/// Fetches backups (ids, names, `latest`; everything, the newest first, where `wanted` is empty) and their rows.
+/// `unsigned` takes what nothing proves to be this repository's. An archive that is here and damaged is replaced.
 ///
 /// # Errors
-/// `NotFound`; `Refused` for a row without a good signature; `Corrupt` where no version of the object is what the row
-/// says; what the store, the keys and the system say.
+/// `NotFound`; `Refused` for a row without a good signature, for another repository's and where the backups folder has
+/// lost its history; `Corrupt` where no version of the object is what the row says; what the store, the keys and the
+/// system say. Where several are wanted, what is wrong with one of them is in the result.
 pub fn pull(
     context: &Context,
     remote: &Remote,
     wanted: &[String],
     unsigned: bool,
     watch: &Watch,
-) -> Result<Vec<Pulled>> {
+) -> Result<Fetch> {
     let store = Store::open(remote)?;
     let keys = trust::verify_keys(&context.config)?;
-    let marker = fetch::marker_of(&store, &remote.name)?;
     let names = fetch::all_names(&store)?;
-    let names = select(&store, names, wanted, remote, watch)?;
-    backup::make_backups_folder(context)?;
-    let mut pulled = Vec::new();
-    for (id, name) in &names {
-        let (row, signed) = fetch::one(&store, *id, name, &keys)?;
-        check_signed(&row, signed, unsigned)?;
-        if row.repository != marker.repository && !unsigned {
-            let message = format!("{name} at `{}` is of another repository", remote.name);
-            return Err(Error::new(Code::Refused, message).remedy("`--unsigned` takes it all the same"));
+    if names.is_empty() {
+        return Err(fetch::no_copies(&remote.name));
+    }
+    let source = Source {
+        context,
+        remote,
+        store,
+        keys,
+        names,
+        unsigned,
+        watch,
+    };
+    let chosen = source.select(wanted)?;
+    // Before an hour of transfer: whether the folder is there, is ours to write in, and has its history.
+    drop(takeover::open_folder(context, remote, false)?);
+    let highest = source.highest()?;
+    let alone = chosen.len() == 1;
+    let mut done = Fetch::default();
+    for one in chosen {
+        watch.check()?;
+        let about = format!("{} {}", one.id, one.name);
+        match source.bring(one, highest.as_ref()) {
+            Ok(pulled) => done.fetched.push(pulled),
+            Err(error) if alone || !is_about_copy(error.code) => return Err(error),
+            Err(error) => {
+                tracing::error!(remote = remote.name, "{about}: {error}");
+                done.problems.push(format!("{about}: {error}"));
+            }
         }
-        pulled.push(one(context, &store, &row, &marker.repository, watch)?);
     }
-    Ok(pulled)
+    Ok(done)
 }
 
-/// The rows that `wanted` means.
-fn select(
-    store: &Store,
+/// Whether the others can still come.
+fn is_about_copy(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Corrupt
+            | Code::NotFound
+            | Code::Refused
+            | Code::Unsupported
+            | Code::AlreadyExists
+            | Code::Usage
+    )
+}
+
+/// Where it comes from, and what counts there.
+struct Source<'a> {
+    context: &'a Context,
+    remote: &'a Remote,
+    store: Store,
+    keys: Vec<VerifyKey>,
     names: Vec<(u64, String)>,
-    wanted: &[String],
-    remote: &Remote,
-    watch: &Watch,
-) -> Result<Vec<(u64, String)>> {
-    if wanted.is_empty() {
-        return Ok(names);
-    }
-    let missing = |selector: &str| {
-        let message = format!(
-            "`{}` has no copy of {}",
-            remote.name,
-            crate::text::escape(selector)
-        );
-        Error::new(Code::NotFound, message).remedy(format!(
-            "`cofre remote list {}` shows those that there are",
-            remote.name
-        ))
-    };
-    let mut chosen = Vec::new();
-    for selector in wanted {
-        let plain = files::of_file(selector).map_or(selector.as_str(), |(name, _)| name);
-        let found = if selector == "latest" {
-            newest(store, &names, watch)?
-        } else {
-            names
-                .iter()
-                .find(|(id, name)| id.to_string() == *selector || name == plain)
-                .cloned()
-        };
-        chosen.push(found.ok_or_else(|| missing(selector))?);
-    }
-    Ok(chosen)
+    unsigned: bool,
+    watch: &'a Watch,
 }
 
-/// The backup that began last. Names have local times and ids may come from several machines' clocks, so the rows say.
-fn newest(store: &Store, names: &[(u64, String)], watch: &Watch) -> Result<Option<(u64, String)>> {
-    let rows = fetch::standing(fetch::rows(store, names, &[], watch)?);
-    let began = |row: &Row| {
-        let text = row.backup.started_at.as_deref()?;
-        chrono::DateTime::parse_from_rfc3339(text).ok()
+impl Source<'_> {
+    /// The rows that `wanted` means, each once.
+    fn select(&self, wanted: &[String]) -> Result<Vec<Fetched>> {
+        if wanted.is_empty() {
+            let mut all = self.ours()?;
+            all.reverse();
+            return Ok(all);
+        }
+        let mut chosen: Vec<Fetched> = Vec::new();
+        for selector in wanted {
+            let found = match selector.as_str() {
+                "latest" => newest(self.ours()?, self.unsigned),
+                other => self.named(other)?,
+            };
+            let found = found.ok_or_else(|| {
+                let message = format!(
+                    "`{}` has no copy of {}",
+                    self.remote.name,
+                    crate::text::escape(selector)
+                );
+                Error::new(Code::NotFound, message).remedy(format!(
+                    "`cofre remote list {}` shows those that there are",
+                    self.remote.name
+                ))
+            })?;
+            if chosen
+                .iter()
+                .all(|one| (one.id, &one.name) != (found.id, &found.name))
+            {
+                chosen.push(found);
+            }
+        }
+        Ok(chosen)
+    }
+
+    /// All rows that stand for copies; of those that are proved only this repository's.
+    fn ours(&self) -> Result<Vec<Fetched>> {
+        let mut rows = fetch::standing(fetch::rows(&self.store, &self.names, &self.keys, self.watch)?);
+        let whose = fetch::whose(&self.store, &self.remote.name, &rows)?;
+        if let Some(repository) = whose.repository {
+            rows.retain(|fetched| fetched.proved().is_none_or(|row| row.repository == repository));
+        }
+        Ok(rows)
+    }
+
+    /// The row of an id or a name. Whoever can write there can give an id to another name: the proved one counts.
+    fn named(&self, selector: &str) -> Result<Option<Fetched>> {
+        let plain = files::of_file(selector).map_or(selector, |(name, _)| name);
+        let names: Vec<_> = self
+            .names
+            .iter()
+            .filter(|(id, name)| id.to_string() == selector || name == plain)
+            .cloned()
+            .collect();
+        let mut rows = fetch::rows(&self.store, &names, &self.keys, self.watch)?;
+        fetch::whose(&self.store, &self.remote.name, &rows)?;
+        rows.sort_by_key(|fetched| fetched.proved().is_none());
+        Ok(rows.into_iter().next())
+    }
+
+    /// The row with the highest id at the remote, where the catalog does not know it: it has to, for the next run here
+    /// would give that id to another backup.
+    fn highest(&self) -> Result<Option<Row>> {
+        // One that can't be read says so later.
+        let known = self
+            .context
+            .reader()
+            .and_then(|mut session| session.list())
+            .ok()
+            .and_then(|rows| rows.iter().map(|row| row.id).max())
+            .unwrap_or(0);
+        let above = self.names.iter().rev().filter(|(id, _)| *id > known);
+        for name in above.take(HIGHEST) {
+            let rows = fetch::rows(&self.store, std::slice::from_ref(name), &self.keys, self.watch)?;
+            if let Some(row) = rows.iter().find_map(Fetched::proved) {
+                return Ok(Some(row.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Fetches one, if it is not here in good order.
+    fn bring(&self, fetched: Fetched, highest: Option<&Row>) -> Result<Pulled> {
+        let (row, signed) = fetched.row?;
+        check_signed(&row, signed, self.unsigned)?;
+        let pulled = |already| Pulled {
+            id: row.backup.id,
+            name: row.backup.name.clone(),
+            size: row.backup.size,
+            already,
+        };
+        let backups = self.context.backups()?;
+        // What nobody vouches for replaces nothing, and makes no catalog anybody's.
+        let claim = (signed == Signed::Good).then(|| Claim {
+            remote: &self.remote.name,
+            repository: &row.repository,
+            names: &self.names,
+        });
+        if let Some(claim) = &claim {
+            claim.check(self.context, &backups)?;
+        }
+        let damaged = match self.known(&row) {
+            Some(_) if claim.is_none() => return Ok(pulled(true)),
+            Some(known) => match arrive::damaged(backups.as_fd(), &known, &row, self.watch)? {
+                None => return Ok(pulled(true)),
+                damaged => damaged,
+            },
+            None => None,
+        };
+        let config = &self.context.config;
+        let arrived = arrive::fetch(config, backups.as_fd(), &self.store, &row, self.watch)?;
+        let exclusive = self.wait_for_folder()?;
+        if let Some(claim) = &claim {
+            claim.check(self.context, exclusive.folder())?;
+        }
+        self.take_in(&exclusive, &row, claim.as_ref(), highest)?;
+        arrived.place(&exclusive, &row, damaged.as_deref())?;
+        exclusive.remember_history();
+        Ok(pulled(false))
+    }
+
+    /// The row in the catalog, where its archive is here.
+    fn known(&self, row: &Row) -> Option<Backup> {
+        let known = self.context.reader().ok()?.find(row.backup.id.to_string()).ok()?;
+        (known.name == row.backup.name && known.archive_present).then_some(known)
+    }
+
+    /// The folder to write in. A run that has begun meanwhile is waited for: what came is not thrown away.
+    fn wait_for_folder(&self) -> Result<Exclusive<'_>> {
+        let mut told = false;
+        loop {
+            match takeover::open_folder(self.context, self.remote, false) {
+                Err(error) if error.code == Code::Busy => {
+                    if !told {
+                        tracing::warn!("{error}; what was fetched waits for its end");
+                        told = true;
+                    }
+                    self.watch.check()?;
+                    std::thread::sleep(LOOK);
+                }
+                folder => return folder,
+            }
+        }
+    }
+
+    /// The row into the catalog; one that was deleted here comes back, since it was asked for.
+    fn take_in(
+        &self,
+        exclusive: &Exclusive<'_>,
+        row: &Row,
+        claim: Option<&Claim<'_>>,
+        highest: Option<&Row>,
+    ) -> Result<()> {
+        let mut session = exclusive.writer()?;
+        let prefix = &self.context.config.zip_path_prefix;
+        session.import_rows(vec![row.backup.to_backup()], prefix.clone(), true)?;
+        let Some(claim) = claim else { return Ok(()) };
+        // A history that begins with a copy goes on as the same repository.
+        session.identify(row.repository.clone())?;
+        let highest = highest.filter(|highest| highest.repository == claim.repository);
+        if let Some(highest) = highest
+            && let Err(error) = session.import_rows(vec![highest.backup.to_backup()], prefix.clone(), false)
+        {
+            tracing::warn!("the newest id at `{}` is not noted: {error}", claim.remote);
+        }
+        Ok(())
+    }
+}
+
+/// The backup that began last and not in the future, as `latest` means it here. Names have local times and ids may come
+/// from several machines' clocks, so the rows say; only those that count, but where none does, the newest says why.
+fn newest(rows: Vec<Fetched>, unsigned: bool) -> Option<Fetched> {
+    let now = now();
+    let rank = |fetched: &Fetched| {
+        let row = fetched.row.as_ref().ok().map(|(row, _)| row);
+        let began = row.and_then(began);
+        let counts = row.is_some() && (unsigned || fetched.proved().is_some());
+        (counts, began.is_none_or(|began| began <= now), began, fetched.id)
     };
-    let newest = rows
-        .iter()
-        .filter_map(|fetched| fetched.row.as_ref().ok().map(|(row, _)| row))
-        .max_by_key(|row| (began(row), row.backup.id));
-    Ok(newest.map(|row| (row.backup.id, row.backup.name.clone())))
+    rows.into_iter().max_by_key(rank)
+}
+
+fn began(row: &Row) -> Option<DateTime<FixedOffset>> {
+    let text = row.backup.started_at.as_deref()?;
+    DateTime::parse_from_rfc3339(text).ok()
 }
 
 /// Refuses a row that nothing proves, unless that was asked for.
@@ -131,7 +320,8 @@ pub(super) fn check_signed(row: &Row, signed: Signed, unsigned: bool) -> Result<
         ),
         Signed::Unknown => (
             format!("nothing here says who may sign the row of {name}"),
-            "name the identity file that `cofre key new` made as `encryption.identity_file`; `--unsigned` takes it all the same",
+            "name the identity file that `cofre key new` made as `encryption.identity_file`, or the verify key in \
+             `encryption.verify_keys`; `--unsigned` takes it all the same",
         ),
     };
     if unsigned {
@@ -139,169 +329,4 @@ pub(super) fn check_signed(row: &Row, signed: Signed, unsigned: bool) -> Result<
         return Ok(());
     }
     Err(Error::new(Code::Refused, message).remedy(remedy))
-}
-
-fn one(context: &Context, store: &Store, row: &Row, repository: &str, watch: &Watch) -> Result<Pulled> {
-    let pulled = |already| Pulled {
-        id: row.backup.id,
-        name: row.backup.name.clone(),
-        size: row.backup.size,
-        already,
-    };
-    let known = context.backups().ok().and_then(|_| {
-        let mut session = context.reader().ok()?;
-        session.find(row.backup.id.to_string()).ok()
-    });
-    if known.is_some_and(|known| known.name == row.backup.name && known.archive_present) {
-        return Ok(pulled(true));
-    }
-    let staging = Staging::new(&context.config.state_dir)?;
-    let archive = fetch_archive(context, store, row, &staging, watch)?;
-    let exclusive = context.exclusive_for_new_history()?;
-    take_in(context, &exclusive, row, repository)?;
-    place(&exclusive, archive, row)?;
-    exclusive.remember_history();
-    Ok(pulled(false))
-}
-
-/// The row into the catalog; one that was deleted here comes back, since it was asked for.
-fn take_in(context: &Context, exclusive: &Exclusive<'_>, row: &Row, repository: &str) -> Result<()> {
-    let mut session = exclusive.writer()?;
-    let prefix = context.config.zip_path_prefix.clone();
-    session.import_rows(vec![row.backup.to_backup()], prefix, true)?;
-    // A history that begins with a copy goes on as the same repository.
-    session.identify(repository.to_owned())?;
-    Ok(())
-}
-
-/// Fetches the object into the staging folder and opens it: the archive, proved to be the one of the row.
-fn fetch_archive(
-    context: &Context,
-    store: &Store,
-    row: &Row,
-    staging: &Staging,
-    watch: &Watch,
-) -> Result<File> {
-    let object = download(store, row, staging, watch)?;
-    if !row.object.encrypted {
-        return Ok(object);
-    }
-    let identity = trust::identity(&context.config)?;
-    let mut archive = staging.create("archive.zip")?;
-    let means = sealed::Means {
-        name: &row.backup.name,
-        size: Some(row.backup.size),
-        sha256: Some(&row.backup.sha256),
-    };
-    sealed::decrypt(&identity, &object, &row.object.key, &mut archive, &means, &|_| {
-        watch.check()
-    })?;
-    archive
-        .rewind()
-        .map_err(|e| Error::io("read a staged archive", &e))?;
-    Ok(archive)
-}
-
-/// The bytes that the row means: the newest version of the object, or the one among the older ones that fits.
-fn download(store: &Store, row: &Row, staging: &Staging, watch: &Watch) -> Result<File> {
-    let object = &row.object;
-    let mut versions = vec![None];
-    let mut tried = 0;
-    let mut why = None;
-    while let Some(version) = versions.get(tried).cloned() {
-        match attempt(
-            store,
-            row,
-            version.as_deref(),
-            &format!("object-{tried}"),
-            staging,
-            watch,
-        ) {
-            Ok(file) => {
-                if tried > 0 {
-                    tracing::warn!(
-                        "{} was exchanged or deleted at the remote; an older version is good",
-                        object.key
-                    );
-                }
-                return Ok(file);
-            }
-            Err(error) if matches!(error.code, Code::Corrupt | Code::NotFound) => {
-                staging.remove(&format!("object-{tried}"))?;
-                if tried == 0 {
-                    let older = store.versions(&object.key)?;
-                    let fits = older.iter().filter(|v| !v.deleted && v.size == object.size);
-                    versions.extend(fits.map(|version| Some(version.version.clone())));
-                }
-                why.get_or_insert(error);
-            }
-            Err(error) => return Err(error),
-        }
-        tried += 1;
-    }
-    Err(why.unwrap_or_else(|| Error::new(Code::NotFound, format!("{} is not at the remote", object.key))))
-}
-
-fn attempt(
-    store: &Store,
-    row: &Row,
-    version: Option<&str>,
-    file: &str,
-    staging: &Staging,
-    watch: &Watch,
-) -> Result<File> {
-    let object = &row.object;
-    let mut staged = staging.create(file)?;
-    let mut to = Hashing::new(&mut staged);
-    store.download(&object.key, version, &mut to, &watch.transfer(object.size))?;
-    to.flush().map_err(|e| Error::io("write a staged object", &e))?;
-    let (size, sha256) = to.finish();
-    if size != object.size || sha256 != object.sha256 {
-        let message = format!(
-            "{} at the remote is not what was copied there: it was changed or exchanged",
-            object.key
-        );
-        return Err(Error::new(Code::Corrupt, message)
-            .remedy("`cofre remote verify` looks at all of them; another remote may be good"));
-    }
-    staged
-        .rewind()
-        .map_err(|e| Error::io("read a staged object", &e))?;
-    Ok(staged)
-}
-
-/// The archive under its name, durably, and never over anything; its checksum beside it.
-fn place(exclusive: &Exclusive<'_>, mut archive: File, row: &Row) -> Result<()> {
-    let backups = exclusive.folder();
-    let name = format!("{}.zip", row.backup.name);
-    // As the engine calls what it has not finished: the next run removes it.
-    let partial = format!(".{name}.partial");
-    let fail = |errno| fsutil::error(format_args!("write {name}"), errno);
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut copy = fsutil::openat(backups, partial.as_str(), flags, Mode::RUSR | Mode::WUSR)
-        .map(File::from)
-        .map_err(fail)?;
-    let copied = fsutil::copy(&mut archive, u64::MAX, &mut copy)
-        .map_err(|e| Error::io(format_args!("write {name}"), &e))
-        .and_then(|_| fsutil::fsync(&copy).map_err(fail))
-        .and_then(|()| {
-            rustix::fs::renameat_with(backups, &partial, backups, &name, RenameFlags::NOREPLACE).map_err(
-                |errno| match errno {
-                    Errno::EXIST => Error::new(
-                        Code::AlreadyExists,
-                        format!("{name} is in the backups folder already"),
-                    )
-                    .remedy("`cofre rebuild` takes it in if it is good; otherwise move it away"),
-                    errno => fail(errno),
-                },
-            )
-        });
-    if copied.is_err() {
-        // Best effort: the engine removes it too.
-        let _ = rustix::fs::unlinkat(backups, &partial, rustix::fs::AtFlags::empty());
-    }
-    copied?;
-    let line = format!("{}  {name}\n", row.backup.sha256);
-    fsutil::write_file(backups.as_fd(), &layout::checksum(&name), line.as_bytes())?;
-    fsutil::fsync(backups).map_err(fail)
 }

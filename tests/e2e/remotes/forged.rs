@@ -126,3 +126,42 @@ fn a_good_copy_without_a_known_signer_can_be_forced() {
         .exits(0);
     same_tree(&site.app.path("static"), &out.join("static"));
 }
+
+#[test]
+fn unsigned_rows_are_taken_one_by_one_and_name_no_repository() {
+    let site = Site::new();
+    let one = site.app.create();
+    site.app.create();
+    let fresh = site.fresh();
+    let identity = std::fs::read_to_string(fresh.identity()).unwrap();
+    let mute: Vec<&str> = identity
+        .lines()
+        .filter(|line| !line.contains("verify key"))
+        .collect();
+    std::fs::write(fresh.identity(), mute.join("\n")).unwrap();
+    std::fs::write(fresh.remote.join("cofre-repository.json"), "junk").unwrap();
+    let row = std::fs::read_to_string(fresh.row(&one)).unwrap();
+    let bad = row.replace(one["sha256"].as_str().unwrap(), "no sum");
+    assert_ne!(bad, row);
+    std::fs::write(fresh.row(&one), bad).unwrap();
+    fresh
+        .app
+        .cofre(&["rebuild", "--from", "offsite", "--unsigned"])
+        .exits(5)
+        .says("the catalog got 1 of 2")
+        .says("`offsite`: cofre-repository.json at the remote is not cofre's");
+    let out = fresh.app.path("out");
+    let to = out.to_str().unwrap();
+    fresh
+        .app
+        .cofre(&["restore", "2", "--from", "offsite", "--unsigned", "--to", to])
+        .exits(0);
+    // With the key again it is what it was: nothing unsigned has said whose the catalog is.
+    std::fs::write(fresh.identity(), identity).unwrap();
+    std::fs::write(fresh.row(&one), row).unwrap();
+    fresh
+        .app
+        .cofre(&["rebuild", "--from", "offsite"])
+        .exits(0)
+        .says("the catalog got 1 of 2");
+}

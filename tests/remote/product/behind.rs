@@ -1,11 +1,17 @@
 //! What somebody with the right to delete and to write does behind our back, and what the older versions in the bucket
 //! still say.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+
+use cofre::config::LockMode;
 use serde_json::Value;
 
 use super::Machine;
+use crate::proxy::Action;
 use crate::server::server;
-use crate::site::Site;
+use crate::site::{PREFIX, Site, open, write_random};
 use crate::support::{App, same_tree};
 
 fn row(record: &Value) -> String {
@@ -97,4 +103,91 @@ fn a_remote_without_any_copy_proves_nothing() {
         fresh.cofre(command).exits(4).says("there are no copies");
     }
     assert!(!fresh.history_path().exists());
+}
+
+#[test]
+fn a_marker_that_was_exchanged_or_deleted_is_read_from_its_older_version() {
+    let machine = Machine::new(Site::with_locks());
+    machine.configure("lock = \"compliance\"\nlock_for = \"1d\"");
+    machine.app.create();
+    let key = "cofre-repository.json";
+    let mut remote = machine.site.remote();
+    if let cofre::config::Place::Bucket(bucket) = &mut remote.place {
+        bucket.prefix = PREFIX.replace(' ', "-");
+    }
+    let lock = open(&remote).lock_of(key, None).unwrap().unwrap();
+    assert_eq!(lock.mode, LockMode::Compliance);
+    let evil = machine.app.path("evil");
+    std::fs::write(
+        &evil,
+        r#"{"format": 1, "repository": "evil", "created_at": "2026-01-01T00:00:00Z"}"#,
+    )
+    .unwrap();
+    for exchanged in [true, false] {
+        match exchanged {
+            true => server().put(&machine.path(key), &evil),
+            false => server().delete(&machine.path(key)),
+        }
+        let fresh = machine.fresh();
+        restore(&fresh, "latest", 0);
+        fresh.cofre(&["rebuild", "--from", "offsite"]).exits(0).says(key);
+        machine.remote(&["push", "offsite"]).exits(0);
+        machine.remote(&["verify", "offsite"]).exits(0);
+        let lock = open(&remote).lock_of(key, None).unwrap();
+        assert!(lock.is_some(), "the new one is locked too");
+    }
+}
+
+#[test]
+fn of_a_larger_object_in_the_place_of_a_copy_no_more_is_taken_than_the_copy_has() {
+    let machine = Machine::new(Site::with_locks());
+    let record = machine.app.create();
+    let large = machine.app.path("large");
+    write_random(&large, 40 << 20);
+    server().put(&machine.path(&object(&record)), &large);
+    // Whoever wants all of it waits for ever.
+    let stall = Action::StallAnswer(20 << 20);
+    machine.site.proxy.on("GET", ".zip.age", 0..usize::MAX, stall);
+    let fresh = machine.fresh();
+    restore(&fresh, "1", 0);
+    same_tree(&machine.app.path("static"), &fresh.path("out/static"));
+    machine
+        .remote(&["verify", "offsite"])
+        .exits(5)
+        .says("was changed or exchanged");
+}
+
+#[test]
+fn what_was_fetched_waits_for_a_run_that_began_meanwhile() {
+    let machine = Machine::new(Site::new());
+    machine.app.create();
+    let fresh = machine.fresh();
+    std::fs::create_dir(fresh.backups()).unwrap();
+    let held: Arc<Mutex<Option<std::fs::File>>> = Arc::default();
+    let (hold, folder) = (Arc::clone(&held), fresh.backups());
+    machine.site.proxy.on(
+        "GET",
+        ".zip.age",
+        0..1,
+        Action::Before(Box::new(move || {
+            let file = std::fs::File::open(&folder).unwrap();
+            file.lock().unwrap();
+            *hold.lock().unwrap() = Some(file);
+        })),
+    );
+    let mut child = fresh
+        .command(&["remote", "pull", "offsite", "latest"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("start cofre");
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let waits = lines.any(|line| line.unwrap().contains("waits for its end"));
+    assert!(waits, "it says that it waits");
+    drop(held.lock().unwrap().take());
+    // Nobody stops reading what it says.
+    assert_eq!(lines.map_while(Result::ok).count(), 0);
+    assert!(child.wait().unwrap().success());
+    assert_eq!(fresh.archives().len(), 1);
 }

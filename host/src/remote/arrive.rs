@@ -1,0 +1,300 @@
+//! The way of one archive from the remote into the backups folder: room first, then the bytes into a private folder, the
+//! proof, and at last its name. Nothing that does not fit gets near the backups.
+
+use std::fs::File;
+use std::io::Seek as _;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+
+use super::row::Row;
+use super::store::Store;
+use super::watch::Watch;
+use super::{bytes, layout, trust};
+use crate::config::Config;
+use crate::context::Exclusive;
+use crate::engine::wit::types::Backup;
+use crate::error::{Code, Error, Result};
+use crate::fsutil::{self, Space};
+use crate::sealed::{self, Form};
+use crate::staging::Staging;
+use crate::{hashing, text};
+
+/// The archive in the staging folder.
+const ARCHIVE: &str = "archive.zip";
+
+/// An archive that was fetched and proved, still aside.
+pub(super) struct Arrived {
+    staging: Staging,
+    /// Its name there.
+    name: String,
+    file: File,
+}
+
+/// Fetches the object of a row and opens it.
+///
+/// # Errors
+/// `NoSpace` before anything comes; `Corrupt` where no version of the object is what the row says; what the store, the
+/// identity and the system say.
+pub(super) fn fetch(
+    config: &Config,
+    backups: BorrowedFd<'_>,
+    store: &Store,
+    row: &Row,
+    watch: &Watch,
+) -> Result<Arrived> {
+    // Before an hour of transfer.
+    let identity = match row.object.encrypted {
+        true => Some(trust::identity(config)?),
+        false => None,
+    };
+    let staging = Staging::new(&config.state_dir)?;
+    check_room(backups, &staging, row)?;
+    let (name, file) = download(store, row, &staging, watch)?;
+    let Some(identity) = identity else {
+        return Ok(Arrived { staging, name, file });
+    };
+    let mut archive = staging.create(ARCHIVE)?;
+    let means = sealed::Means {
+        name: &row.backup.name,
+        size: Some(row.backup.size),
+        sha256: Some(&row.backup.sha256),
+    };
+    sealed::decrypt(&identity, &file, &row.object.key, &mut archive, &means, &|_| {
+        watch.check()
+    })?;
+    // The disk needs to hold it no longer.
+    drop(file);
+    staging.remove(&name)?;
+    Ok(Arrived {
+        staging,
+        name: ARCHIVE.to_owned(),
+        file: archive,
+    })
+}
+
+/// Refuses to begin what the disks can't hold.
+fn check_room(backups: BorrowedFd<'_>, staging: &Staging, row: &Row) -> Result<()> {
+    let opened = if row.object.encrypted { row.backup.size } else { 0 };
+    let stage = row.object.size.saturating_add(opened);
+    let dir = staging.open()?;
+    room(fsutil::space_at(dir.as_fd()), stage, "state_dir")?;
+    // Within one file system it is only renamed.
+    if !same_disk(dir.as_fd(), backups) {
+        room(fsutil::space_at(backups), row.backup.size, "backup_dir")?;
+    }
+    Ok(())
+}
+
+fn room(space: Option<Space>, need: u64, key: &str) -> Result<()> {
+    let Some(free) = space.map(|space| space.free).filter(|free| need > *free) else {
+        return Ok(());
+    };
+    let message = format!(
+        "fetching the archive needs {}, and {} are free on the disk of {key}",
+        text::size(need),
+        text::size(free)
+    );
+    Err(Error::new(Code::NoSpace, message).remedy(format!("free space, or set {key} to a larger disk")))
+}
+
+fn same_disk(a: BorrowedFd<'_>, b: BorrowedFd<'_>) -> bool {
+    let of = |dir| rustix::fs::fstat(dir).ok().map(|stat| stat.st_dev);
+    of(a).is_some() && of(a) == of(b)
+}
+
+/// The bytes that the row means: the newest version of the object, or the one among the older ones that fits.
+fn download(store: &Store, row: &Row, staging: &Staging, watch: &Watch) -> Result<(String, File)> {
+    let object = &row.object;
+    let mut versions = vec![None];
+    let mut tried = 0;
+    let mut why = None;
+    while let Some(version) = versions.get(tried).cloned() {
+        let name = format!("object-{tried}");
+        let mut staged = staging.create(&name)?;
+        match bytes::read(store, object, version.as_deref(), &mut staged, watch) {
+            Ok(()) => {
+                if tried > 0 {
+                    tracing::warn!(
+                        "{} was exchanged or deleted at the remote; an older version is good",
+                        object.key
+                    );
+                }
+                staged
+                    .rewind()
+                    .map_err(|e| Error::io("read a staged object", &e))?;
+                return Ok((name, staged));
+            }
+            Err(error) if matches!(error.code, Code::Corrupt | Code::NotFound) => {
+                staging.remove(&name)?;
+                if tried == 0 {
+                    versions.extend(older(store, row)?.into_iter().map(Some));
+                }
+                why.get_or_insert(error);
+            }
+            Err(error) => return Err(error),
+        }
+        tried += 1;
+    }
+    Err(why.unwrap_or_else(|| Error::new(Code::NotFound, format!("{} is not at the remote", object.key))))
+}
+
+/// Versions of the object that have the right size.
+fn older(store: &Store, row: &Row) -> Result<Vec<String>> {
+    match store.versions(&row.object.key) {
+        Ok(versions) => {
+            let fits = versions
+                .into_iter()
+                .filter(|version| !version.deleted && version.size == row.object.size);
+            Ok(fits.map(|version| version.version).collect())
+        }
+        Err(error) if error.code == Code::Cancelled => Err(error),
+        // What is wrong with the newest says more.
+        Err(error) => {
+            tracing::warn!("{error}; no older version of it is looked at");
+            Ok(Vec::new())
+        }
+    }
+}
+
+/// The archive of a backup that lies here, if it is not what the catalog and the row say: the name of its file.
+///
+/// # Errors
+/// `Refused` where the catalog means another archive than the row; what reading says.
+pub(super) fn damaged(
+    backups: BorrowedFd<'_>,
+    known: &Backup,
+    row: &Row,
+    watch: &Watch,
+) -> Result<Option<String>> {
+    let name = &known.name;
+    if known
+        .sha256
+        .as_ref()
+        .is_some_and(|sha256| *sha256 != row.backup.sha256)
+    {
+        let message = format!("the catalog has another archive as {name} than the remote has a copy of");
+        return Err(Error::new(Code::Refused, message).remedy("fetch it into a backups folder of its own"));
+    }
+    let Some(archive) = sealed::open_archive(backups, name)? else {
+        return Ok(None);
+    };
+    let wanted = match archive.form {
+        Form::Plain => Some(row.backup.sha256.clone()),
+        // What its checksum says of it was written when it was encrypted here.
+        Form::Sealed => sealed::said_beside(backups, &archive.file_name),
+    };
+    let Some(wanted) = wanted else { return Ok(None) };
+    let (_, sha256) = hashing::digest(&archive.file, &archive.file_name, &|_| watch.check())?;
+    Ok((sha256 != wanted).then_some(archive.file_name))
+}
+
+impl Arrived {
+    /// Gives the archive its name, durably, and never over anything, with its checksum beside it. What is `damaged` under
+    /// a name of the same backup is put aside.
+    ///
+    /// # Errors
+    /// `AlreadyExists`; what the system says.
+    pub(super) fn place(mut self, exclusive: &Exclusive<'_>, row: &Row, damaged: Option<&str>) -> Result<()> {
+        let backups = exclusive.folder();
+        let name = Form::Plain.file(&row.backup.name);
+        let fail = |errno| fsutil::error(format_args!("write {name}"), errno);
+        fsutil::fsync(&self.file).map_err(fail)?;
+        if let Some(damaged) = damaged {
+            put_aside(backups, damaged)?;
+        }
+        let staged = self.staging.open()?;
+        match rustix::fs::renameat_with(&staged, &self.name, backups, &name, RenameFlags::NOREPLACE) {
+            Err(Errno::XDEV) => self.copy(backups, &name)?,
+            renamed => renamed.map_err(|errno| taken(&name, errno))?,
+        }
+        let line = format!("{}  {name}\n", row.backup.sha256);
+        fsutil::write_file(backups.as_fd(), &layout::checksum(&name), line.as_bytes())?;
+        fsutil::fsync(backups).map_err(fail)
+    }
+
+    /// From one disk to another.
+    fn copy(&mut self, backups: &OwnedFd, name: &str) -> Result<()> {
+        // As the engine calls what it has not finished: the next run removes it.
+        let partial = format!(".{name}.partial");
+        let fail = |errno| fsutil::error(format_args!("write {name}"), errno);
+        self.file
+            .rewind()
+            .map_err(|e| Error::io("read a staged archive", &e))?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut copy = fsutil::openat(backups, partial.as_str(), flags, Mode::RUSR | Mode::WUSR)
+            .map(File::from)
+            .map_err(fail)?;
+        let copied = fsutil::copy(&mut self.file, u64::MAX, &mut copy)
+            .map_err(|e| Error::io(format_args!("write {name}"), &e))
+            .and_then(|_| fsutil::fsync(&copy).map_err(fail))
+            .and_then(|()| {
+                rustix::fs::renameat_with(backups, &partial, backups, name, RenameFlags::NOREPLACE)
+                    .map_err(|errno| taken(name, errno))
+            });
+        if copied.is_err() {
+            // Best effort: the engine removes it too.
+            let _ = rustix::fs::unlinkat(backups, &partial, AtFlags::empty());
+        }
+        copied
+    }
+}
+
+fn taken(name: &str, errno: Errno) -> Error {
+    match errno {
+        Errno::EXIST => Error::new(
+            Code::AlreadyExists,
+            format!("{name} is in the backups folder already"),
+        )
+        .remedy("`cofre rebuild` takes it in if it is good; otherwise move it away"),
+        errno => fsutil::error(format_args!("write {name}"), errno),
+    }
+}
+
+/// Keeps a damaged archive under another name, for whoever wants to save something of it.
+fn put_aside(backups: &OwnedFd, name: &str) -> Result<()> {
+    for number in 0..100 {
+        let aside = match number {
+            0 => format!("{name}.damaged"),
+            number => format!("{name}.damaged-{number}"),
+        };
+        match rustix::fs::renameat_with(backups, name, backups, &aside, RenameFlags::NOREPLACE) {
+            Ok(()) => {
+                tracing::warn!("{name} is damaged and is kept as {aside}; the copy takes its place");
+                // It is that of another file now; the plain one is written anew.
+                let _ = rustix::fs::unlinkat(backups, layout::checksum(name), AtFlags::empty());
+                return Ok(());
+            }
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(fsutil::error(format_args!("put {name} aside"), errno)),
+        }
+    }
+    Err(Error::new(
+        Code::AlreadyExists,
+        format!("{name} is damaged, and there are a hundred damaged ones beside it"),
+    )
+    .remedy("remove those that nobody needs"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_not_begun() {
+        let space = |free| {
+            Some(Space {
+                free,
+                all: 1000,
+                no_files: false,
+            })
+        };
+        room(space(100), 100, "state_dir").unwrap();
+        room(None, u64::MAX, "state_dir").unwrap();
+        let error = room(space(99), 100, "state_dir").unwrap_err();
+        assert_eq!(error.code, Code::NoSpace);
+        assert!(error.message.contains("disk of state_dir"), "{error}");
+    }
+}
