@@ -330,3 +330,46 @@ pub(super) fn check_signed(row: &Row, signed: Signed, unsigned: bool) -> Result<
     }
     Err(Error::new(Code::Refused, message).remedy(remedy))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::super::fetch::Found;
+    use super::*;
+
+    fn fetched(id: u64, started_at: &str, signed: Signed) -> Fetched {
+        let name = format!("backup_20261125_02000{id}_manual");
+        let row = serde_json::json!({
+            "repository": "r", "copied_at": started_at,
+            "backup": {"id": id, "name": name, "type": "manual", "timestamp": started_at, "partial": false, "size": 1,
+                "sha256": "0", "started_at": started_at, "pinned": false},
+            "object": {"key": "k", "size": 1, "sha256": "0", "encrypted": false},
+        });
+        Fetched {
+            id,
+            name,
+            found: Found::There,
+            row: Ok((serde_json::from_value(row).unwrap(), signed)),
+        }
+    }
+
+    #[test]
+    fn the_latest_is_proved_and_has_begun() {
+        let all = || {
+            vec![
+                fetched(1, "2026-11-25T02:00:00Z", Signed::Good),
+                fetched(2, "2026-11-24T02:00:00Z", Signed::Good),
+                fetched(3, "2999-11-25T02:00:00Z", Signed::Good),
+                fetched(4, "2026-11-26T02:00:00Z", Signed::Bad),
+            ]
+        };
+        let id = |rows, unsigned| newest(rows, unsigned).map(|one| one.id);
+        assert_eq!(id(all(), false), Some(1));
+        assert_eq!(id(all(), true), Some(4));
+        // Where all of them lie in the future, the clock is wrong.
+        assert_eq!(id(all().drain(2..3).collect(), false), Some(3));
+        // Where nothing is proved, it is refused by name.
+        assert_eq!(id(all().drain(3..).collect(), false), Some(4));
+        assert_eq!(id(Vec::new(), false), None);
+    }
+}

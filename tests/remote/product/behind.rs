@@ -191,3 +191,30 @@ fn what_was_fetched_waits_for_a_run_that_began_meanwhile() {
     assert!(child.wait().unwrap().success());
     assert_eq!(fresh.archives().len(), 1);
 }
+
+#[test]
+fn a_store_that_does_not_list_versions_still_gives_what_it_has() {
+    let machine = Machine::new(Site::new());
+    let one = machine.app.create();
+    let two = machine.app.create();
+    let junk = machine.app.path("junk");
+    std::fs::write(&junk, b"not what was copied").unwrap();
+    server().put(&machine.path(&object(&one)), &junk);
+    server().put(&machine.path(&row(&two)), &junk);
+    for status in [501, 403] {
+        machine.site.proxy.clear();
+        let refuses = Action::Answer(status, &[], String::new());
+        machine.site.proxy.on("GET", "versions", 0..usize::MAX, refuses);
+        let fresh = machine.fresh();
+        fresh
+            .cofre(&["rebuild", "--from", "offsite"])
+            .exits(5)
+            .says("the catalog got 1 of 2")
+            .says("is not the row of a copy");
+        // The cause is what is wrong with the object, not that there is nothing behind it.
+        fresh
+            .cofre(&["remote", "pull", "offsite", "1"])
+            .exits(5)
+            .says("was changed or exchanged");
+    }
+}
