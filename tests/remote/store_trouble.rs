@@ -87,10 +87,13 @@ fn an_unknown_bucket_is_named_as_the_cause() {
     let site = Site::new();
     let mut remote = site.remote();
     bucket(&mut remote).bucket = "nobody-made-this".to_owned();
+    let store = open(&remote);
     all_say(
-        &all_fail(&site, &open(&remote), Code::NotFound),
+        &all_fail(&site, &store, Code::NotFound),
         "there is no such bucket",
     );
+    let remedy = store.list("").unwrap_err().remedy;
+    assert!(remedy.is_some_and(|remedy| remedy.contains("`url`")));
 }
 
 #[test]

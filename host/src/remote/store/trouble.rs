@@ -139,7 +139,7 @@ impl Failure {
             ("NoSuchBucket" | "ContainerNotFound" | "NoSuchContainer", _) => say(
                 Code::NotFound,
                 "there is no such bucket",
-                "create it, or correct `bucket` and `endpoint` of this remote",
+                "create it, or correct `url` and `endpoint` of this remote",
             ),
             ("QuotaExceeded" | "XMinioStorageFull" | "InsufficientStorage" | "StorageFull", _)
             | (_, Some(507)) => say(
