@@ -116,6 +116,14 @@ impl Folder {
         let file = match fsutil::open_beneath(root.as_fd(), key.as_bytes(), fsutil::file_flags()) {
             Ok(file) => file,
             Err(Errno::NOENT) => return Ok(None),
+            Err(Errno::LOOP) => {
+                let message = format!(
+                    "{}: a link stands in its place, and is not followed",
+                    doing(&self.remote, operation, key)
+                );
+                return Err(Error::new(Code::Refused, message)
+                    .remedy("look who can write to that folder, and remove the link"));
+            }
             Err(errno) => return Err(fail(errno)),
         };
         let stat = rustix::fs::fstat(&file).map_err(fail)?;
