@@ -20,5 +20,6 @@ mod store;
 mod store_download;
 mod store_folder;
 mod store_locks;
+mod store_patience;
 mod store_trouble;
 mod store_upload;

@@ -22,6 +22,7 @@ mod xml;
 use std::fmt;
 use std::fs::File;
 use std::io::Write;
+use std::sync::Arc;
 
 use self::bucket::Bucketed;
 use self::folder::Folder;
@@ -30,6 +31,9 @@ use self::task::Task;
 use crate::config::{LockMode, Place, Remote};
 use crate::error::{Code, Error, Result};
 use crate::text;
+
+/// Says with an error that a call is to stop.
+pub type Stop = Arc<dyn Fn() -> Result<()> + Send + Sync>;
 
 /// A place for copies, opened.
 pub struct Store {
@@ -82,6 +86,15 @@ impl Store {
             name: remote.name.clone(),
             place,
         })
+    }
+
+    /// The same, and every call of a bucket looks again and again whether it is to stop: one that hangs is left.
+    #[must_use]
+    pub fn stopped_by(mut self, stop: Stop) -> Self {
+        if let Opened::Bucket(bucket) = &mut self.place {
+            bucket.stopped_by(stop);
+        }
+        self
     }
 
     /// Everything below a folder, or in the whole remote if it is empty; in no order.

@@ -15,7 +15,7 @@ use super::s3::{S3, Wishes};
 use super::sums::Sums;
 use super::trouble::Failure;
 use super::wire::Line;
-use super::{Object, Tuning, Unfinished, Until, Version, doing, no_locks, no_versions, open};
+use super::{Object, Stop, Tuning, Unfinished, Until, Version, doing, no_locks, no_versions, open};
 use crate::config::{Bucket, Remote};
 use crate::error::{Code, Error, Result};
 
@@ -32,6 +32,7 @@ pub(super) struct Bucketed {
     pub(super) parts: Arc<dyn MultipartStore>,
     pub(super) s3: Option<S3>,
     pub(super) line: Arc<Line>,
+    stop: Option<Stop>,
     /// Last, for what is above may still use it.
     runtime: Option<Runtime>,
 }
@@ -65,8 +66,13 @@ impl Bucketed {
             parts: opened.parts,
             s3: opened.s3,
             line,
+            stop: None,
             runtime: Some(runtime),
         })
+    }
+
+    pub(super) fn stopped_by(&mut self, stop: Stop) {
+        self.stop = Some(stop);
     }
 
     pub(super) fn sent(&self) -> u64 {
@@ -140,7 +146,10 @@ impl Bucketed {
                 tokio::select! {
                     biased;
                     done = &mut work => return done,
-                    _ = ticks.tick() => look()?,
+                    _ = ticks.tick() => {
+                        look()?;
+                        self.stop.as_ref().map_or(Ok(()), |stop| stop())?;
+                    }
                 }
             }
         })

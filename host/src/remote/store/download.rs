@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::io::Write;
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -41,6 +42,7 @@ impl Bucketed {
         let mut progress = Progress { done: 0, whole: None };
         self.drive(&|| control(told.get()), async {
             let mut failed = 0;
+            let mut moved = Instant::now();
             loop {
                 let before = progress.done;
                 match self.attempt(key, &path, version, to, &mut progress, &told).await {
@@ -48,11 +50,16 @@ impl Bucketed {
                     Err(Broken::Final(error)) => return Err(error),
                     Err(Broken::Network(failure)) => {
                         // Whoever makes progress may fail as often as they like.
-                        failed = if progress.done > before { 1 } else { failed + 1 };
-                        if failed > self.line.tuning().retries || !failure.may_pass() {
+                        if progress.done > before {
+                            (failed, moved) = (0, Instant::now());
+                        }
+                        failed += 1;
+                        let tuning = self.line.tuning();
+                        let over = failed > tuning.retries || moved.elapsed() > tuning.retry_time;
+                        if over || !failure.may_pass() {
                             return Err(self.explain("download", key, &failure));
                         }
-                        tokio::time::sleep(self.line.tuning().back_off(failed)).await;
+                        tokio::time::sleep(tuning.back_off(failed)).await;
                     }
                 }
             }

@@ -14,6 +14,8 @@ pub struct Tuning {
     pub connect: Duration,
     /// Longest time in which nothing moves, or no answer comes.
     pub idle: Duration,
+    /// The same for a request without a large body, whose answer needs no time to be made.
+    pub idle_small: Duration,
     /// How often a request is sent again.
     pub retries: usize,
     /// How long a request is sent again at most.
@@ -29,6 +31,7 @@ impl Default for Tuning {
         Self {
             connect: Duration::from_secs(20),
             idle: Duration::from_secs(120),
+            idle_small: Duration::from_secs(30),
             retries: 8,
             retry_time: Duration::from_secs(180),
             first_wait: Duration::from_millis(250),
@@ -38,6 +41,19 @@ impl Default for Tuning {
 }
 
 impl Tuning {
+    /// For whoever waits at a screen and only wants to know whether it answers.
+    #[must_use]
+    pub fn brief() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            idle: Duration::from_secs(10),
+            retries: 2,
+            retry_time: Duration::from_secs(15),
+            longest_wait: Duration::from_secs(5),
+            ..Self::default()
+        }
+    }
+
     /// The pause after so many attempts.
     pub(super) fn back_off(&self, tries: usize) -> Duration {
         let doubled = u32::try_from(tries.saturating_sub(1)).unwrap_or(16).min(16);
@@ -135,7 +151,7 @@ pub struct Part {
 /// What was uploaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Uploaded {
-    /// What the store calls the content.
+    /// What the store calls the content, where that stays the same as long as the content does.
     pub etag: Option<String>,
     /// Its version, where the store has versions.
     pub version: Option<String>,

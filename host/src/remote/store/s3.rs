@@ -3,22 +3,28 @@
 //! client.
 
 mod ask;
+mod lists;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Uri};
 use object_store::aws::{AwsAuthorizer, AwsCredentialProvider};
-use object_store::client::{HttpClient, HttpRequest, HttpRequestBody};
+use object_store::client::{HttpClient, HttpError, HttpRequest, HttpRequestBody, HttpResponseBody};
 use serde::de::DeserializeOwned;
 
 use self::ask::{Ask, mode, time};
 use super::trouble::Failure;
 use super::wire::Line;
-use super::{Until, Version, xml};
+use super::{Until, xml};
 
 type Outcome<T> = Result<T, Failure>;
+
+/// Largest answer that is read, in bytes: a page of a list has 1,000 entries of at most a few KiB.
+const LARGEST: usize = 8 << 20;
 
 /// One bucket.
 pub(super) struct S3 {
@@ -121,94 +127,12 @@ impl S3 {
         }
     }
 
-    /// Everything whose key begins so.
-    pub(super) async fn list(&self, prefix: &str) -> Outcome<Vec<xml::Content>> {
-        let mut found = Vec::new();
-        let mut token = None::<String>;
-        loop {
-            let mut query = vec![("list-type", "2"), ("prefix", prefix)];
-            query.extend(token.iter().map(|token| ("continuation-token", &**token)));
-            let reply = self.ask(Ask::new(Method::GET, "", &query)).await?;
-            let page: xml::List = parse(&reply, "ListBucketResult")?;
-            found.extend(page.contents);
-            if !page.is_truncated {
-                return Ok(found);
-            }
-            if page.next_continuation_token.is_none() || page.next_continuation_token == token {
-                return Err(Failure::nonsense("the server's list goes round in circles"));
-            }
-            token = page.next_continuation_token;
-        }
-    }
-
-    /// All versions of one key, newest first.
-    pub(super) async fn versions(&self, key: &str) -> Outcome<Vec<Version>> {
-        // Other keys that begin with this one come after it.
-        let mut found = self.versions_with(key, |next| next > key).await?;
-        found.retain(|(of, _)| of == key);
-        Ok(found.into_iter().map(|(_, version)| version).collect())
-    }
-
-    /// All versions of everything whose key begins so, with their keys; those of one key newest first.
-    pub(super) async fn versions_below(&self, prefix: &str) -> Outcome<Vec<(String, Version)>> {
-        self.versions_with(prefix, |_| false).await
-    }
-
-    async fn versions_with(
-        &self,
-        prefix: &str,
-        enough: impl Fn(&str) -> bool,
-    ) -> Outcome<Vec<(String, Version)>> {
-        let mut found = Vec::new();
-        let mut marker = (String::new(), String::new());
-        loop {
-            let mut query = vec![("versions", ""), ("prefix", prefix)];
-            if !marker.0.is_empty() {
-                query.push(("key-marker", &marker.0));
-                query.push(("version-id-marker", &marker.1));
-            }
-            let reply = self.ask(Ask::new(Method::GET, "", &query)).await?;
-            let page: xml::Versions = parse(&reply, "ListVersionsResult")?;
-            let gone = page.delete_markers.into_iter().map(|entry| (entry, true));
-            let there = page.versions.into_iter().map(|entry| (entry, false));
-            found.extend(there.chain(gone).map(|(entry, deleted)| {
-                let version = Version {
-                    version: entry.version_id,
-                    size: entry.size.unwrap_or(0),
-                    etag: entry.etag,
-                    modified: entry.last_modified,
-                    latest: entry.is_latest,
-                    deleted,
-                };
-                (entry.key, version)
-            }));
-            if !page.is_truncated || page.next_key_marker.as_deref().is_none_or(&enough) {
-                break;
-            }
-            let next = (
-                page.next_key_marker.unwrap_or_default(),
-                page.next_version_id_marker.unwrap_or_default(),
-            );
-            if next == marker {
-                return Err(Failure::nonsense(
-                    "the server's list of versions goes round in circles",
-                ));
-            }
-            marker = next;
-        }
-        let newest_first = |one: &Version| std::cmp::Reverse((one.latest, one.modified));
-        found.sort_by(|(a, first), (b, second)| {
-            a.cmp(b)
-                .then_with(|| newest_first(first).cmp(&newest_first(second)))
-        });
-        Ok(found)
-    }
-
     /// The lock of one version.
     pub(super) async fn lock_of(&self, key: &str, version: Option<&str>) -> Outcome<Option<Until>> {
         let ask = Ask::new(Method::GET, key, &versioned("retention", version));
         match self.ask(ask).await {
             Ok(reply) => Ok(parse::<xml::Retention>(&reply, "Retention")?.until()),
+            Err(failure) if failure.is_unknown_call() => Ok(None),
             Err(failure) => match &*failure.code {
                 "NoSuchObjectLockConfiguration"
                 | "ObjectLockConfigurationNotFoundError"
@@ -237,37 +161,8 @@ impl S3 {
                 Ok(found.object_lock_enabled.as_deref() == Some("Enabled"))
             }
             Err(failure) if failure.code == "ObjectLockConfigurationNotFoundError" => Ok(false),
-            Err(failure) if matches!(failure.status, Some(405 | 501)) => Ok(false),
+            Err(failure) if failure.is_unknown_call() => Ok(false),
             Err(failure) => Err(failure),
-        }
-    }
-
-    /// The multipart uploads below a prefix that were neither finished nor aborted.
-    pub(super) async fn uploads(&self, prefix: &str) -> Outcome<Vec<xml::Upload>> {
-        let mut found = Vec::new();
-        let mut marker = (String::new(), String::new());
-        loop {
-            let mut query = vec![("uploads", ""), ("prefix", prefix)];
-            if !marker.0.is_empty() {
-                query.push(("key-marker", &marker.0));
-                query.push(("upload-id-marker", &marker.1));
-            }
-            let reply = self.ask(Ask::new(Method::GET, "", &query)).await?;
-            let page: xml::Uploads = parse(&reply, "ListMultipartUploadsResult")?;
-            found.extend(page.uploads);
-            let next = (
-                page.next_key_marker.unwrap_or_default(),
-                page.next_upload_id_marker.unwrap_or_default(),
-            );
-            if !page.is_truncated {
-                return Ok(found);
-            }
-            if next == marker || next.0.is_empty() {
-                return Err(Failure::nonsense(
-                    "the server's list of uploads goes round in circles",
-                ));
-            }
-            marker = next;
         }
     }
 
@@ -301,12 +196,17 @@ impl S3 {
     /// Sends a request until it is answered for good; with an error, how often it was sent.
     async fn send(&self, ask: &Ask<'_>) -> Result<Reply, (Failure, usize)> {
         let tuning = self.line.tuning();
+        let began = Instant::now();
         let mut tries = 0;
         loop {
             tries += 1;
             match self.once(ask).await {
                 Ok((headers, body)) => return Ok(Reply { headers, body }),
-                Err(failure) if tries <= tuning.retries && failure.may_pass() => {
+                Err(failure)
+                    if tries <= tuning.retries
+                        && failure.may_pass()
+                        && began.elapsed() < tuning.retry_time =>
+                {
                     tokio::time::sleep(tuning.back_off(tries)).await;
                 }
                 Err(failure) => return Err((failure, tries)),
@@ -341,7 +241,7 @@ impl S3 {
             .map_err(|error| Failure::from(&error))?;
         let network = |error| Failure::network(&error);
         let (parts, body) = self.client.execute(request).await.map_err(network)?.into_parts();
-        let body = body.bytes().await.map_err(network)?;
+        let body = whole(body).await?;
         let status = parts.status.as_u16();
         if parts.status.is_success() {
             return Ok((parts.headers, body));
@@ -374,6 +274,20 @@ impl Stored {
 fn versioned<'a>(what: &'static str, version: Option<&'a str>) -> Vec<(&'a str, &'a str)> {
     let version = version.map(|version| ("versionId", version));
     [(what, "")].into_iter().chain(version).collect()
+}
+
+/// All of an answer, as long as it is not larger than any honest one.
+async fn whole(body: HttpResponseBody) -> Outcome<Bytes> {
+    match Limited::new(body, LARGEST).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Failure::nonsense(format!(
+            "the server's answer makes no sense: it has more than {LARGEST} bytes"
+        ))),
+        Err(error) => Err(error.downcast::<HttpError>().map_or_else(
+            |error| Failure::nonsense(error.to_string()),
+            |error| Failure::network(&error),
+        )),
+    }
 }
 
 /// Reads an answer. That it is the right kind is looked at too, for the page of a captive portal would otherwise be an

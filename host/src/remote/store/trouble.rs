@@ -96,6 +96,11 @@ impl Failure {
         matches!(&*self.code, "NoSuchUpload" | "InvalidUploadId")
     }
 
+    /// Whether the server does not know this kind of call at all.
+    pub(super) fn is_unknown_call(&self) -> bool {
+        matches!(self.status, Some(405 | 501)) || matches!(&*self.code, "NotImplemented" | "MethodNotAllowed")
+    }
+
     /// Whether there is no such object, and the place where it would be is there.
     pub(super) fn is_no_object(&self) -> bool {
         self.status == Some(404)

@@ -22,6 +22,9 @@ use tokio::time::Sleep;
 use super::Tuning;
 use super::pace::Pace;
 
+/// A request with a body up to this size is a small one.
+const SMALL: u64 = 1 << 20;
+
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What all clients of one store share.
@@ -134,6 +137,8 @@ impl Wire {
             .to_string()
             .parse()
             .map_err(|error| HttpError::new(HttpErrorKind::Unknown, BadUrl(format!("{error}"))))?;
+        // What puts an upload together may take its time, and is asked for by POST.
+        let is_post = parts.method == hyper::Method::POST;
         let mut request = reqwest::Request::new(parts.method, url);
         *request.headers_mut() = parts.headers;
         let moved = Arc::new(Moved::new());
@@ -142,7 +147,12 @@ impl Wire {
             request.headers_mut().insert(CONTENT_LENGTH, length.into());
             *request.body_mut() = Some(self.outgoing(body, &moved));
         }
-        let idle = self.line.tuning.idle;
+        let tuning = &self.line.tuning;
+        let idle = if is_post || length as u64 > SMALL {
+            tuning.idle
+        } else {
+            tuning.idle.min(tuning.idle_small)
+        };
         let response = tokio::select! {
             response = self.client.execute(request) => response.map_err(http_error)?,
             () = moved.stops(idle) => return Err(idle_error(idle)),
