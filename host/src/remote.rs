@@ -13,6 +13,7 @@ mod fetch;
 pub mod layout;
 mod listing;
 mod meet;
+mod objects;
 mod prune;
 mod pull;
 mod push;
@@ -30,7 +31,8 @@ pub(crate) use copier::ring;
 pub use copier::{Copier, after_run};
 pub use fetch::Found;
 pub use listing::{Listed, list};
-pub use meet::can_push;
+pub use meet::{can_push, can_read};
+pub use objects::Lies;
 pub use prune::{Pruned, Removal, prune};
 pub use pull::{Fetch, Pulled, pull};
 pub use push::{Pushed, push};
@@ -41,6 +43,15 @@ pub use watch::Watch;
 use crate::config::{Config, Remote};
 use crate::error::{Code, Error, Result};
 use crate::text::escape;
+
+/// Opens a remote whose calls stop when they are to.
+///
+/// # Errors
+/// When there are no credentials, or the address can't be used.
+pub(crate) fn open(remote: &Remote, watch: &Watch) -> Result<store::Store> {
+    let watch = watch.clone();
+    Ok(store::Store::open(remote)?.stopped_by(std::sync::Arc::new(move || watch.check())))
+}
 
 /// The remote of this name.
 ///

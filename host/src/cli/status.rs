@@ -114,6 +114,12 @@ fn copies(remote: &RemoteStatus) -> String {
         "{}: {} there, {} pending, last {last}",
         remote.name, remote.copies, remote.pending
     );
+    if remote.lost > 0 {
+        line.push_str(&format!(
+            "; {} LOST there, and copied again where the archive is here",
+            remote.lost
+        ));
+    }
     if let Some(error) = &remote.last_error {
         line.push_str(&format!("; FAILED {} times in a row: {error}", remote.failures));
     }

@@ -32,6 +32,14 @@ pub enum Found {
     Removed,
 }
 
+impl Found {
+    /// Whether somebody did what nobody of ours does.
+    #[must_use]
+    pub const fn is_trouble(self) -> bool {
+        matches!(self, Self::Exchanged | Self::Hidden)
+    }
+}
+
 /// What stands for one backup at the remote.
 #[derive(Debug)]
 pub(super) struct Fetched {

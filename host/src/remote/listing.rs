@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::fetch::Found;
+use super::objects::{Lies, Objects};
 use super::row::{Row, Signed};
-use super::store::Store;
 use super::watch::Watch;
 use super::{fetch, trust};
 use crate::config::Remote;
@@ -25,6 +25,8 @@ pub struct Listed {
     pub signed: Option<Signed>,
     /// What the store shows where the row should be.
     pub found: Found,
+    /// How its archive lies there, by its size; none where the row can't be read, or was removed with it.
+    pub archive: Option<Lies>,
     /// Why the row can't be read.
     pub error: Option<String>,
     /// The archive is in the backups folder too.
@@ -37,13 +39,14 @@ pub struct Listed {
 /// `NotFound` where there are none of cofre's; what the store and the keys say.
 pub fn list(context: &Context, remote: &Remote, watch: &Watch) -> Result<Vec<Listed>> {
     let keys = trust::verify_keys(&context.config)?;
-    let store = Store::open(remote)?;
+    let store = super::open(remote, watch)?;
     let names = fetch::all_names(&store)?;
     let rows = fetch::rows(&store, &names, &keys, watch)?;
     let whose = fetch::whose(&store, &remote.name, &rows)?;
     if rows.is_empty() && whose.repository.is_none() {
         return Err(fetch::no_copies(&remote.name));
     }
+    let objects = Objects::of(&store)?;
     // A catalog that can't be read is no reason not to look elsewhere.
     let here: Vec<(u64, String)> = context
         .reader()
@@ -64,6 +67,10 @@ pub fn list(context: &Context, remote: &Remote, watch: &Watch) -> Result<Vec<Lis
         Listed {
             id: fetched.id,
             name: fetched.name,
+            archive: row
+                .as_ref()
+                .filter(|_| fetched.found != Found::Removed)
+                .map(|row| objects.lies(&row.object)),
             row,
             signed,
             found: fetched.found,

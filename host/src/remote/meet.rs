@@ -2,15 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 
 use chrono::TimeDelta;
 
 use super::fetch::Found;
 use super::layout::{self, MARKER, Marker};
-use super::row::{BackupRow, Signed};
 use super::state::{self, State};
-use super::store::{Store, Until};
+use super::store::{Store, Tuning, Until};
 use super::watch::Watch;
 use super::{fetch, trust};
 use crate::config::Remote;
@@ -37,13 +35,14 @@ pub(super) struct There {
 ///
 /// # Errors
 /// `Refused` for another repository's, and for one whose copies have all gone; what keys and store say.
-pub(super) fn meet(context: &Context, remote: &Remote, state: &mut State) -> Result<There> {
+pub(super) fn meet(context: &Context, remote: &Remote, state: &mut State, watch: &Watch) -> Result<There> {
     let (key, keys) = trust::keys_to_push(&context.config)?;
-    let store = Store::open(remote)?;
+    let store = super::open(remote, watch)?;
+    can_lock(remote, &store)?;
     let own = identity_of(context)?;
     match fetch::marker(&store) {
         Ok(Some((marker, Found::There))) if marker.repository == own => keep_locked(&store, remote),
-        seen => settle(context, remote, state, &store, &keys, seen, &own)?,
+        seen => settle(context, remote, state, (&store, &keys), seen, &own, watch)?,
     }
     state.repository = Some(own.clone());
     let names = fetch::names(&store)?.into_iter().collect();
@@ -57,62 +56,16 @@ pub(super) fn meet(context: &Context, remote: &Remote, state: &mut State) -> Res
     })
 }
 
-impl There {
-    /// The size of the copy of a backup where it is at the remote, whatever this machine remembers.
-    ///
-    /// # Errors
-    /// `Refused` where a trusted key signed another backup under its id or its name, or something else is in its place;
-    /// what the store says.
-    pub(super) fn copy_of(&self, remote: &Remote, backup: &BackupRow) -> Result<Option<u64>> {
-        let strange = |what: String| {
-            Error::new(Code::Refused, format!("`{}` has {what}", remote.name)).remedy(
-                "another machine copies as the same repository, perhaps a clone of this one: give it a remote of its own",
-            )
-        };
-        let near = self
-            .names
-            .iter()
-            .filter(|(id, name)| (*id == backup.id) != (*name == backup.name));
-        for (id, name) in near {
-            match fetch::one(&self.store, *id, name, &self.keys) {
-                Ok((_, Signed::Good)) => {
-                    return Err(strange(format!(
-                        "{name} as id {id}, and {} is id {} here",
-                        backup.name, backup.id
-                    )));
-                }
-                Err(error) if error.code == Code::Cancelled => return Err(error),
-                // Whoever can write there can put a row of any id and name.
-                Ok(_) | Err(_) => tracing::warn!(
-                    remote = remote.name,
-                    "{name} as id {id} is not proved to be ours, and does not count"
-                ),
-            }
-        }
-        if !self.names.contains(&(backup.id, backup.name.clone())) {
-            return Ok(None);
-        }
-        let (row, signed) = fetch::one(&self.store, backup.id, &backup.name, &self.keys)?;
-        if signed != Signed::Good || row.backup.sha256 != backup.sha256 {
-            return Err(strange(format!(
-                "another {}, or one that is not signed by this repository",
-                backup.name
-            )));
-        }
-        Ok(Some(row.object.size))
-    }
-}
-
 /// Where the marker does not say that the remote is ours: nobody signs it, so the signed rows say whose it is. It is
 /// written anew where they are ours, and for the first time where there are none.
 fn settle(
     context: &Context,
     remote: &Remote,
     state: &State,
-    store: &Store,
-    keys: &[VerifyKey],
+    (store, keys): (&Store, &[VerifyKey]),
     seen: Result<Option<(Marker, Found)>>,
     own: &str,
+    watch: &Watch,
 ) -> Result<()> {
     let odd = match &seen {
         Ok(_) => None,
@@ -120,8 +73,7 @@ fn settle(
         Err(error) => return Err(error.clone()),
     };
     let seen = seen.ok().flatten().map(|(marker, _)| marker);
-    let watch = Watch::new(Arc::default(), |_, _| {});
-    let rows = fetch::rows(store, &fetch::all_names(store)?, keys, &watch)?;
+    let rows = fetch::rows(store, &fetch::all_names(store)?, keys, watch)?;
     let proved: BTreeSet<&str> = rows
         .iter()
         .filter_map(|fetched| fetched.proved())
@@ -164,13 +116,49 @@ pub fn can_push(context: &Context, remote: &Remote) -> Result<()> {
     if remote.encrypt {
         trust::recipients(config)?;
     }
-    let store = Store::open(remote)?;
+    let store = Store::open_with(remote, Tuning::brief())?;
+    can_lock(remote, &store)?;
     let known = state::peek(config, remote)?;
     match (fetch::marker(&store)?, known.repository) {
         (Some((marker, _)), Some(own)) if marker.repository != own => {
             Err(not_ours(remote, &marker.repository))
         }
         _ => Ok(()),
+    }
+}
+
+/// Whether this machine could restore from a remote: it answers, and has copies.
+///
+/// # Errors
+/// What is in the way.
+pub fn can_read(remote: &Remote) -> Result<()> {
+    let store = Store::open_with(remote, Tuning::brief())?;
+    if fetch::all_names(&store)?.is_empty() {
+        fetch::marker_of(&store, &remote.name)?;
+    }
+    Ok(())
+}
+
+/// That a lock is only asked for where the bucket has locks: they are switched on when it is made, and the server's own
+/// answer to a locked object says nothing of that.
+fn can_lock(remote: &Remote, store: &Store) -> Result<()> {
+    if remote.lock.is_none() {
+        return Ok(());
+    }
+    match store.has_object_lock() {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            let message = format!(
+                "`{}` asks for a lock, and its bucket has no Object Lock",
+                remote.name
+            );
+            Err(Error::new(Code::Config, message).remedy(
+                "make a bucket with Object Lock switched on, or take `lock` and `lock_for` out of this remote",
+            ))
+        }
+        // Whoever may put locked objects need not have the right to ask.
+        Err(error) if error.code == Code::AccessDenied => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

@@ -62,7 +62,7 @@ pub fn pull(
     unsigned: bool,
     watch: &Watch,
 ) -> Result<Fetch> {
-    let store = Store::open(remote)?;
+    let store = super::open(remote, watch)?;
     let keys = trust::verify_keys(&context.config)?;
     let names = fetch::all_names(&store)?;
     if names.is_empty() {

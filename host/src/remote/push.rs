@@ -1,33 +1,29 @@
 //! Sending: every archive of the backups folder that is not at the remote yet, the newest first, one after another. What
 //! a crash or a cut connection stopped goes on where it was.
 
-use std::collections::BTreeSet;
-use std::fs::File;
-use std::os::fd::{AsFd as _, OwnedFd};
-use std::time::Duration;
+mod already;
+mod outcome;
 
-use chrono::{DateTime, Utc};
+use std::fs::File;
+use std::os::fd::AsFd as _;
+
 use serde::Serialize;
 
+use self::already::Found;
 use super::layout;
 use super::meet::{There, lock_until, meet};
+use super::objects::Objects;
 use super::row::{self, BackupRow, Row};
-use super::state::{Copied, Desk, PlanCopied, Sending, State, publish_totals};
-use super::store::{Store, Upload};
+use super::state::{Copied, Desk, PlanCopied, Sending, State};
+use super::store::{Store, Upload, Uploaded};
 use super::watch::Watch;
 use super::{sealing, trust};
 use crate::config::Remote;
 use crate::context::Context;
 use crate::engine::wit::types::Backup;
 use crate::error::{Code, Error, Result};
-use crate::notify::{self, now};
 use crate::sealed::{self, ArchiveFile, Form};
 use crate::{fsutil, hashing};
-
-/// The wait after the first failure; it doubles with each further one,
-const FIRST_WAIT: Duration = Duration::from_secs(60);
-/// up to this.
-const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// What a push did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -36,6 +32,9 @@ pub struct Pushed {
     pub copied: Vec<Sent>,
     /// Archives that could not be copied, for a reason of their own.
     pub problems: Vec<String>,
+    /// What kind of problem the first one is.
+    #[serde(skip)]
+    pub code: Option<Code>,
     /// Archives that are still to be copied.
     pub pending: u64,
 }
@@ -58,7 +57,7 @@ pub struct Sent {
 ///
 /// # Errors
 /// `Busy` while another process copies there; `Refused` where the remote belongs to another repository; what the store
-/// says. What was copied before stays copied.
+/// says. What was copied before stays copied. What is wrong with one archive alone is in the result.
 pub fn push(context: &Context, remote: &Remote, wanted: &[String], watch: &Watch) -> Result<Pushed> {
     let desk = Desk::open(&context.config, remote)?;
     let mut push = Push {
@@ -84,22 +83,28 @@ struct Push<'a> {
 impl Push<'_> {
     fn all(&mut self, wanted: &[String]) -> Result<Pushed> {
         let mut pushed = Pushed::default();
-        let there = meet(self.context, self.remote, &mut self.state)?;
-        self.forget_lost(&there.names);
+        let there = meet(self.context, self.remote, &mut self.state, self.watch)?;
+        let objects = Objects::of(&there.store)?;
+        self.mark_lost(&there.store, &objects)?;
         let rows = self.rows(wanted)?;
+        if wanted.is_empty() {
+            self.give_up_abandoned(&rows, &objects)?;
+        }
         self.abort_orphans(&there.store);
         for backup in &rows {
             self.watch.check()?;
-            match self.one(&there, backup) {
-                Ok(sent) => pushed.copied.push(sent),
+            match self.one(&there, &objects, backup) {
+                Ok(sent) => pushed.copied.extend(sent),
                 // About this archive, not about the remote: the others can still go.
-                Err(error) if error.code == Code::Corrupt => {
+                Err(error) if matches!(error.code, Code::Corrupt | Code::Refused | Code::Unsupported) => {
                     tracing::error!(remote = self.remote.name, "{error}");
+                    pushed.code.get_or_insert(error.code);
                     pushed.problems.push(error.to_string());
                 }
                 Err(error) => return Err(error),
             }
         }
+        self.mend_checksums(&there, &objects);
         self.desk.sweep(
             self.state
                 .sending
@@ -131,21 +136,6 @@ impl Push<'_> {
         Ok(rows)
     }
 
-    /// What was copied and is gone from the remote is copied again, as long as it is here.
-    fn forget_lost(&mut self, there: &BTreeSet<(u64, String)>) {
-        let lost: Vec<u64> = self
-            .state
-            .copies
-            .iter()
-            .filter(|(id, copy)| !copy.removed && !there.contains(&(**id, copy.name.clone())))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in lost {
-            tracing::error!(remote = self.remote.name, id, "this copy is gone from the remote");
-            self.state.copies.remove(&id);
-        }
-    }
-
     /// Uploads of ours that nobody goes on with cost money and show up nowhere.
     fn abort_orphans(&self, store: &Store) {
         let ours = self
@@ -167,27 +157,38 @@ impl Push<'_> {
         }
     }
 
-    fn one(&mut self, there: &There, backup: &BackupRow) -> Result<Sent> {
+    /// Copies one archive; nothing where retention was quicker.
+    fn one(&mut self, there: &There, objects: &Objects, backup: &BackupRow) -> Result<Option<Sent>> {
         let sent = |size, already| Sent {
             id: backup.id,
             name: backup.name.clone(),
             size,
             already,
         };
-        if let Some(size) = there.copy_of(self.remote, backup)? {
-            self.note(backup, size)?;
-            return Ok(sent(size, true));
+        let found = self.look(there, objects, backup)?;
+        if let Found::Good(row) = &found {
+            let known = self.state.copies.get(&backup.id);
+            let etag = known.filter(|copy| copy.name == backup.name);
+            let etag = etag.and_then(|copy| copy.etag.clone());
+            self.note(row, etag)?;
+            return Ok(Some(sent(row.object.size, true)));
         }
-        let archive = open_archive(&there.backups, &backup.name)?;
+        let Some(archive) = sealed::open_archive(there.backups.as_fd(), &backup.name)? else {
+            tracing::info!(remote = self.remote.name, name = %backup.name, "removed here before it was copied");
+            return Ok(None);
+        };
+        if let Found::Broken(row) = &found {
+            self.note_broken(backup, row.as_deref())?;
+        }
         let mut sending = self.prepare(there, &archive, backup)?;
-        self.upload(there, &archive.file, &mut sending)?;
-        self.publish(there, backup, &sending)?;
-        self.note(backup, sending.object.size)?;
+        let etag = self.upload(there, &archive.file, &mut sending)?.etag;
+        let row = self.publish(there, backup, &sending, matches!(found, Found::Broken(_)))?;
+        self.note(&row, etag)?;
         if let Some(file) = &sending.staged {
             self.desk.unstage(file);
         }
         tracing::info!(remote = self.remote.name, id = backup.id, name = %backup.name, "copied");
-        Ok(sent(sending.object.size, false))
+        Ok(Some(sent(sending.object.size, false)))
     }
 
     /// The bytes to send: those of an upload that was begun, if they are still there, or new ones.
@@ -252,7 +253,7 @@ impl Push<'_> {
         .map_err(|errno| fsutil::error(format_args!("open the staged file {}", fsutil::show(name)), errno))
     }
 
-    fn upload(&mut self, there: &There, archive: &File, sending: &mut Sending) -> Result<()> {
+    fn upload(&mut self, there: &There, archive: &File, sending: &mut Sending) -> Result<Uploaded> {
         let staged = match &sending.staged {
             Some(name) => Some(self.open_staged(name)?),
             None => None,
@@ -276,19 +277,14 @@ impl Push<'_> {
             &mut upload,
             &mut save,
             &watch.transfer(size),
-        )?;
-        Ok(())
+        )
     }
 
-    /// Checksum and row: from here on it is a copy.
-    fn publish(&self, there: &There, backup: &BackupRow, sending: &Sending) -> Result<()> {
+    /// Checksum and row: from here on it is a copy. `replace` where there is a row whose archive was no longer one.
+    fn publish(&self, there: &There, backup: &BackupRow, sending: &Sending, replace: bool) -> Result<Row> {
         let until = lock_until(self.remote);
         let object = &sending.object;
-        let file = object.key.rsplit('/').next().unwrap_or(&object.key);
-        let line = format!("{}  {file}\n", object.sha256);
-        there
-            .store
-            .put(&layout::checksum(&object.key), line.as_bytes(), until.as_ref())?;
+        self.put_checksum(there, object)?;
         let row = Row {
             repository: there.repository.clone(),
             backup: backup.clone(),
@@ -297,31 +293,28 @@ impl Push<'_> {
         };
         let bytes = row::seal(&row, &there.key)?;
         let key = layout::row(backup.id, &backup.name);
+        if replace {
+            there.store.put(&key, &bytes, until.as_ref())?;
+            return Ok(row);
+        }
         if there.store.put_new(&key, &bytes, until.as_ref())? {
-            return Ok(());
+            return Ok(row);
         }
         // It was not there a moment ago.
         let message = format!("`{}` got {key} from another machine meanwhile", self.remote.name);
         Err(Error::new(Code::Refused, message).remedy("give each machine a remote of its own"))
     }
 
-    /// Notes a copy, durably.
-    fn note(&mut self, backup: &BackupRow, size: u64) -> Result<()> {
-        let at = now();
+    /// Notes a copy, durably. One that was there before keeps its time: nothing was proved of it today.
+    fn note(&mut self, row: &Row, etag: Option<String>) -> Result<()> {
+        let backup = &row.backup;
         self.state.sending = None;
         let copied = Copied {
-            name: backup.name.clone(),
-            sha256: backup.sha256.clone(),
-            size,
-            at,
-            removed: false,
+            etag,
+            ..Copied::of(row)
         };
+        let (at, started_at) = (copied.at, row.started_at());
         self.state.copies.insert(backup.id, copied);
-        let started_at = backup
-            .started_at
-            .as_deref()
-            .and_then(|text| DateTime::parse_from_rfc3339(text).ok());
-        let started_at = started_at.map(|time| time.with_timezone(&Utc));
         let plan = backup.plan.clone().unwrap_or_else(|| "manual".to_owned());
         let known = self.state.plans.get(&plan);
         // The oldest ones go last: an older backup does not make the plan's newest copy older.
@@ -332,48 +325,6 @@ impl Push<'_> {
         self.publish_totals();
         Ok(())
     }
-
-    /// Notes how it ended, for the next try, the exporter and `cofre status`.
-    fn settle(&mut self, result: &Result<Pushed>) {
-        let problem = match result {
-            Ok(pushed) => pushed.problems.first().cloned(),
-            Err(error) if error.code == Code::Cancelled => return self.publish_totals(),
-            Err(error) => Some(error.to_string()),
-        };
-        match &problem {
-            None => {
-                self.state.in_a_row = 0;
-                self.state.last_error = None;
-                self.state.not_before = None;
-            }
-            Some(text) => {
-                self.state.failures += 1;
-                self.state.in_a_row = self.state.in_a_row.saturating_add(1);
-                self.state.last_error = Some(text.clone());
-                self.state.not_before = Some(now() + wait_after(self.state.in_a_row));
-                if self.state.in_a_row == 1 {
-                    notify::copy_failed(self.context, &self.remote.name, text);
-                }
-            }
-        }
-        if let Err(error) = self.desk.save(&self.state) {
-            tracing::error!("the state of the copies is not written: {error}");
-        }
-        self.publish_totals();
-    }
-
-    /// Tells the exporter; of a catalog that can't be read it has news of its own.
-    fn publish_totals(&self) {
-        if let Ok(pending) = pending(self.context, &self.state) {
-            publish_totals(&self.context.config, self.remote, &self.state, pending);
-        }
-    }
-}
-
-/// How long the service waits after so many failures in a row.
-fn wait_after(failures: u32) -> Duration {
-    let factor = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
-    FIRST_WAIT.saturating_mul(factor).min(LONGEST_WAIT)
 }
 
 /// What of a row is copied, where its archive is here.
@@ -385,7 +336,7 @@ fn is_copied(state: &State, row: &BackupRow) -> bool {
     state
         .copies
         .get(&row.id)
-        .is_some_and(|copied| copied.name == row.name && copied.sha256 == row.sha256)
+        .is_some_and(|copied| !copied.lost && copied.name == row.name && copied.sha256 == row.sha256)
 }
 
 /// How many archives are here and not at the remote.
@@ -402,21 +353,4 @@ pub(super) fn pending(context: &Context, state: &State) -> Result<u64> {
         .filter_map(copyable)
         .filter(|row| !is_copied(state, row));
     Ok(waiting.count() as u64)
-}
-
-fn open_archive(backups: &OwnedFd, name: &str) -> Result<ArchiveFile> {
-    // Pruned between the list and now.
-    let gone = || Error::new(Code::Corrupt, format!("the archive of {name} is gone"));
-    sealed::open_archive(backups.as_fd(), name)?.ok_or_else(gone)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_wait_doubles_and_has_an_end() {
-        let seconds: Vec<u64> = [1, 2, 3, 6, 7, 40].map(|n| wait_after(n).as_secs()).to_vec();
-        assert_eq!(seconds, [60, 120, 240, 1920, 3600, 3600]);
-    }
 }

@@ -6,6 +6,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::layout::FORMAT;
@@ -27,6 +28,25 @@ pub struct Row {
     pub object: Object,
     /// When it was copied, RFC 3339.
     pub copied_at: String,
+}
+
+impl Row {
+    /// When it was copied; none where the row says nothing of use.
+    #[must_use]
+    pub fn copied_at(&self) -> Option<DateTime<Utc>> {
+        time_of(&self.copied_at)
+    }
+
+    /// When its backup began.
+    #[must_use]
+    pub fn started_at(&self) -> Option<DateTime<Utc>> {
+        self.backup.started_at.as_deref().and_then(time_of)
+    }
+}
+
+fn time_of(text: &str) -> Option<DateTime<Utc>> {
+    let time = DateTime::parse_from_rfc3339(text).ok()?;
+    Some(time.with_timezone(&Utc))
 }
 
 /// An archive as it lies at the remote.

@@ -13,10 +13,11 @@ use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::row::Object;
+use super::row::{Object, Row};
 use super::store::Upload;
 use crate::config::{Config, Remote};
 use crate::error::{Code, Error, Result};
+use crate::notify::now;
 use crate::{fsutil, lock, share, staging};
 
 /// The folder of the state folder.
@@ -27,6 +28,39 @@ const TOTALS: &str = "copies.json";
 const FORMAT: u32 = 1;
 /// Larger than any honest file: 100,000 copies.
 const SIZE_LIMIT: u64 = 64 << 20;
+
+/// Notes copies that were found bad, so that the next push makes them again. Where that is not possible now, because
+/// another process copies there, it is found again.
+pub(super) fn note_lost(config: &Config, remote: &Remote, lost: &[(u64, Option<Copied>)]) {
+    if lost.is_empty() {
+        return;
+    }
+    let noted = Desk::open(config, remote).and_then(|desk| {
+        let mut state = desk.load();
+        // A machine that has never copied there makes none of them again.
+        if state.repository.is_none() {
+            return Ok(());
+        }
+        for (id, copy) in lost {
+            if let Some(known) = state.copies.get_mut(id) {
+                known.lost = !known.removed;
+            } else if let Some(copy) = copy {
+                let copy = Copied {
+                    lost: true,
+                    ..copy.clone()
+                };
+                state.copies.insert(*id, copy);
+            }
+        }
+        desk.save(&state)
+    });
+    if let Err(error) = noted {
+        tracing::warn!(
+            "what is bad at `{}` is not noted for the next push: {error}",
+            remote.name
+        );
+    }
+}
 
 /// What is known of one remote.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -70,9 +104,35 @@ pub(super) struct Copied {
     pub(super) size: u64,
     /// When.
     pub(super) at: DateTime<Utc>,
-    /// It was removed there on purpose, and is not to be copied again.
+    /// What the store called the content, where that says something.
+    #[serde(default)]
+    pub(super) etag: Option<String>,
+    /// It was removed there on purpose, and is not to be copied again. Noted before the first byte goes.
     #[serde(default)]
     pub(super) removed: bool,
+    /// It is gone there, or not what was copied: it is to be copied again.
+    #[serde(default)]
+    pub(super) lost: bool,
+}
+
+impl Copied {
+    /// What its row says of a copy.
+    pub(super) fn of(row: &Row) -> Self {
+        Self {
+            name: row.backup.name.clone(),
+            sha256: row.backup.sha256.clone(),
+            size: row.object.size,
+            at: row.copied_at().unwrap_or_else(now),
+            etag: None,
+            removed: false,
+            lost: false,
+        }
+    }
+
+    /// Whether it counts.
+    pub(super) const fn is_there(&self) -> bool {
+        !self.removed && !self.lost
+    }
 }
 
 /// The newest copy of a plan.
@@ -283,7 +343,7 @@ pub(super) fn publish_totals(config: &Config, remote: &Remote, state: &State, pe
 }
 
 fn total(state: &State, pending: u64) -> Total {
-    let here = state.copies.values().filter(|copy| !copy.removed);
+    let here = state.copies.values().filter(|copy| copy.is_there());
     Total {
         copies: here.clone().count() as u64,
         size_bytes: here.map(|copy| copy.size).sum(),

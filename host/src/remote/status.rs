@@ -19,6 +19,8 @@ pub struct RemoteStatus {
     pub copies: u64,
     /// Their bytes.
     pub size_bytes: u64,
+    /// Copies that are gone there, or not what was copied.
+    pub lost: u64,
     /// Archives that are still to be copied.
     pub pending: u64,
     /// When a backup was last copied (RFC 3339, UTC).
@@ -48,12 +50,13 @@ fn of(context: &Context, remote: &Remote) -> RemoteStatus {
         Err(error) => (state::State::default(), Some(error.to_string())),
     };
     let text = |time: DateTime<Utc>| time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
-    let here = || state.copies.values().filter(|copy| !copy.removed);
+    let here = || state.copies.values().filter(|copy| copy.is_there());
     RemoteStatus {
         name: remote.name.clone(),
         place: place(remote),
         copies: here().count() as u64,
         size_bytes: here().map(|copy| copy.size).sum(),
+        lost: state.copies.values().filter(|copy| copy.lost).count() as u64,
         pending: push::pending(context, &state).unwrap_or_default(),
         last_success: state.copies.values().map(|copy| copy.at).max().map(text),
         last_error: problem.or(state.last_error.clone()),

@@ -7,7 +7,6 @@ use std::os::fd::OwnedFd;
 use serde::Serialize;
 
 use super::row::Signed;
-use super::store::Store;
 use super::watch::Watch;
 use super::{fetch, pull, trust};
 use crate::backup;
@@ -44,7 +43,7 @@ pub struct TakenOver {
 /// keys and the system say. What is wrong with one row is in the result.
 pub fn take_over(context: &Context, remote: &Remote, how: TakeOver, watch: &Watch) -> Result<TakenOver> {
     let keys = trust::verify_keys(&context.config)?;
-    let store = Store::open(remote)?;
+    let store = super::open(remote, watch)?;
     let names = fetch::all_names(&store)?;
     let fetched = fetch::standing(fetch::rows(&store, &names, &keys, watch)?);
     if fetched.is_empty() {

@@ -1,0 +1,128 @@
+//! What lies at a remote, listed at once. A row alone is no copy: its archive can be deleted, cut or exchanged behind our
+//! back, which no look at the rows shows.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::layout;
+use super::row;
+use super::state::Copied;
+use super::store::{Object, Store};
+use crate::error::{Code, Error, Result};
+
+/// How the archive of a copy lies at the remote, as far as its size tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lies {
+    /// With as many bytes as were copied.
+    Whole,
+    /// With another size.
+    Changed,
+    /// Not at all.
+    Gone,
+}
+
+impl Lies {
+    /// Whether it is no copy.
+    #[must_use]
+    pub fn is_trouble(self) -> bool {
+        self != Self::Whole
+    }
+}
+
+/// Everything below the folders of archives and of rows.
+#[derive(Debug)]
+pub(super) struct Objects(BTreeMap<String, Object>);
+
+impl Objects {
+    /// Lists them.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub(super) fn of(store: &Store) -> Result<Self> {
+        let mut all = store.list(layout::ARCHIVES)?;
+        all.extend(store.list(layout::ROWS)?);
+        Ok(Self(
+            all.into_iter()
+                .map(|object| (object.key.clone(), object))
+                .collect(),
+        ))
+    }
+
+    /// Whether there is something under a key.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.0.contains_key(key)
+    }
+
+    /// What the store calls what lies under a key.
+    pub(super) fn etag(&self, key: &str) -> Option<String> {
+        self.0.get(key)?.etag.clone()
+    }
+
+    /// How the archive of a row lies.
+    pub(super) fn lies(&self, object: &row::Object) -> Lies {
+        match self.0.get(&object.key) {
+            None => Lies::Gone,
+            Some(found) if found.size == object.size => Lies::Whole,
+            Some(_) => Lies::Changed,
+        }
+    }
+
+    /// What is wrong with the archive of a row; none where its size is right.
+    pub(super) fn trouble(&self, object: &row::Object) -> Option<Error> {
+        let found = self.0.get(&object.key).map(|found| found.size);
+        match found {
+            Some(size) if size == object.size => None,
+            Some(size) => {
+                let message = format!(
+                    "its archive was changed or exchanged: it has {size} bytes instead of {}",
+                    object.size
+                );
+                Some(Error::new(Code::Corrupt, message))
+            }
+            None => Some(Error::new(Code::NotFound, "its archive is gone from the remote")),
+        }
+    }
+
+    /// Whether a copy that was noted here still lies there as it was left: row, archive, size, and what the store calls
+    /// the content.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub(super) fn holds(&self, store: &Store, id: u64, copy: &Copied) -> Result<bool> {
+        if !self.has(&layout::row(id, &copy.name)) {
+            return Ok(false);
+        }
+        for encrypted in [true, false] {
+            let key = layout::archive(&copy.name, encrypted);
+            if self.0.get(&key).is_some_and(|found| found.size == copy.size)
+                && self.is_same(store, &key, copy.etag.as_deref())?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether the store calls what lies under a key as it did when that was copied; where nothing was noted, it does.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub(super) fn is_same(&self, store: &Store, key: &str, noted: Option<&str>) -> Result<bool> {
+        let Some(noted) = noted.map(bare) else {
+            return Ok(true);
+        };
+        let listed = self.0.get(key).and_then(|found| found.etag.as_deref());
+        if listed.map(bare) == Some(noted) {
+            return Ok(true);
+        }
+        // A list may say it otherwise than the object itself does.
+        let found = store.head(key)?;
+        Ok(found.is_some_and(|found| found.etag.as_deref().map(bare) == Some(noted)))
+    }
+}
+
+fn bare(etag: &str) -> &str {
+    etag.trim_matches('"')
+}
