@@ -1,13 +1,15 @@
 //! Verification of copies: every byte is fetched again and compared with its signed row. That needs no identity, so the
 //! machine that makes backups can do it; with the identity the archive inside is opened and compared too.
 
-use std::io::{self, Write};
+use std::io;
 
 use serde::Serialize;
 
-use super::fetch::Found;
+use super::fetch::{Fetched, Found};
+use super::layout;
+use super::objects::Objects;
 use super::row::Row;
-use super::state;
+use super::state::{self, Copied, State};
 use super::store::Store;
 use super::watch::Watch;
 use super::{bytes, fetch, pull, trust};
@@ -31,9 +33,15 @@ pub struct Checked {
     pub problems: Vec<String>,
 }
 
+/// So many copies after one another that can't even be looked at: the others can't either.
+const IN_A_ROW: usize = 3;
+
 /// How a copy is looked at.
 struct Look<'a> {
     store: &'a Store,
+    objects: &'a Objects,
+    repository: Option<&'a str>,
+    known: &'a State,
     identity: Option<&'a Identity>,
     staging: &'a Staging,
     quick: bool,
@@ -57,15 +65,22 @@ pub fn check(
         Some(_) if !quick => Some(trust::identity(config)?),
         _ => None,
     };
-    let store = Store::open(remote)?;
+    let store = super::open(remote, watch)?;
     let names = fetch::all_names(&store)?;
     let mut checked = Checked {
         opened: identity.is_some(),
         ..Checked::default()
     };
     let known = state::peek(config, remote)?;
+    let mut lost = Vec::new();
     if wanted.is_empty() {
-        checked.problems.extend(gone(&known, &names));
+        for (id, copy) in gone(&known, &names) {
+            let name = &copy.name;
+            checked
+                .problems
+                .push(format!("{id} {name}: it was copied and is gone from the remote"));
+            lost.push((id, None));
+        }
     }
     let names: Vec<_> = names
         .into_iter()
@@ -78,13 +93,7 @@ pub fn check(
         ));
     }
     let staging = Staging::new(&config.state_dir)?;
-    let look = Look {
-        store: &store,
-        identity: identity.as_ref(),
-        staging: &staging,
-        quick,
-        watch,
-    };
+    let objects = Objects::of(&store)?;
     let rows = fetch::rows(&store, &names, &keys, watch)?;
     let whose = fetch::whose(&store, &remote.name, &rows)?;
     if let (Some(there), Some(own)) = (&whose.repository, &known.repository)
@@ -98,47 +107,18 @@ pub fn check(
     if !rows.is_empty() {
         checked.problems.extend(whose.odd);
     }
-    for fetched in rows {
-        let (expected, removed) = known
-            .copies
-            .get(&fetched.id)
-            .filter(|copy| copy.name == fetched.name)
-            .map_or((false, false), |copy| (!copy.removed, copy.removed));
-        let behind = match fetched.found {
-            Found::There => None,
-            Found::Exchanged => Some("its row was exchanged; an older version of it is good"),
-            Found::Removed if !expected => continue,
-            Found::Hidden if removed => continue,
-            Found::Hidden | Found::Removed => {
-                Some("it was deleted at the remote; an older version of its row is good")
-            }
-        };
-        if let Some(behind) = behind {
-            checked
-                .problems
-                .push(format!("{} {}: {behind}", fetched.id, fetched.name));
-            continue;
-        }
-        let found = fetched.row.and_then(|(row, signed)| {
-            pull::check_signed(&row, signed, false)?;
-            if whose.repository.as_ref() != Some(&row.repository) {
-                return Err(Error::new(Code::Corrupt, "its row is of another repository"));
-            }
-            look.at(&row)
-        });
-        match found {
-            Ok(bytes) => {
-                checked.good += 1;
-                checked.bytes += bytes;
-            }
-            Err(error) if is_about_copy(error.code) => {
-                checked
-                    .problems
-                    .push(format!("{} {}: {error}", fetched.id, fetched.name));
-            }
-            Err(error) => return Err(error),
-        }
-    }
+    let look = Look {
+        store: &store,
+        objects: &objects,
+        repository: whose.repository.as_deref(),
+        known: &known,
+        identity: identity.as_ref(),
+        staging: &staging,
+        quick,
+        watch,
+    };
+    look.all(rows, &mut checked, &mut lost)?;
+    state::note_lost(config, remote, &lost);
     // What is empty proves nothing.
     if checked.good == 0 && checked.problems.is_empty() {
         return Err(fetch::no_copies(&remote.name));
@@ -147,63 +127,146 @@ pub fn check(
 }
 
 /// Copies that this machine made and that are not there any more.
-fn gone(known: &state::State, names: &[(u64, String)]) -> Vec<String> {
+fn gone<'a>(known: &'a State, names: &'a [(u64, String)]) -> impl Iterator<Item = (u64, &'a Copied)> {
     let there = |id: u64, name: &str| names.iter().any(|(i, n)| *i == id && n == name);
-    let missing = known
+    known
         .copies
         .iter()
-        .filter(|(id, copy)| !copy.removed && !there(**id, &copy.name));
-    missing
-        .map(|(id, copy)| format!("{id} {}: it was copied and is gone from the remote", copy.name))
-        .collect()
+        .filter(move |(id, copy)| !copy.removed && !there(**id, &copy.name))
+        .map(|(id, copy)| (*id, copy))
 }
 
 fn is_wanted(wanted: &[String], id: u64, name: &str) -> bool {
     wanted.is_empty() || wanted.iter().any(|text| *text == id.to_string() || text == name)
 }
 
-fn is_about_copy(code: Code) -> bool {
+pub(super) fn is_about_copy(code: Code) -> bool {
     matches!(
         code,
         Code::Corrupt | Code::NotFound | Code::Refused | Code::Unsupported
     )
 }
 
+/// Why a row is an older version.
+enum Behind {
+    /// It isn't.
+    Nothing,
+    /// Retention removed it.
+    Retention,
+    /// Somebody did something to it.
+    Somebody(&'static str),
+}
+
 impl Look<'_> {
+    /// Looks at all of them, whatever is wrong with one. What is to be copied again is added to `lost`.
+    fn all(
+        &self,
+        rows: Vec<Fetched>,
+        checked: &mut Checked,
+        lost: &mut Vec<(u64, Option<Copied>)>,
+    ) -> Result<()> {
+        let mut in_a_row = 0;
+        let mut left = rows.len();
+        for fetched in rows {
+            self.watch.check()?;
+            left -= 1;
+            let behind = self.behind(&fetched);
+            let (id, name) = (fetched.id, fetched.name);
+            match behind {
+                Behind::Nothing => {}
+                Behind::Retention => continue,
+                Behind::Somebody(what) => {
+                    checked.problems.push(format!("{id} {name}: {what}"));
+                    lost.push((id, None));
+                    continue;
+                }
+            }
+            let mut copy = None;
+            let found = fetched.row.and_then(|(row, signed)| {
+                pull::check_signed(&row, signed, false)?;
+                if self.repository != Some(row.repository.as_str()) {
+                    return Err(Error::new(Code::Corrupt, "its row is of another repository"));
+                }
+                copy = Some(Copied::of(&row));
+                let bytes = self.at(&row)?;
+                if !self.objects.has(&layout::checksum(&row.object.key)) {
+                    let missing = "the checksum beside its archive is gone; the next push writes it again";
+                    checked.problems.push(format!("{id} {name}: {missing}"));
+                }
+                Ok(bytes)
+            });
+            let error = match found {
+                Ok(bytes) => {
+                    in_a_row = 0;
+                    checked.good += 1;
+                    checked.bytes += bytes;
+                    continue;
+                }
+                Err(error) => error,
+            };
+            self.watch.check()?;
+            if is_about_copy(error.code) {
+                in_a_row = 0;
+                // What a later version wrote is not ours to replace.
+                if error.code != Code::Unsupported {
+                    lost.push((id, copy));
+                }
+            } else {
+                in_a_row += 1;
+            }
+            checked.problems.push(format!("{id} {name}: {error}"));
+            let gives_up = in_a_row == IN_A_ROW || left == 0;
+            if gives_up && in_a_row > 0 && checked.good == 0 && lost.is_empty() {
+                return Err(error);
+            }
+            if in_a_row == IN_A_ROW && left > 0 {
+                checked
+                    .problems
+                    .push(format!("{left} more copies were not looked at: the remote fails"));
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Who may have put something before a row that was found among the older versions.
+    fn behind(&self, fetched: &Fetched) -> Behind {
+        let noted = self.known.copies.get(&fetched.id);
+        let noted = noted.filter(|copy| copy.name == fetched.name);
+        let removed = noted.is_some_and(|copy| copy.removed);
+        match fetched.found {
+            Found::There => Behind::Nothing,
+            Found::Exchanged => Behind::Somebody("its row was exchanged; an older version of it is good"),
+            Found::Removed if removed || noted.is_none() => Behind::Retention,
+            Found::Hidden if removed => Behind::Retention,
+            Found::Hidden | Found::Removed => {
+                Behind::Somebody("it was deleted at the remote; an older version of its row is good")
+            }
+        }
+    }
+
     /// Looks at one copy; the bytes that were read.
     fn at(&self, row: &Row) -> Result<u64> {
         let object = &row.object;
+        // What has another size need not be fetched.
+        if let Some(error) = self.objects.trouble(object) {
+            return Err(error);
+        }
         if self.quick {
-            let found = self.store.head(&object.key)?;
-            let size = found
-                .ok_or_else(|| Error::new(Code::NotFound, "its archive is gone"))?
-                .size;
-            if size != object.size {
-                let message = format!(
-                    "its archive has {size} bytes, and was copied with {}",
-                    object.size
-                );
-                return Err(Error::new(Code::Corrupt, message));
-            }
             return Ok(0);
         }
         match self.identity.filter(|_| object.encrypted) {
             Some(identity) => self.open(row, identity)?,
-            None => self.read(row, &mut io::sink())?,
+            None => bytes::read(self.store, object, None, &mut io::sink(), self.watch)?,
         }
         Ok(object.size)
-    }
-
-    fn read(&self, row: &Row, to: &mut dyn Write) -> Result<()> {
-        let object = &row.object;
-        bytes::read(self.store, object, None, to, self.watch)
     }
 
     /// What the identity opens is the archive itself. Staged, since an age file is only good at its end.
     fn open(&self, row: &Row, identity: &Identity) -> Result<()> {
         use std::io::Seek as _;
         let mut staged = self.staging.create("object")?;
-        let read = self.read(row, &mut staged).and_then(|()| {
+        let read = bytes::read(self.store, &row.object, None, &mut staged, self.watch).and_then(|()| {
             staged
                 .rewind()
                 .map_err(|e| Error::io("read a staged object", &e))?;
