@@ -3,6 +3,7 @@
 
 mod coming_back;
 mod forged;
+mod lost;
 mod whose;
 
 use std::path::{Path, PathBuf};

@@ -12,6 +12,7 @@
 mod support;
 
 mod product;
+mod product_trouble;
 mod proxy;
 mod server;
 mod site;

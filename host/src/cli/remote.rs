@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, SecondsFormat, Utc};
+
 use super::args::{RemoteArgs, RemoteCommand, RemoteCopies, RemotePrune, RemotePull, RemoteVerify};
 use super::{App, Ended};
 use crate::context::Context;
 use crate::error::{Code, Result};
 use crate::output::{Bar, Table};
-use crate::remote::row::Signed;
-use crate::remote::{self, Checked, Fetch, Found, Listed, Pruned, Pulled, Pushed, RemoteStatus, Watch};
+use crate::remote::row::{Row, Signed};
+use crate::remote::{self, Checked, Fetch, Found, Lies, Listed, Pruned, Pulled, Pushed, RemoteStatus, Watch};
 use crate::text::{self, escape};
 
 pub(super) fn run(app: &App, args: &RemoteArgs) -> Result<Ended> {
@@ -47,6 +49,7 @@ fn remotes_table(rows: &[RemoteStatus]) -> String {
         "PLACE",
         ">COPIES",
         ">SIZE",
+        ">LOST",
         ">PENDING",
         "LAST COPY",
         "LAST ERROR",
@@ -57,6 +60,7 @@ fn remotes_table(rows: &[RemoteStatus]) -> String {
             row.place.clone(),
             row.copies.to_string(),
             text::size(row.size_bytes),
+            row.lost.to_string(),
             row.pending.to_string(),
             row.last_success
                 .as_deref()
@@ -75,9 +79,11 @@ fn list(app: &App, name: &str) -> Result<Ended> {
         &watch(app, &Bar::new(app.output, "list")),
     )?;
     app.output.print(&rows, || table(&rows))?;
-    let bad = rows
-        .iter()
-        .any(|row| row.signed != Some(Signed::Good) || matches!(row.found, Found::Exchanged | Found::Hidden));
+    let bad = rows.iter().any(|row| {
+        row.signed != Some(Signed::Good)
+            || row.found.is_trouble()
+            || row.archive.is_some_and(Lies::is_trouble)
+    });
     Ok(if bad {
         Ended::Bad(Code::VerifyFailed)
     } else {
@@ -89,7 +95,9 @@ fn table(rows: &[Listed]) -> String {
     if rows.is_empty() {
         return "no copies\n".to_owned();
     }
-    let mut table = Table::new(&[">ID", "NAME", "PLAN", ">SIZE", "COPIED", "HERE", "SIGNED"]);
+    let mut table = Table::new(&[
+        ">ID", "NAME", "PLAN", ">SIZE", "COPIED", "HERE", "ARCHIVE", "SIGNED",
+    ]);
     for row in rows {
         let signed = match (row.signed, &row.error) {
             (Some(Signed::Good), _) => match row.found {
@@ -109,12 +117,24 @@ fn table(rows: &[Listed]) -> String {
             row.name.clone(),
             known.and_then(|row| row.backup.plan.clone()).unwrap_or_default(),
             known.map(|row| text::size(row.object.size)).unwrap_or_default(),
-            known.map(|row| text::time(&row.copied_at)).unwrap_or_default(),
+            known.and_then(Row::copied_at).map(moment).unwrap_or_default(),
             if row.here { "yes" } else { "no" }.to_owned(),
+            match row.archive {
+                Some(Lies::Whole) => "there",
+                Some(Lies::Changed) => "CHANGED: it has another size",
+                Some(Lies::Gone) => "GONE",
+                None => "",
+            }
+            .to_owned(),
             signed,
         ]);
     }
     table.render()
+}
+
+/// A time as the other table has it, with its zone.
+fn moment(time: DateTime<Utc>) -> String {
+    text::time(&time.to_rfc3339_opts(SecondsFormat::Secs, true))
 }
 
 fn push(app: &App, args: &RemoteCopies) -> Result<Ended> {
@@ -127,10 +147,9 @@ fn push(app: &App, args: &RemoteCopies) -> Result<Ended> {
     let pushed = pushed?;
     app.about(format!("{} {} copied", args.name, pushed.copied.len()));
     app.output.print(&pushed, || pushed_text(&args.name, &pushed))?;
-    Ok(if pushed.problems.is_empty() {
-        Ended::Done
-    } else {
-        Ended::Bad(Code::Corrupt)
+    Ok(match pushed.code {
+        None => Ended::Done,
+        Some(code) => Ended::Bad(code),
     })
 }
 
@@ -236,16 +255,21 @@ fn prune(app: &App, args: &RemotePrune) -> Result<Ended> {
     let gone = pruned.verdicts.iter().filter(|verdict| !verdict.keep).count();
     app.about(format!("{} {gone} removed", args.name));
     app.output.print(&pruned, || pruned_table(&pruned))?;
-    Ok(Ended::Done)
+    Ok(if pruned.verdicts.iter().any(|verdict| verdict.bad) {
+        Ended::Bad(Code::VerifyFailed)
+    } else {
+        Ended::Done
+    })
 }
 
 fn pruned_table(pruned: &Pruned) -> String {
     let mut table = Table::new(&["VERDICT", ">ID", "NAME", ">SIZE", "WHY"]);
     for verdict in &pruned.verdicts {
-        let word = match (verdict.keep, pruned.dry_run) {
-            (true, _) => "keep",
-            (false, true) => "remove",
-            (false, false) => "removed",
+        let word = match (verdict.bad, verdict.keep, pruned.dry_run) {
+            (true, ..) => "BAD",
+            (_, true, _) => "keep",
+            (_, false, true) => "remove",
+            (_, false, false) => "removed",
         };
         table.row(&[
             word.to_owned(),

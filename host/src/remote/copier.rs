@@ -126,6 +126,14 @@ fn tidy(context: &Context, remote: &Remote, pushed: &Pushed, watch: &Watch) {
         Ok(pruned) => {
             let gone = pruned.verdicts.iter().filter(|verdict| !verdict.keep).count();
             tracing::info!(remote = remote.name, removed = gone, "retention at the remote");
+            let bad = pruned.verdicts.iter().filter(|verdict| verdict.bad).count();
+            if bad > 0 {
+                tracing::error!(
+                    remote = remote.name,
+                    bad,
+                    "copies are gone or changed: `cofre remote list` shows them"
+                );
+            }
         }
         Err(error) => tracing::warn!(
             remote = remote.name,
