@@ -29,11 +29,16 @@ pub(super) fn read(doc: &Document<'_>, dir: &Path) -> Option<Config> {
     let backup_dir = resolved(&root, "backup_dir", dir, &backup_text);
     let encryption = remotes::encryption(&root, dir);
     let state_dir = path(&root, "state_dir", dir).unwrap_or_else(|| dir.join(".cofre"));
+    let backup_dir = backup_dir.unwrap_or_else(|| dir.join("backups"));
+    let own = [
+        ("backup_dir", backup_dir.clone()),
+        ("state_dir", state_dir.clone()),
+    ];
     let mut config = Config {
         file: None,
         dir: dir.to_path_buf(),
         zip_path_prefix: format!("{}/", backup_text.trim_end_matches('/')),
-        backup_dir: backup_dir.unwrap_or_else(|| dir.join("backups")),
+        backup_dir,
         state_dir,
         group: root.parsed("group", group),
         repository: repository(&root, dir),
@@ -52,7 +57,7 @@ pub(super) fn read(doc: &Document<'_>, dir: &Path) -> Option<Config> {
         drill: plans::drill(&root, dir, &mut warnings),
         api: service::api(&root, dir),
         webhooks: service::webhooks(&root, dir, &mut warnings),
-        remotes: remotes::remotes(&root, dir, &encryption),
+        remotes: remotes::remotes(&root, dir, &encryption, &own, &mut warnings),
         encryption,
         log: service::log(&root, dir),
         warnings,
@@ -114,12 +119,7 @@ pub(super) fn whole_secret_file(
             None
         }
         Ok(text) => {
-            if paths::others_can_read(&file) {
-                let shown = crate::text::shown(&file);
-                warnings.push(format!(
-                    "{shown} holds a secret and others can read it: run `chmod 600 {shown}`"
-                ));
-            }
+            paths::warn_of_readers(&file, warnings);
             let line = text.strip_suffix('\n').unwrap_or(&text);
             Some(Secret::new(line.strip_suffix('\r').unwrap_or(line)))
         }

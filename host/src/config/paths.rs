@@ -59,3 +59,13 @@ pub(super) fn is_within(inner: &Path, outer: &Path) -> bool {
 pub(crate) fn others_can_read(file: &Path) -> bool {
     std::fs::metadata(file).is_ok_and(|meta| meta.mode() & 0o044 != 0)
 }
+
+/// Warns of a file with a secret that others can read.
+pub(super) fn warn_of_readers(file: &Path, warnings: &mut Vec<String>) {
+    if others_can_read(file) {
+        let shown = crate::text::shown(file);
+        warnings.push(format!(
+            "{shown} holds a secret and others can read it: run `chmod 600 {shown}`"
+        ));
+    }
+}

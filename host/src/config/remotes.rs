@@ -1,11 +1,14 @@
 //! The tables of copies off the machine: `[encryption]` and `[[remotes]]`. Nothing is contacted here, and no key is
 //! read: only what the file itself says is checked.
 
+mod place;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::document::Section;
-use super::parts::{one_of, path, resolved, retention};
+use super::parts::{one_of, path, retention};
+use super::paths::{self, is_within};
 use super::plans::required;
 use super::{Config, Retention, value};
 use crate::crypt::{Recipients, VerifyKey};
@@ -156,7 +159,14 @@ fn verify_keys(table: &Section<'_>) -> Vec<VerifyKey> {
     keys.collect()
 }
 
-pub(super) fn remotes(root: &Section<'_>, dir: &Path, encryption: &Encryption) -> Vec<Remote> {
+/// `own` are the folders of cofre's own, where no copy is one.
+pub(super) fn remotes(
+    root: &Section<'_>,
+    dir: &Path,
+    encryption: &Encryption,
+    own: &[(&str, PathBuf)],
+    warnings: &mut Vec<String>,
+) -> Vec<Remote> {
     let mut remotes: Vec<Remote> = Vec::new();
     for table in root.list("remotes") {
         let remote = remote(&table, dir);
@@ -166,6 +176,36 @@ pub(super) fn remotes(root: &Section<'_>, dir: &Path, encryption: &Encryption) -
                     "name",
                     "another remote has this name",
                     Some("choose another name".into()),
+                );
+            }
+            if let Place::Bucket(Bucket {
+                credentials_file: Some(file),
+                ..
+            }) = &remote.place
+            {
+                paths::warn_of_readers(file, warnings);
+            }
+            if let Some(other) = remotes
+                .iter()
+                .find(|other| place::is_same(&other.place, &remote.place))
+            {
+                let message = format!(
+                    "is the place of `{}` too: what one removes there, the other has lost",
+                    other.name
+                );
+                table.problem(
+                    "url",
+                    message,
+                    Some("give each remote a folder of its own".into()),
+                );
+            }
+            if let Place::Folder(folder) = &remote.place
+                && let Some((key, _)) = own.iter().find(|(_, path)| is_within(folder, path))
+            {
+                table.problem(
+                    "url",
+                    format!("is in `{key}`: a copy beside what it is a copy of is none"),
+                    Some("name a folder of another disk or machine".into()),
                 );
             }
             if remote.encrypt && encryption.recipients.is_empty() && encryption.identity_file.is_none() {
@@ -186,7 +226,7 @@ pub(super) fn remotes(root: &Section<'_>, dir: &Path, encryption: &Encryption) -
 
 fn remote(table: &Section<'_>, dir: &Path) -> Option<Remote> {
     let name = required(table, "name", table.parsed("name", value::name_of_run));
-    let place = required(table, "url", place(table, dir));
+    let place = required(table, "url", place::read(table, dir));
     let part_bytes = table
         .integer("part_mib", LEAST_PART..=1024)
         .and_then(|n| u64::try_from(n).ok());
@@ -235,116 +275,6 @@ pub(super) fn unattended_drill(config: &Config) -> Option<String> {
             .to_owned()
     })
 }
-
-/// `s3://bucket/prefix`, `gs://bucket/prefix`, `az://account/container/prefix`, or a folder.
-fn place(table: &Section<'_>, dir: &Path) -> Option<Place> {
-    let bucket = BucketKeys {
-        endpoint: endpoint(table),
-        region: table.string("region"),
-        path_style: table.boolean("path_style"),
-        credentials_file: path(table, "credentials_file", dir),
-        profile: table.string("profile"),
-        allow_http: table.boolean("allow_http").unwrap_or(false),
-    };
-    let text = table.string("url")?;
-    let Some((scheme, rest)) = text.split_once("://") else {
-        return resolved(table, "url", dir, &text).map(Place::Folder);
-    };
-    let provider = match scheme {
-        "s3" => Provider::S3,
-        "gs" => Provider::Google,
-        "az" => Provider::Azure,
-        "file" => return resolved(table, "url", dir, rest).map(Place::Folder),
-        _ => {
-            let (message, hint) = one_of(scheme, &["s3", "gs", "az", "file"]);
-            table.problem("url", message, hint);
-            return None;
-        }
-    };
-    match bucket.at(provider, rest) {
-        Ok(bucket) => Some(Place::Bucket(bucket)),
-        Err((message, hint)) => {
-            table.problem("url", message, hint);
-            None
-        }
-    }
-}
-
-/// What else says where a bucket is.
-struct BucketKeys {
-    endpoint: Option<String>,
-    region: Option<String>,
-    path_style: Option<bool>,
-    credentials_file: Option<PathBuf>,
-    profile: Option<String>,
-    allow_http: bool,
-}
-
-impl BucketKeys {
-    fn at(self, provider: Provider, rest: &str) -> Result<Bucket, value::Bad> {
-        let example = match provider {
-            Provider::S3 => "s3://bucket/folder",
-            Provider::Google => "gs://bucket/folder",
-            Provider::Azure => "az://account/container/folder",
-        };
-        let bad = || {
-            (
-                "does not name a bucket".to_owned(),
-                Some(format!("write `{example}`")),
-            )
-        };
-        // A URL with a user and a password would end in messages.
-        if rest.contains(['@', '?', '#', '\\']) || rest.chars().any(|c| c.is_control() || c == ' ') {
-            return Err((
-                "has characters that no bucket and no folder may have".to_owned(),
-                Some(format!(
-                    "write `{example}`; credentials go into `credentials_file`"
-                )),
-            ));
-        }
-        let mut parts = rest.split('/').filter(|part| !part.is_empty());
-        let account = match provider {
-            Provider::Azure => Some(parts.next().ok_or_else(bad)?.to_owned()),
-            Provider::S3 | Provider::Google => None,
-        };
-        let bucket = parts.next().ok_or_else(bad)?.to_owned();
-        let prefix: Vec<&str> = parts.collect();
-        if prefix.iter().any(|part| *part == "." || *part == "..") {
-            return Err(("can't have `.` or `..` in it".to_owned(), None));
-        }
-        Ok(Bucket {
-            provider,
-            bucket,
-            prefix: prefix.join("/"),
-            // Servers of one's own seldom have a host name for each bucket.
-            path_style: self.path_style.unwrap_or(self.endpoint.is_some()),
-            endpoint: self.endpoint,
-            region: self.region,
-            allow_http: self.allow_http,
-            account,
-            credentials_file: self.credentials_file,
-            profile: self.profile,
-        })
-    }
-}
-
-fn endpoint(table: &Section<'_>) -> Option<String> {
-    let text = table.string("endpoint")?;
-    let allow_http = table.boolean("allow_http").unwrap_or(false);
-    if text.contains('@') {
-        let hint = "credentials go into `credentials_file`";
-        table.problem("endpoint", "can't have a user in it", Some(hint.into()));
-        return None;
-    }
-    match value::outgoing_host(&text, allow_http) {
-        Ok(_) => Some(text.trim_end_matches('/').to_owned()),
-        Err((message, hint)) => {
-            table.problem("endpoint", message, hint);
-            None
-        }
-    }
-}
-
 fn lock(table: &Section<'_>) -> Option<ObjectLock> {
     let mode = table.parsed("lock", |text| match text {
         "governance" => Ok(LockMode::Governance),

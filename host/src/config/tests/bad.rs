@@ -162,6 +162,10 @@ bad_table! {
     remote_that_leads_up: "[[remotes]]\nname = 'r'\nurl = 's3://b/../c'\nencrypt = false", "remotes[0].url", "`..`";
     remote_with_credentials_in_its_url: "[[remotes]]\nname = 'r'\nurl = 's3://key:secret@b'\nencrypt = false", "remotes[0].url", "credentials_file";
     remote_whose_endpoint_is_in_the_clear: "[[remotes]]\nname = 'r'\nurl = 's3://b'\nendpoint = 'http://s3.example.org'\nencrypt = false", "remotes[0].endpoint", "in the clear";
+    remote_at_the_place_of_another: "[[remotes]]\nname = 'r'\nurl = 's3://b/x'\nencrypt = false\n[[remotes]]\nname = 's'\nurl = 's3://b/x/'\nencrypt = false", "remotes[1].url", "the place of `r` too";
+    remote_in_the_folder_of_another: "[[remotes]]\nname = 'r'\nurl = 'x'\nencrypt = false\n[[remotes]]\nname = 's'\nurl = './x/'\nencrypt = false", "remotes[1].url", "the place of `r` too";
+    remote_among_the_backups: "[[remotes]]\nname = 'r'\nurl = 'backups/copies'\nencrypt = false", "remotes[0].url", "is in `backup_dir`";
+    remote_folder_with_a_region: "[[remotes]]\nname = 'r'\nurl = 'x'\nregion = 'y'\nencrypt = false", "remotes[0].region", "is for buckets";
     remote_for_nobody: "[[remotes]]\nname = 'r'\nurl = 's3://b'", "remotes[0].name", "cofre key new";
     remote_with_a_lock_without_time: "[[remotes]]\nname = 'r'\nurl = 's3://b'\nlock = 'compliance'\nencrypt = false", "remotes[0].lock", "lock_for";
     remote_with_a_lock_in_a_folder: "[[remotes]]\nname = 'r'\nurl = 'x'\nlock = 'compliance'\nlock_for = '1d'\nencrypt = false", "remotes[0].lock", "only S3";

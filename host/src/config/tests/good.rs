@@ -255,6 +255,25 @@ fn a_url_file_is_read_and_warned_about_when_others_can_read_it() {
 }
 
 #[test]
+fn credentials_that_others_can_read_are_warned_about() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("s3.credentials");
+    std::fs::write(&file, "[default]\n").unwrap();
+    let text = "[sources.static]\npath = 'static'\n[[remotes]]\nname = 'r'\nurl = 's3://b'\nencrypt = false\n\
+                credentials_file = 's3.credentials'\n";
+    for (mode, warns) in [(0o644, true), (0o600, false)] {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        let config = Config::parse(text, dir.path()).unwrap();
+        let warned = config
+            .warnings
+            .iter()
+            .any(|warning| warning.contains("chmod 600"));
+        assert_eq!(warned, warns, "{mode:o}: {:?}", config.warnings);
+    }
+}
+
+#[test]
 fn a_password_of_its_own_becomes_part_of_the_url() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().unwrap();
