@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::Access;
 
 use super::Findings;
-use crate::config::{Config, DatabaseEngine, Origin};
+use crate::config::{Config, DatabaseEngine, Origin, Place};
 use crate::error::{Code, Error};
 use crate::text::{self, shown};
 
@@ -235,10 +235,19 @@ fn same_disk(found: &mut Findings, config: &Config) {
     });
     if folders.chain(databases).any(|path| device(path) == Some(backups)) {
         let message = "the backups are on the disk of what they protect";
-        found.warn(
-            "space",
-            message,
-            "copy them to another machine, or set backup_dir to another disk",
-        );
+        // A remote on the same disk is no way out.
+        let leave = config.remotes.iter().any(|remote| match &remote.place {
+            Place::Bucket(_) => true,
+            Place::Folder(path) => device(path).is_some_and(|other| other != backups),
+        });
+        if leave {
+            found.ok("space", format!("{message}, and copied to another place"));
+        } else {
+            found.warn(
+                "space",
+                message,
+                "copy them to another machine (`[[remotes]]`), or set backup_dir to another disk",
+            );
+        }
     }
 }

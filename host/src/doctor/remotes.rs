@@ -25,10 +25,38 @@ pub(super) fn examine(found: &mut Findings, context: &Context) {
             "keep the identity file elsewhere, and take `identity_file` out of the configuration",
         );
     }
+    // A signing key that is not here is no mistake where one only restores.
+    let signs = keys.signing_key_file.as_ref().is_some_and(|file| file.exists());
+    let restores_only = keys.identity_file.is_some() && !signs;
+    if restores_only {
+        found.warn(
+            AREA,
+            "restore only: the signing key is not here, so that copies are fetched and proved, and none are made",
+            "before backups go on here, bring the signing key back and name it as `encryption.signing_key_file`",
+        );
+    }
     for (one, known) in config.remotes.iter().zip(remote::status(context)) {
+        if restores_only {
+            match remote::can_read(one) {
+                Ok(()) => found.ok(
+                    AREA,
+                    format!("`{}` at {} answers and has copies", one.name, known.place),
+                ),
+                Err(error) => found.error(AREA, error),
+            }
+            continue;
+        }
         if let Err(error) = remote::can_push(context, one) {
             found.error(AREA, error);
             continue;
+        }
+        if known.lost > 0 {
+            found.problem(
+                AREA,
+                Code::VerifyFailed,
+                format!("{} copies at `{}` are gone or were changed", known.lost, one.name),
+                "`cofre remote push` makes those again whose archive is here; look who can write there",
+            );
         }
         match known.last_error {
             Some(error) => found.problem(
