@@ -50,4 +50,16 @@ pub mod crypt {
             Err(Error::new(Code::Config, "not a public key"))
         }
     }
+
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct VerifyKey;
+
+    impl VerifyKey {
+        pub fn parse(text: &str) -> Result<Self> {
+            if text.trim().len() == 44 {
+                return Ok(Self);
+            }
+            Err(Error::new(Code::Config, "not a verify key"))
+        }
+    }
 }
