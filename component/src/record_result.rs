@@ -4,16 +4,18 @@
 use crate::catalog::{Catalog, Status, time};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{BACKUPS, Roots};
+use crate::retention::is_verified;
 use crate::types::{Backup, Check};
 
 /// What a verification may come to. The last one is that of an encrypted archive whose content nobody opened: it is whole
 /// by the checksum beside it, and does not count as verified where that protects a backup.
-const VERIFY_RESULTS: [&str; 4] = [
-    "verified",
-    "verified (no manifest)",
-    "failed",
-    "whole (not opened)",
-];
+const VERIFY_RESULTS: [&str; 4] = ["verified", "verified (no manifest)", "failed", WHOLE];
+
+/// The file is as its checksum says; nobody opened it.
+const WHOLE: &str = "whole (not opened)";
+
+/// What is written down where that comes after a verification of the content.
+const VERIFIED_THEN_WHOLE: &str = "verified (then whole)";
 
 /// What a drill that went well came to; anything else counts as a failure.
 const DRILL_PASSED: &str = "passed";
@@ -43,7 +45,9 @@ pub fn record_result(roots: &Roots, id: u64, check: Check, result: &str, now: &s
     match check {
         Check::Verify => {
             row.verified_at = Some(now);
-            row.verify_status = Some(result.to_owned());
+            // Whoever saw the content once knows more than who looks at the file later.
+            let known = result == WHOLE && is_verified(row);
+            row.verify_status = Some(if known { VERIFIED_THEN_WHOLE } else { result }.to_owned());
         }
         Check::Drill => {
             row.drilled_at = Some(now);

@@ -288,10 +288,14 @@ fn why_it_goes(class: Class) -> &'static str {
     }
 }
 
-/// Whether the last verification of a row was good, with or without a manifest.
+/// Whether the last verification of a row's content was good, with or without a manifest, also where the file was only
+/// compared with its checksum since.
 pub(crate) fn is_verified(record: &Record) -> bool {
     let status = record.verify_status.as_deref();
-    matches!(status, Some("verified" | "verified (no manifest)"))
+    matches!(
+        status,
+        Some("verified" | "verified (no manifest)" | "verified (then whole)")
+    )
 }
 
 /// A duration as it is shown: in the largest unit that divides it.

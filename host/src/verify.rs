@@ -128,7 +128,8 @@ fn look(context: &Context, backup: Backup, quick: bool, control: &mut Control) -
 /// An encrypted archive as a file, without its identity.
 fn look_outside(context: &Context, backup: &Backup, control: &mut Control) -> Result<Verification> {
     let cancel = &control.cancel;
-    let found = sealed::look(context.backups()?.as_fd(), &backup.name, &|_| {
+    let backups = context.backups()?;
+    let found = sealed::look(backups.as_fd(), &backup.name, backup.size, &|_| {
         sealed::check(cancel)
     })?;
     Ok(Verification {

@@ -116,11 +116,28 @@ pub fn decrypt_with(
     Ok(done.get())
 }
 
-/// Whether a file begins as an age file that is encrypted for keys; that it is complete only the identity can tell.
+/// Bytes of the content of each piece that is sealed by itself, and of what sealing adds to it; the number at the beginning.
+/// Source: the age format, C2SP, "Payload".
+const SEALED_PIECE: u64 = PIECE as u64;
+const TAG: u64 = 16;
+const NONCE: u64 = 16;
+
+/// Bytes of an age file with a header of so many bytes that holds `size` bytes.
+#[must_use]
+pub fn encrypted_size(header: u64, size: u64) -> u64 {
+    let pieces = size.div_ceil(SEALED_PIECE).max(1);
+    header
+        .saturating_add(NONCE)
+        .saturating_add(size)
+        .saturating_add(pieces.saturating_mul(TAG))
+}
+
+/// Whether a file begins as an age file that is encrypted for keys; that it is complete only the identity can tell. Gives
+/// the bytes of the header.
 ///
 /// # Errors
 /// As [`decrypt_with`], as far as no identity is needed.
-pub fn check_header(from: &mut dyn Read) -> Result<()> {
+pub fn check_header(from: &mut dyn Read) -> Result<u64> {
     let head = head_of(from)?;
     let input = Input {
         head: &head,
@@ -131,7 +148,10 @@ pub fn check_header(from: &mut dyn Read) -> Result<()> {
     if decryptor.is_scrypt() {
         return Err(unsupported("is encrypted with a passphrase, not for a key"));
     }
-    Ok(())
+    // Its last line begins with three dashes; the library has read it.
+    let dashes = memchr::memmem::find(&head, b"\n---").map_or(0, |at| at + 1);
+    let end = memchr::memchr(b'\n', &head[dashes..]).map_or(head.len(), |at| dashes + at + 1);
+    Ok(end as u64)
 }
 
 /// The first bytes, which are those of an age file and hold its header.

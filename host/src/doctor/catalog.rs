@@ -294,7 +294,7 @@ fn newest(found: &mut Findings, ctx: &Context, rows: &[Backup]) {
         return;
     };
     let problems = if row.encrypted {
-        let look = |backups: OwnedFd| sealed::look(backups.as_fd(), &row.name, &|_| Ok(()));
+        let look = |backups: OwnedFd| sealed::look(backups.as_fd(), &row.name, row.size, &|_| Ok(()));
         ctx.backups().and_then(look).map(|found| found.problems)
     } else {
         let report = ctx.reader().and_then(|mut session| session.verify(row.id, true));

@@ -37,7 +37,7 @@ pub(super) fn plain(archive: &File, backup: &BackupRow, watch: &Watch) -> Result
 /// # Errors
 /// `Corrupt` when it is not what was written, or nothing says so; what reading says.
 pub(super) fn sealed(backups: BorrowedFd<'_>, backup: &BackupRow, watch: &Watch) -> Result<Object> {
-    let found = sealed::look(backups, &backup.name, &|_| watch.check())?;
+    let found = sealed::look(backups, &backup.name, backup.size, &|_| watch.check())?;
     if let Some(problem) = found.problems.first() {
         let message = format!("{} is not copied: {problem}", backup.name);
         return Err(Error::new(Code::Corrupt, message));

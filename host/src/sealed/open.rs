@@ -212,14 +212,20 @@ pub(crate) fn decrypt(
 ) -> Result<(u64, String)> {
     let mut from = BufReader::with_capacity(1 << 20, from);
     let mut to = Hashing::new(to);
-    crypt::decrypt_with(identity, &mut from, &mut to, control)?;
+    let other = || {
+        let message = format!("what {what} holds is not {}", means.name);
+        Error::new(Code::Corrupt, message).remedy("another copy, or an older backup, may be good")
+    };
+    // What is too large fills no disk.
+    let limited = |bytes| match means.size {
+        Some(size) if bytes > size => Err(other()),
+        _ => control(bytes),
+    };
+    crypt::decrypt_with(identity, &mut from, &mut to, &limited)?;
     let (size, sha256) = to.finish();
     let other_size = means.size.is_some_and(|known| known != size);
     if other_size || means.sha256.is_some_and(|known| known != sha256) {
-        let message = format!("what {what} holds is not {}", means.name);
-        return Err(
-            Error::new(Code::Corrupt, message).remedy("another copy, or an older backup, may be good")
-        );
+        return Err(other());
     }
     Ok((size, sha256))
 }

@@ -24,13 +24,15 @@ pub(crate) struct Outside {
     pub(crate) problems: Vec<String>,
 }
 
-/// Reads all of the encrypted archive of the backup `name`.
+/// Reads all of the encrypted archive of the backup `name`, which holds an archive of `size` bytes; 0 where that is not
+/// known.
 ///
 /// # Errors
 /// `NotFound` where it is not there; what reading and `control` say.
 pub(crate) fn look(
     backups: BorrowedFd<'_>,
     name: &str,
+    size: u64,
     control: &dyn Fn(u64) -> Result<()>,
 ) -> Result<Outside> {
     let sealed = open_form(backups, name, Form::Sealed)?.ok_or_else(|| {
@@ -39,11 +41,20 @@ pub(crate) fn look(
     })?;
     let said = said_beside(backups, &sealed.file_name);
     let ArchiveFile {
-        mut file, file_name, ..
+        mut file,
+        file_name,
+        size: sealed_size,
+        ..
     } = sealed;
     let mut problems = Vec::new();
     match crypt::check_header(&mut file) {
-        Ok(()) => {}
+        // Anybody can encrypt for a public key, and write a checksum.
+        Ok(header) if size > 0 && crypt::encrypted_size(header, size) != sealed_size => {
+            problems.push(format!(
+                "{file_name} has {sealed_size} bytes, and can't hold the archive of {size} bytes that the catalog knows"
+            ));
+        }
+        Ok(_) => {}
         Err(error) if matches!(error.code, Code::Corrupt | Code::Unsupported) => {
             problems.push(format!("{file_name}: {error}"));
         }

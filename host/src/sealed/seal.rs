@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 use rustix::fs::{Advice, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{Form, check, open_form, outside, said_beside};
+use super::{Form, check, open_form};
 use crate::context::{Context, Exclusive};
 use crate::crypt::{self, Recipients};
 use crate::engine::wit::types::{Backup, Status};
@@ -99,24 +99,14 @@ fn forget_files(folder: &OwnedFd) {
 fn one(folder: &OwnedFd, row: &Backup, recipients: &Recipients, cancel: &AtomicBool) -> Result<bool> {
     let control = |_| check(cancel);
     let plain = open_form(folder.as_fd(), &row.name, Form::Plain)?;
-    if let Some(plain) = &plain
-        && !is_whole(folder, &row.name, &control)?
-    {
+    // Anew, also where a run that was killed left an encrypted one: without an identity nobody can tell that it holds the
+    // same, and the plain one is what the catalog describes.
+    if let Some(plain) = &plain {
         write(folder, row, &plain.file, recipients, &control)?;
     }
-    // Also of one that was encrypted by a run that was killed before it was through.
+    // The checksum too, which a killed run may have left.
     let gone = remove(folder, &row.name)?;
     Ok(plain.is_some() && gone)
-}
-
-/// Whether the encrypted archive is there and is what its checksum says, which is written when it is complete.
-fn is_whole(folder: &OwnedFd, name: &str, control: &dyn Fn(u64) -> Result<()>) -> Result<bool> {
-    if open_form(folder.as_fd(), name, Form::Sealed)?.is_none()
-        || said_beside(folder.as_fd(), &Form::Sealed.file(name)).is_none()
-    {
-        return Ok(false);
-    }
-    Ok(outside::look(folder.as_fd(), name, control)?.problems.is_empty())
 }
 
 /// Writes the encrypted archive under its name, durably, with its checksum.

@@ -314,3 +314,32 @@ fn a_configuration_without_recipients_or_with_drills_that_nobody_can_hold_is_tol
     let check = vault.app.cofre(&["config", "check"]).exits(0);
     check.never_says("no drill can be held");
 }
+
+#[test]
+fn another_file_with_a_checksum_of_its_own_is_not_whole() {
+    let vault = Vault::new();
+    let record = vault.app.create();
+    super::interrupted::forge(&vault, &record);
+    vault
+        .app
+        .cofre(&["verify"])
+        .exits(5)
+        .says("can't hold the archive");
+    assert_eq!(vault.row(1)["verify_status"], "failed");
+}
+
+#[test]
+fn who_only_looks_at_the_file_takes_no_verification_of_the_content_away() {
+    let vault = Vault::new();
+    let record = vault.app.create();
+    vault.app.create();
+    vault.opening(&["verify", "1"]).exits(0);
+    vault.app.cofre(&["verify", "--all"]).exits(0).says("not opened");
+    assert_eq!(vault.row(1)["verify_status"], "verified (then whole)");
+    assert_eq!(vault.row(2)["verify_status"], "whole (not opened)");
+    vault.configure("encrypt_local = true", "");
+    let config = std::fs::read_to_string(vault.app.path("cofre.toml")).unwrap();
+    vault.app.config(&format!("max_backups = 1\n{config}"));
+    vault.app.cofre(&["prune"]).exits(0);
+    assert!(vault.sealed(&record).exists(), "the newest that verified stays");
+}

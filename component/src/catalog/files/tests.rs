@@ -243,4 +243,15 @@ fn an_archive_that_nobody_opened_is_whole_and_does_not_count_as_verified() {
     let noted = record_result(&folder.roots, 1, Check::Verify, "whole (not opened)", NOW).unwrap();
     assert!(noted.record.verified_at.is_some() && noted.encrypted);
     assert!(!crate::retention::is_verified(&noted.record));
+    record_result(&folder.roots, 1, Check::Verify, "verified", NOW).unwrap();
+    for _ in 0..2 {
+        let noted = record_result(&folder.roots, 1, Check::Verify, "whole (not opened)", NOW).unwrap();
+        assert_eq!(
+            noted.record.verify_status.as_deref(),
+            Some("verified (then whole)")
+        );
+        assert!(crate::retention::is_verified(&noted.record));
+    }
+    let noted = record_result(&folder.roots, 1, Check::Verify, "failed", NOW).unwrap();
+    assert!(!crate::retention::is_verified(&noted.record));
 }

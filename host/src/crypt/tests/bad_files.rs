@@ -7,7 +7,7 @@ use age::secrecy::SecretString;
 use age::{Encryptor, scrypt};
 
 use super::super::stream::HEADER_LIMIT;
-use super::super::{check_header, decrypt, encrypt};
+use super::super::{check_header, decrypt, encrypt, encrypted_size};
 use super::{Keys, content, seal};
 use crate::error::{Code, Error};
 
@@ -66,6 +66,16 @@ fn the_header_is_checked_without_an_identity_and_says_nothing_of_the_rest() {
     for bad in [&b""[..], b"PK\x03\x04", &sealed[..10], &sealed[..payload - 20]] {
         let error = check_header(&mut &*bad).unwrap_err();
         assert_eq!(error.code, Code::Corrupt, "{error}");
+    }
+}
+
+#[test]
+fn the_size_of_an_encrypted_file_tells_that_of_its_content() {
+    let keys = Keys::new();
+    for size in [0, 1, 65_535, 65_536, 65_537, 131_072, 200_000] {
+        let sealed = keys.seal(&content(size));
+        let header = check_header(&mut &sealed[..]).unwrap();
+        assert_eq!(encrypted_size(header, size as u64), sealed.len() as u64, "{size}");
     }
 }
 
