@@ -14,8 +14,15 @@ use crate::fsutil::{self, Identity};
 /// The backups folder, locked until this is dropped.
 #[derive(Debug)]
 pub struct BackupsLock {
-    // The lock belongs to this open file description; closing it frees the lock.
-    _held: OwnedFd,
+    // The lock belongs to this open file description.
+    held: OwnedFd,
+}
+
+impl Drop for BackupsLock {
+    /// To close it is not enough: a program that another thread is starting has it open too, until it runs.
+    fn drop(&mut self) {
+        let _ = rustix::fs::flock(&self.held, FlockOperation::Unlock);
+    }
 }
 
 impl BackupsLock {
@@ -29,7 +36,7 @@ impl BackupsLock {
         // A description of its own: the caller's handle may be duplicated into other processes.
         let held = fsutil::openat(dir, ".", fsutil::dir_flags(), Mode::empty()).map_err(fail)?;
         match rustix::fs::flock(&held, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { _held: held }),
+            Ok(()) => Ok(Self { held }),
             Err(Errno::WOULDBLOCK) => Err(busy(held.as_fd())),
             Err(Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS | Errno::BADF | Errno::INVAL) => {
                 Err(Error::new(
@@ -123,9 +130,12 @@ mod tests {
             "{error}"
         );
         assert_eq!(holder(&dir), Some(std::process::id()));
+        // What a program has that is just being started.
+        let inherited = first.held.try_clone().unwrap();
         drop(first);
         assert_eq!(holder(&dir), None);
         BackupsLock::acquire(&dir).unwrap();
+        drop(inherited);
     }
 
     #[test]
