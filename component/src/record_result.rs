@@ -11,11 +11,11 @@ use crate::types::{Backup, Check};
 /// by the checksum beside it, and does not count as verified where that protects a backup.
 const VERIFY_RESULTS: [&str; 4] = ["verified", "verified (no manifest)", "failed", WHOLE];
 
-/// The file is as its checksum says; nobody opened it.
-const WHOLE: &str = "whole (not opened)";
+/// The result of a verification of an encrypted archive that nobody opened: the file is as its checksum says.
+pub const WHOLE: &str = "whole (not opened)";
 
 /// What is written down where that comes after a verification of the content.
-const VERIFIED_THEN_WHOLE: &str = "verified (then whole)";
+pub(crate) const VERIFIED_THEN_WHOLE: &str = "verified (then whole)";
 
 /// What a drill that went well came to; anything else counts as a failure.
 const DRILL_PASSED: &str = "passed";

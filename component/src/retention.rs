@@ -9,6 +9,7 @@ use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, TimeDelta};
 
 use crate::catalog::{Record, Status, time};
 use crate::error::{Error, ErrorKind, Result};
+use crate::record_result::VERIFIED_THEN_WHOLE;
 use crate::types::RetentionPolicy;
 
 #[cfg(test)]
@@ -294,7 +295,7 @@ pub(crate) fn is_verified(record: &Record) -> bool {
     let status = record.verify_status.as_deref();
     matches!(
         status,
-        Some("verified" | "verified (no manifest)" | "verified (then whole)")
+        Some("verified" | "verified (no manifest)" | VERIFIED_THEN_WHOLE)
     )
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Local, NaiveDateTime, TimeZone};
 use cofre_component::catalog::{PlanTotals, Record, Status, Totals};
+use cofre_component::record_result::WHOLE;
 
 pub use cofre_component::catalog::MANUAL;
 
@@ -179,7 +180,7 @@ impl CatalogFacts {
             .verify_status
             .as_deref()
             // An encrypted archive that is whole is as it was when it was made, opened or not.
-            .is_some_and(|s| s.starts_with("verified") || s == "whole (not opened)");
+            .is_some_and(|s| s.starts_with("verified") || s == WHOLE);
         if let Some(at) = record.verified_at.as_deref().filter(|_| sound).and_then(instant) {
             self.last_verified = self.last_verified.max(at);
         }

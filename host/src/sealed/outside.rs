@@ -4,12 +4,11 @@
 use std::io::Seek as _;
 use std::os::fd::BorrowedFd;
 
+pub(crate) use cofre_exporter::component::record_result::WHOLE;
+
 use super::{ArchiveFile, Form, open_form, said_beside};
 use crate::error::{Code, Error, Result};
 use crate::{crypt, hashing};
-
-/// The result of a verification that did not open the archive.
-pub(crate) const WHOLE: &str = "whole (not opened)";
 
 /// What was found.
 #[derive(Debug)]
