@@ -121,6 +121,7 @@ fn table(rows: &[Listed]) -> String {
             if row.here { "yes" } else { "no" }.to_owned(),
             match row.archive {
                 Some(Lies::Whole) => "there",
+                Some(Lies::Behind) => "HIDDEN: an older version may be good",
                 Some(Lies::Changed) => "CHANGED: it has another size",
                 Some(Lies::Gone) => "GONE",
                 None => "",

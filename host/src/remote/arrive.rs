@@ -8,6 +8,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
+use super::objects::older;
 use super::row::Row;
 use super::store::Store;
 use super::watch::Watch;
@@ -129,7 +130,7 @@ fn download(store: &Store, row: &Row, staging: &Staging, watch: &Watch) -> Resul
             Err(error) if matches!(error.code, Code::Corrupt | Code::NotFound) => {
                 staging.remove(&name)?;
                 if tried == 0 {
-                    versions.extend(older(store, row)?.into_iter().map(Some));
+                    versions.extend(older(store, object)?.into_iter().map(Some));
                 }
                 why.get_or_insert(error);
             }
@@ -138,24 +139,6 @@ fn download(store: &Store, row: &Row, staging: &Staging, watch: &Watch) -> Resul
         tried += 1;
     }
     Err(why.unwrap_or_else(|| Error::new(Code::NotFound, format!("{} is not at the remote", object.key))))
-}
-
-/// Versions of the object that have the right size.
-fn older(store: &Store, row: &Row) -> Result<Vec<String>> {
-    match store.versions(&row.object.key) {
-        Ok(versions) => {
-            let fits = versions
-                .into_iter()
-                .filter(|version| !version.deleted && version.size == row.object.size);
-            Ok(fits.map(|version| version.version).collect())
-        }
-        Err(error) if error.code == Code::Cancelled => Err(error),
-        // What is wrong with the newest says more.
-        Err(error) => {
-            tracing::warn!("{error}; no older version of it is looked at");
-            Ok(Vec::new())
-        }
-    }
 }
 
 /// The archive of a backup that lies here, if it is not what the catalog and the row say: the name of its file.

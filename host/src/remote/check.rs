@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::fetch::{Fetched, Found};
 use super::layout;
-use super::objects::Objects;
-use super::row::Row;
+use super::objects::{Objects, older};
+use super::row::{Row, Signed};
 use super::state::{self, Copied, State};
 use super::store::Store;
 use super::watch::Watch;
@@ -176,19 +176,22 @@ impl Look<'_> {
                 Behind::Nothing => {}
                 Behind::Retention => continue,
                 Behind::Somebody(what) => {
-                    checked.problems.push(format!("{id} {name}: {what}"));
+                    let archive = match fetched.row.and_then(|(row, signed)| self.one(&row, signed)) {
+                        Ok(_) => "its archive is good".to_owned(),
+                        Err(error) => {
+                            self.watch.check()?;
+                            error.to_string()
+                        }
+                    };
+                    checked.problems.push(format!("{id} {name}: {what}; {archive}"));
                     lost.push((id, None));
                     continue;
                 }
             }
             let mut copy = None;
             let found = fetched.row.and_then(|(row, signed)| {
-                pull::check_signed(&row, signed, false)?;
-                if self.repository != Some(row.repository.as_str()) {
-                    return Err(Error::new(Code::Corrupt, "its row is of another repository"));
-                }
-                copy = Some(Copied::of(&row));
-                let bytes = self.at(&row)?;
+                copy = self.is_ours(&row, signed).is_ok().then(|| Copied::of(&row));
+                let bytes = self.one(&row, signed)?;
                 if !self.objects.has(&layout::checksum(&row.object.key)) {
                     let missing = "the checksum beside its archive is gone; the next push writes it again";
                     checked.problems.push(format!("{id} {name}: {missing}"));
@@ -245,28 +248,66 @@ impl Look<'_> {
         }
     }
 
-    /// Looks at one copy; the bytes that were read.
-    fn at(&self, row: &Row) -> Result<u64> {
+    /// That a row is proved, and this repository's.
+    fn is_ours(&self, row: &Row, signed: Signed) -> Result<()> {
+        pull::check_signed(row, signed, false)?;
+        if self.repository == Some(row.repository.as_str()) {
+            return Ok(());
+        }
+        Err(Error::new(Code::Corrupt, "its row is of another repository"))
+    }
+
+    /// Looks at one copy; the bytes that were read. Where it is not good, whether an older version of it is.
+    fn one(&self, row: &Row, signed: Signed) -> Result<u64> {
+        self.is_ours(row, signed)?;
         let object = &row.object;
         // What has another size need not be fetched.
-        if let Some(error) = self.objects.trouble(object) {
-            return Err(error);
+        let newest = self
+            .objects
+            .trouble(object)
+            .map_or_else(|| self.version(row, None), Err);
+        let error = match newest {
+            Err(error) if matches!(error.code, Code::Corrupt | Code::NotFound) => error,
+            done => return done,
+        };
+        let (mut tried, mut good) = (0, false);
+        for version in older(self.store, object)? {
+            self.watch.check()?;
+            tried += 1;
+            good = self.version(row, Some(&version)).is_ok();
+            if good {
+                break;
+            }
         }
+        self.watch.check()?;
+        let behind = match (good, self.quick) {
+            _ if tried == 0 => return Err(error),
+            (true, true) => "an older version of it has the right size",
+            (true, false) => "an older version of it is good, and is what a restore takes",
+            (false, _) => "no older version of it is good",
+        };
+        let message = format!("{}; {behind}", error.message);
+        Err(Error { message, ..error })
+    }
+
+    /// Looks at the bytes of one version of a copy, and says how many they are.
+    fn version(&self, row: &Row, version: Option<&str>) -> Result<u64> {
+        let object = &row.object;
         if self.quick {
             return Ok(0);
         }
         match self.identity.filter(|_| object.encrypted) {
-            Some(identity) => self.open(row, identity)?,
-            None => bytes::read(self.store, object, None, &mut io::sink(), self.watch)?,
+            Some(identity) => self.open(row, version, identity)?,
+            None => bytes::read(self.store, object, version, &mut io::sink(), self.watch)?,
         }
         Ok(object.size)
     }
 
     /// What the identity opens is the archive itself. Staged, since an age file is only good at its end.
-    fn open(&self, row: &Row, identity: &Identity) -> Result<()> {
+    fn open(&self, row: &Row, version: Option<&str>, identity: &Identity) -> Result<()> {
         use std::io::Seek as _;
         let mut staged = self.staging.create("object")?;
-        let read = bytes::read(self.store, &row.object, None, &mut staged, self.watch).and_then(|()| {
+        let read = bytes::read(self.store, &row.object, version, &mut staged, self.watch).and_then(|()| {
             staged
                 .rewind()
                 .map_err(|e| Error::io("read a staged object", &e))?;

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::fetch::Found;
-use super::objects::{Lies, Objects};
+use super::objects::{Behind, Lies, Objects};
 use super::row::{Row, Signed};
 use super::watch::Watch;
 use super::{fetch, trust};
@@ -58,7 +58,21 @@ pub fn list(context: &Context, remote: &Remote, watch: &Watch) -> Result<Vec<Lis
                 .collect()
         })
         .unwrap_or_default();
+    let lies = |fetched: &fetch::Fetched| {
+        let row = fetched
+            .row
+            .as_ref()
+            .ok()
+            .filter(|_| fetched.found != Found::Removed);
+        row.map(|(row, _)| objects.lies(&row.object))
+    };
+    // A list of all versions is asked for only where it has something to say.
+    let behind = match rows.iter().filter_map(lies).any(Lies::is_trouble) {
+        true => Behind::of(&store)?,
+        false => Behind::default(),
+    };
     let listed = rows.into_iter().map(|fetched| {
+        let lies = lies(&fetched);
         let here = here.contains(&(fetched.id, fetched.name.clone()));
         let (row, signed, error) = match fetched.row {
             Ok((row, signed)) => (Some(row), Some(signed), None),
@@ -69,8 +83,8 @@ pub fn list(context: &Context, remote: &Remote, watch: &Watch) -> Result<Vec<Lis
             name: fetched.name,
             archive: row
                 .as_ref()
-                .filter(|_| fetched.found != Found::Removed)
-                .map(|row| objects.lies(&row.object)),
+                .zip(lies)
+                .map(|(row, lies)| behind.seen(&row.object, lies)),
             row,
             signed,
             found: fetched.found,

@@ -17,6 +17,8 @@ use crate::error::{Code, Error, Result};
 pub enum Lies {
     /// With as many bytes as were copied.
     Whole,
+    /// Not as it was left, but an older version that the bucket still has has as many bytes.
+    Behind,
     /// With another size.
     Changed,
     /// Not at all.
@@ -34,6 +36,62 @@ impl Lies {
 /// Everything below the folders of archives and of rows.
 #[derive(Debug)]
 pub(super) struct Objects(BTreeMap<String, Object>);
+
+/// The sizes of what the older versions of archives have, by key.
+#[derive(Debug, Default)]
+pub(super) struct Behind(BTreeMap<String, Vec<u64>>);
+
+impl Behind {
+    /// Lists them; of a store that can't say there are none, which is only logged.
+    ///
+    /// # Errors
+    /// `Cancelled`.
+    pub(super) fn of(store: &Store) -> Result<Self> {
+        let mut sizes = BTreeMap::<_, Vec<_>>::new();
+        match store.versions_below(layout::ARCHIVES) {
+            Ok(versions) => {
+                for (key, version) in versions.into_iter().filter(|(_, version)| !version.deleted) {
+                    sizes.entry(key).or_default().push(version.size);
+                }
+            }
+            Err(error) if error.code == Code::Cancelled => return Err(error),
+            Err(error) => tracing::warn!("{error}; an archive that somebody deleted would not be found"),
+        }
+        Ok(Self(sizes))
+    }
+
+    /// The same of how an archive lies, where an older version of it may be good.
+    pub(super) fn seen(&self, object: &row::Object, lies: Lies) -> Lies {
+        let fits = |sizes: &Vec<u64>| sizes.contains(&object.size);
+        match lies {
+            Lies::Whole => lies,
+            _ if self.0.get(&object.key).is_some_and(fits) => Lies::Behind,
+            _ => lies,
+        }
+    }
+}
+
+/// The versions of an archive that may be what its row says, the newest first: those with as many bytes. A store that
+/// can't say has none, which is only logged.
+///
+/// # Errors
+/// `Cancelled`.
+pub(super) fn older(store: &Store, object: &row::Object) -> Result<Vec<String>> {
+    match store.versions(&object.key) {
+        Ok(versions) => {
+            let fits = versions
+                .into_iter()
+                .filter(|version| !version.deleted && version.size == object.size);
+            Ok(fits.map(|version| version.version).collect())
+        }
+        Err(error) if error.code == Code::Cancelled => Err(error),
+        // What is wrong with the newest says more.
+        Err(error) => {
+            tracing::warn!("{error}; no older version of {} is looked at", object.key);
+            Ok(Vec::new())
+        }
+    }
+}
 
 impl Objects {
     /// Lists them.

@@ -23,8 +23,8 @@ use crate::notify::now;
 
 /// How often it is tried whether another run has ended.
 const LOOK: Duration = Duration::from_millis(200);
-/// So many rows are read to find out which ids are given out, where nobody signed the highest ones.
-const HIGHEST: usize = 16;
+/// So many rows are read at a time to find out which ids are given out.
+const HIGHEST: usize = 32;
 
 /// What came of a fetch.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -193,10 +193,11 @@ impl Source<'_> {
             .ok()
             .and_then(|rows| rows.iter().map(|row| row.id).max())
             .unwrap_or(0);
-        let above = self.names.iter().rev().filter(|(id, _)| *id > known);
-        for name in above.take(HIGHEST) {
-            let rows = fetch::rows(&self.store, std::slice::from_ref(name), &self.keys, self.watch)?;
-            if let Some(row) = rows.iter().find_map(Fetched::proved) {
+        let first = self.names.partition_point(|(id, _)| *id <= known);
+        // However many nobody signed: whoever can write there can put them before the one that counts.
+        for names in self.names.get(first..).unwrap_or_default().rchunks(HIGHEST) {
+            let rows = fetch::rows(&self.store, names, &self.keys, self.watch)?;
+            if let Some(row) = rows.iter().rev().find_map(Fetched::proved) {
                 return Ok(Some(row.clone()));
             }
         }

@@ -218,3 +218,46 @@ fn a_store_that_does_not_list_versions_still_gives_what_it_has() {
             .says("was changed or exchanged");
     }
 }
+
+#[test]
+fn a_locked_archive_behind_a_mark_or_another_one_is_told_from_one_that_is_gone() {
+    let machine = Machine::new(Site::with_locks());
+    machine.configure("lock = \"compliance\"\nlock_for = \"1d\"");
+    let (deleted, exchanged, covered) = (
+        machine.app.create(),
+        machine.app.create(),
+        machine.app.create(),
+    );
+    let junk = machine.app.path("junk");
+    std::fs::write(&junk, b"not what was copied").unwrap();
+    server().delete(&machine.path(&object(&deleted)));
+    server().put(&machine.path(&object(&exchanged)), &junk);
+    // Its archive is untouched, its row is not.
+    server().put(&machine.path(&row(&covered)), &junk);
+    let fresh = machine.fresh();
+    let list = fresh.cofre(&["remote", "list", "offsite", "--json"]).exits(5);
+    let list: Value = serde_json::from_str(&list.stdout).unwrap();
+    let archives: Vec<_> = list.as_array().unwrap().iter().map(|one| &one["archive"]).collect();
+    assert_eq!(archives, ["behind", "behind", "whole"], "{list}");
+    fresh
+        .cofre(&["remote", "list", "offsite"])
+        .exits(5)
+        .says("HIDDEN: an older version may be good");
+    fresh
+        .cofre(&["remote", "verify", "offsite", "--quick"])
+        .exits(5)
+        .says("gone from the remote; an older version of it has the right size");
+    for on in [&machine.app, &fresh] {
+        // One opens what it reads, and one can't.
+        on.cofre(&["remote", "verify", "offsite"])
+            .exits(5)
+            .says("gone from the remote; an older version of it is good")
+            .says("changed or exchanged: it has 19 bytes")
+            .says("an older version of it is good; its archive is good");
+    }
+    for id in ["1", "2", "3"] {
+        restore(&fresh, id, 0);
+        same_tree(&machine.app.path("static"), &fresh.path("out/static"));
+        std::fs::remove_dir_all(fresh.path("out")).unwrap();
+    }
+}
