@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
+use cofre::config::Place;
+use cofre::remote::store::Store;
+
 use crate::proxy::Action;
 use crate::server::{ADMIN, READER, server};
 use crate::site::{PREFIX, Site, write_random};
@@ -159,6 +162,51 @@ fn the_runbook_brings_back_a_machine_that_is_gone_database_included() {
     drop(site);
 }
 
+/// The store that the program is configured with, asked without it.
+fn store_of(site: &Site) -> Store {
+    let mut remote = site.remote();
+    if let Place::Bucket(bucket) = &mut remote.place {
+        bucket.prefix = PREFIX.replace(' ', "-");
+    }
+    crate::site::open(&remote)
+}
+
+#[test]
+fn an_archive_that_proves_bad_at_its_end_is_no_copy() {
+    let machine = Machine::new(Site::new());
+    write_random(&machine.app.path("static/random.bin"), 23 << 20);
+    machine.app.config("[sources.static]\npath = \"static\"\n");
+    machine.app.create();
+    let archive = machine.app.archives().remove(0);
+    let good = std::fs::read(&archive).unwrap();
+    let mut bad = good.clone();
+    *bad.last_mut().unwrap() ^= 1;
+    let store = store_of(&machine.site);
+    for of_remote in ["", "encrypt = false"] {
+        machine.configure(of_remote);
+        std::fs::write(&archive, &bad).unwrap();
+        machine
+            .remote(&["push", "offsite"])
+            .exits(5)
+            .says("is not what the catalog says, and is not copied");
+        assert_eq!(store.list("archives").unwrap(), [], "{of_remote}");
+        assert_eq!(store.list("rows").unwrap(), [], "{of_remote}");
+        assert_eq!(store.unfinished("archives").unwrap(), [], "{of_remote}");
+    }
+    // One that is cut short while it is sent is the same.
+    std::fs::write(&archive, &good[..good.len() - (6 << 20)]).unwrap();
+    machine
+        .remote(&["push", "offsite"])
+        .exits(5)
+        .says("is not what the catalog says, and is not copied");
+    std::fs::write(&archive, &good).unwrap();
+    machine.remote(&["push", "offsite"]).exits(0);
+    machine
+        .remote(&["verify", "offsite"])
+        .exits(0)
+        .says("1 copies are good");
+}
+
 /// Every request of a push in its turn: the process is killed as it asks, and the next one brings it to its end.
 #[test]
 fn a_push_that_is_killed_at_any_request_ends_with_one_whole_object_and_no_unfinished_upload() {
@@ -182,11 +230,7 @@ fn a_push_that_is_killed_at_any_request_ends_with_one_whole_object_and_no_unfini
         app.cofre(&["remote", "push", "offsite"])
             .exits(0)
             .says("0 still to be copied");
-        let mut remote = site.remote();
-        if let cofre::config::Place::Bucket(bucket) = &mut remote.place {
-            bucket.prefix = PREFIX.replace(' ', "-");
-        }
-        let store = crate::site::open(&remote);
+        let store = store_of(&site);
         let archives: Vec<_> = store
             .list("archives")
             .unwrap()

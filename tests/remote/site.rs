@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cofre::config::{Bucket, Place, Provider, Remote};
-use cofre::remote::store::{Store, Tuning, Upload, Uploaded};
+use cofre::remote::store::{Store, ToSend, Tuning, Upload, Uploaded};
 use cofre::{Error, Result};
 use tempfile::TempDir;
 
@@ -148,7 +148,9 @@ pub(crate) fn upload(store: &Store, key: &str, file: &Path) -> Result<Uploaded> 
 /// Uploads a file, going on from a state.
 pub(crate) fn resume(store: &Store, key: &str, file: &Path, state: &mut Upload) -> Result<Uploaded> {
     let (file, size) = opened(file);
-    store.upload(key, &file, size, None, state, &mut |_| Ok(()), &|_| Ok(()))
+    store.upload(&ToSend::whole(key, &file, size), state, &mut |_| Ok(()), &|_| {
+        Ok(())
+    })
 }
 
 /// A file and its size.

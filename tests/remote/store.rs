@@ -1,7 +1,7 @@
 //! What is small: listing, looking, reading, putting, deleting; and whole files up and down again.
 
 use cofre::Code;
-use cofre::remote::store::{Checked, Upload};
+use cofre::remote::store::{Checked, ToSend, Upload};
 
 use crate::proxy::Action;
 use crate::site::{PART, PREFIX, Site, clean, open, opened, same_files, text, upload};
@@ -229,10 +229,7 @@ fn a_store_shows_nothing_that_lets_one_in() {
     let (file, size) = opened(&site.file("original", PART + 1));
     store
         .upload(
-            "archives/a",
-            &file,
-            size,
-            None,
+            &ToSend::whole("archives/a", &file, size),
             &mut state,
             &mut |_| Ok(()),
             &|_| Ok(()),

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::PathBuf;
 
 use cofre::config::{LockMode, Place, Remote};
-use cofre::remote::store::{Store, Unfinished, Until, Upload};
+use cofre::remote::store::{Store, ToSend, Unfinished, Until, Upload};
 use cofre::{Code, Error};
 use tempfile::TempDir;
 
@@ -117,10 +117,10 @@ fn what_only_buckets_have_is_refused_or_empty() {
         store.delete_version("rows/a", "1").unwrap_err(),
         store
             .upload(
-                "rows/a",
-                &opened,
-                size,
-                Some(&until),
+                &ToSend {
+                    lock: Some(&until),
+                    ..ToSend::whole("rows/a", &opened, size)
+                },
                 &mut Upload::default(),
                 &mut |_| Ok(()),
                 &|_| Ok(()),
@@ -150,10 +150,7 @@ fn stopped_after(store: &Store, file: &std::path::Path, parts: usize) -> Upload 
     };
     let error = store
         .upload(
-            "archives/a",
-            &file,
-            size,
-            None,
+            &ToSend::whole("archives/a", &file, size),
             &mut state,
             &mut save,
             &|_| Ok(()),
@@ -182,10 +179,7 @@ fn an_upload_goes_on_where_it_stopped_and_is_never_seen_half() {
     };
     disk.store()
         .upload(
-            "archives/a",
-            &opened,
-            size,
-            None,
+            &ToSend::whole("archives/a", &opened, size),
             &mut state,
             &mut |_| Ok(()),
             &control,

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use cofre::Code;
 use cofre::config::LockMode;
-use cofre::remote::store::{Until, Upload};
+use cofre::remote::store::{ToSend, Until, Upload};
 
 use crate::site::{PART, Site, opened, text};
 
@@ -56,10 +56,10 @@ fn uploads_of_every_size_are_locked_from_the_first_moment() {
         let (file, size) = opened(&path);
         let uploaded = store
             .upload(
-                key,
-                &file,
-                size,
-                Some(&until),
+                &ToSend {
+                    lock: Some(&until),
+                    ..ToSend::whole(key, &file, size)
+                },
                 &mut Upload::default(),
                 &mut |_| Ok(()),
                 &|_| Ok(()),

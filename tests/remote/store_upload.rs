@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use cofre::remote::store::{Checked, Upload};
+use cofre::remote::store::{Checked, ToSend, Upload};
 use cofre::{Code, Error};
 
 use crate::proxy::{Action, with_header};
@@ -73,9 +73,12 @@ fn stopped_after(site: &Site, key: &str, file: &std::path::Path, parts: usize) -
         stop(0)
     };
     let error = store
-        .upload(key, &file, size, None, &mut Upload::default(), &mut save, &|_| {
-            Ok(())
-        })
+        .upload(
+            &ToSend::whole(key, &file, size),
+            &mut Upload::default(),
+            &mut save,
+            &|_| Ok(()),
+        )
         .unwrap_err();
     assert_eq!(error.code, Code::Cancelled);
     saved.into_inner()
@@ -241,10 +244,7 @@ fn a_call_that_waits_can_be_stopped() {
     let error = site
         .store()
         .upload(
-            "archives/a",
-            &file,
-            size,
-            None,
+            &ToSend::whole("archives/a", &file, size),
             &mut Upload::default(),
             &mut |_| Ok(()),
             &control,
@@ -349,10 +349,7 @@ fn a_file_that_becomes_shorter_is_an_error() {
     let error = site
         .store()
         .upload(
-            "archives/a",
-            &file,
-            size,
-            None,
+            &ToSend::whole("archives/a", &file, size),
             &mut Upload::default(),
             &mut |_| Ok(()),
             &|_| Ok(()),
@@ -363,4 +360,76 @@ fn a_file_that_becomes_shorter_is_an_error() {
         text(&error).contains("of what is uploaded as archives/a"),
         "{error}"
     );
+}
+
+#[test]
+fn what_is_still_being_written_is_sent_as_it_grows() {
+    use std::os::unix::fs::FileExt as _;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    let site = Site::new();
+    let whole = std::fs::read(site.file("original", SIZE)).unwrap();
+    for small in [true, false] {
+        let size = if small { 1_000 } else { SIZE };
+        let path = site.dir.path().join("growing");
+        let file = std::fs::File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&path)
+            .unwrap();
+        let far = AtomicU64::new(0);
+        let before = site.proxy.count("PUT", "partNumber");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                // What nobody may send yet is there, and is not what it will be.
+                file.write_all_at(&vec![b'x'; size as usize], 0).unwrap();
+                for (number, piece) in whole[..size as usize].chunks(1 << 20).enumerate() {
+                    if !small && number == 7 {
+                        // The first part goes before the rest is written.
+                        while site.proxy.count("PUT", "partNumber") == before {
+                            std::thread::yield_now();
+                        }
+                    }
+                    file.write_all_at(piece, (number as u64) << 20).unwrap();
+                    far.fetch_add(piece.len() as u64, Ordering::SeqCst);
+                }
+            });
+            let ready = |end| Ok(end <= far.load(Ordering::SeqCst));
+            let what = ToSend {
+                ready: &ready,
+                ..ToSend::whole("archives/grown", &file, size)
+            };
+            site.store()
+                .upload(&what, &mut Upload::default(), &mut |_| Ok(()), &|_| Ok(()))
+                .unwrap();
+        });
+        site.has("archives/grown", &path);
+        assert_eq!(std::fs::read(&path).unwrap(), whole[..size as usize]);
+    }
+}
+
+#[test]
+fn what_can_not_be_finished_is_no_object() {
+    let site = Site::new();
+    for size in [1_000, SIZE] {
+        let (file, size) = opened(&site.file("original", size));
+        let ready = |end| {
+            if end < size {
+                return Ok(true);
+            }
+            Err(Error::new(Code::Corrupt, "the end of it is bad"))
+        };
+        let what = ToSend {
+            ready: &ready,
+            ..ToSend::whole("archives/a", &file, size)
+        };
+        let store = site.store();
+        let error = store
+            .upload(&what, &mut Upload::default(), &mut |_| Ok(()), &|_| Ok(()))
+            .unwrap_err();
+        assert_eq!(error.message, "the end of it is bad");
+        assert_eq!(store.list("archives").unwrap(), []);
+    }
 }

@@ -112,6 +112,8 @@ pub enum LockMode {
     Compliance,
 }
 
+/// Size of a part, in bytes.
+const PART: u64 = 8 << 20;
 /// Most of one archive that is held in memory while it is sent, in bytes.
 const IN_FLIGHT: u64 = 64 << 20;
 /// S3 takes no smaller parts than this, but for the last.
@@ -230,7 +232,7 @@ fn remote(table: &Section<'_>, dir: &Path) -> Option<Remote> {
     let part_bytes = table
         .integer("part_mib", LEAST_PART..=1024)
         .and_then(|n| u64::try_from(n).ok());
-    let part_bytes = part_bytes.map_or(16 << 20, |mib| mib << 20);
+    let part_bytes = part_bytes.map_or(PART, |mib| mib << 20);
     let parallel = table
         .integer("parallel", 1..=64)
         .and_then(|n| usize::try_from(n).ok());

@@ -10,7 +10,7 @@ use super::{AGE_ARMOR, AGE_MAGIC, Identity, Recipients};
 use crate::error::{Code, Error, Result};
 
 /// Longest header that is read: a hostile one must not fill the memory. One recipient takes about 100 bytes.
-pub(super) const HEADER_LIMIT: usize = 32 * 1024;
+pub(crate) const HEADER_LIMIT: usize = 32 * 1024;
 
 /// Most lines of a header: age parses all of it anew with each line. One recipient takes two.
 const HEADER_LINES: usize = 1000;

@@ -3,8 +3,8 @@
 
 mod already;
 mod outcome;
+mod send;
 
-use std::fs::File;
 use std::os::fd::AsFd as _;
 
 use serde::Serialize;
@@ -15,15 +15,13 @@ use super::meet::{There, lock_until, meet};
 use super::objects::Objects;
 use super::row::{self, BackupRow, Row};
 use super::state::{Copied, Desk, PlanCopied, Sending, State};
-use super::store::{Store, Upload, Uploaded};
+use super::store::{Store, Uploaded};
 use super::watch::Watch;
-use super::{sealing, trust};
 use crate::config::Remote;
 use crate::context::Context;
 use crate::engine::wit::types::Backup;
 use crate::error::{Code, Error, Result};
-use crate::sealed::{self, ArchiveFile, Form};
-use crate::{fsutil, hashing};
+use crate::sealed;
 
 /// What a push did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -142,6 +140,7 @@ impl Push<'_> {
             .state
             .sending
             .as_ref()
+            .filter(|sending| sending.is_whole())
             .and_then(|sending| sending.upload.upload_id.clone());
         let aborted = store.unfinished(layout::ARCHIVES).and_then(|unfinished| {
             unfinished
@@ -180,8 +179,7 @@ impl Push<'_> {
         if let Found::Broken(row) = &found {
             self.note_broken(backup, row.as_deref())?;
         }
-        let mut sending = self.prepare(there, &archive, backup)?;
-        let etag = self.upload(there, &archive.file, &mut sending)?.etag;
+        let (sending, Uploaded { etag, .. }) = self.send(there, &archive, backup)?;
         let row = self.publish(there, backup, &sending, matches!(found, Found::Broken(_)))?;
         self.note(&row, etag)?;
         if let Some(file) = &sending.staged {
@@ -189,95 +187,6 @@ impl Push<'_> {
         }
         tracing::info!(remote = self.remote.name, id = backup.id, name = %backup.name, "copied");
         Ok(Some(sent(sending.object.size, false)))
-    }
-
-    /// The bytes to send: those of an upload that was begun, if they are still there, or new ones.
-    fn prepare(&mut self, there: &There, archive: &ArchiveFile, backup: &BackupRow) -> Result<Sending> {
-        // What is encrypted here leaves as it is, and is never more readable elsewhere.
-        let sealed = archive.form == Form::Sealed;
-        let begun = self.state.sending.take().filter(|sending| {
-            sending.id == backup.id
-                && sending.name == backup.name
-                && sending.object.encrypted == (self.remote.encrypt || sealed)
-        });
-        let archive = &archive.file;
-        if let Some(sending) = begun
-            && self.still_there(&sending, archive)
-        {
-            return Ok(sending);
-        }
-        self.desk.sweep(None);
-        let (object, staged) = if sealed {
-            (sealing::sealed(there.backups.as_fd(), backup, self.watch)?, None)
-        } else if self.remote.encrypt {
-            let recipients = trust::recipients(&self.context.config)?;
-            let (object, staged) =
-                sealing::encrypted(&self.desk, self.remote, archive, backup, &recipients, self.watch)?;
-            (object, Some(staged))
-        } else {
-            (sealing::plain(archive, backup, self.watch)?, None)
-        };
-        Ok(Sending {
-            id: backup.id,
-            name: backup.name.clone(),
-            object,
-            staged,
-            upload: Upload::default(),
-        })
-    }
-
-    /// Whether the bytes of an upload that was begun are still what they were.
-    fn still_there(&self, sending: &Sending, archive: &File) -> bool {
-        let same = |file: &File| {
-            let copy = file
-                .try_clone()
-                .map_err(|e| Error::io("duplicate a handle", &e))?;
-            hashing::digest(copy, &sending.name, &|_| self.watch.check())
-                .map(|(size, sha256)| size == sending.object.size && sha256 == sending.object.sha256)
-        };
-        let found = match &sending.staged {
-            Some(name) => self.open_staged(name).and_then(|file| same(&file)),
-            None => same(archive),
-        };
-        found.unwrap_or(false)
-    }
-
-    fn open_staged(&self, name: &str) -> Result<File> {
-        fsutil::openat(
-            self.desk.dir(),
-            name,
-            fsutil::file_flags(),
-            rustix::fs::Mode::empty(),
-        )
-        .map(File::from)
-        .map_err(|errno| fsutil::error(format_args!("open the staged file {}", fsutil::show(name)), errno))
-    }
-
-    fn upload(&mut self, there: &There, archive: &File, sending: &mut Sending) -> Result<Uploaded> {
-        let staged = match &sending.staged {
-            Some(name) => Some(self.open_staged(name)?),
-            None => None,
-        };
-        let until = lock_until(self.remote);
-        let (key, size) = (sending.object.key.clone(), sending.object.size);
-        let mut upload = std::mem::take(&mut sending.upload);
-        let (desk, state) = (&self.desk, &mut self.state);
-        let mut save = |upload: &Upload| {
-            sending.upload = upload.clone();
-            state.sending = Some(sending.clone());
-            desk.save(state)
-        };
-        save(&upload)?;
-        let watch = self.watch;
-        there.store.upload(
-            &key,
-            staged.as_ref().unwrap_or(archive),
-            size,
-            until.as_ref(),
-            &mut upload,
-            &mut save,
-            &watch.transfer(size),
-        )
     }
 
     /// Checksum and row: from here on it is a copy. `replace` where there is a row whose archive was no longer one.

@@ -50,7 +50,7 @@ fn time_of(text: &str) -> Option<DateTime<Utc>> {
 }
 
 /// An archive as it lies at the remote.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Object {
     /// Its key below the prefix.
     pub key: String,

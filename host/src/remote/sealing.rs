@@ -1,8 +1,15 @@
-//! The bytes that are sent: the archive itself, or its encrypted form in a staged file, with their SHA-256. What is sent
-//! has been read from end to end and is what the catalog says; a damaged archive is not copied over a good name.
+//! The bytes that are sent: the archive itself, or its encrypted form in a staged file, with their SHA-256. They are
+//! made, and compared with the catalog from end to end, while the first of them are sent already; the last ones go only
+//! once all of them are right, so that a damaged archive never becomes a copy.
 
+use std::cell::Cell;
 use std::fs::File;
+use std::io::{self, Seek as _, Write};
 use std::os::fd::BorrowedFd;
+use std::os::unix::fs::FileExt as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
 
@@ -11,91 +18,239 @@ use super::row::{BackupRow, Object};
 use super::state::{Desk, staged_front};
 use super::watch::Watch;
 use crate::config::Remote;
-use crate::crypt::{self, Recipients};
+use crate::crypt::{self, HEADER_LIMIT, Recipients};
 use crate::error::{Code, Error, Result};
 use crate::fsutil;
 use crate::hashing::{Hashing, digest};
-use crate::sealed;
+use crate::sealed::{self, ArchiveFile, Form};
 
-/// The archive as it is: read once, to know that it is what the catalog says.
-///
-/// # Errors
-/// `Corrupt` when it is not; what reading says.
-pub(super) fn plain(archive: &File, backup: &BackupRow, watch: &Watch) -> Result<Object> {
-    let (size, sha256) = digest(archive, &backup.name, &|_| watch.check())?;
-    compare(backup, size, &sha256)?;
-    Ok(Object {
-        key: layout::archive(&backup.name, false),
-        size,
-        sha256,
-        encrypted: false,
-    })
+/// How soon it is looked again whether a header is there.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// An archive that is becoming an object.
+pub(super) struct Sealing<'a> {
+    backups: BorrowedFd<'a>,
+    backup: &'a BackupRow,
+    archive: &'a ArchiveFile,
+    staged: Option<Staged>,
+    /// Bytes that are there, from the beginning on.
+    far: AtomicU64,
+    outcome: Mutex<Option<Result<Object>>>,
 }
 
-/// The archive that is encrypted in the backups folder already, as it is there: it is the object.
-///
-/// # Errors
-/// `Corrupt` when it is not what was written, or nothing says so; what reading says.
-pub(super) fn sealed(backups: BorrowedFd<'_>, backup: &BackupRow, watch: &Watch) -> Result<Object> {
-    let found = sealed::look(backups, &backup.name, backup.size, &|_| watch.check())?;
-    if let Some(problem) = found.problems.first() {
-        let message = format!("{} is not copied: {problem}", backup.name);
-        return Err(Error::new(Code::Corrupt, message));
-    }
-    Ok(Object {
-        key: layout::archive(&backup.name, true),
-        size: found.bytes,
-        sha256: found.sha256,
-        encrypted: true,
-    })
+/// A file for the encrypted form.
+struct Staged {
+    name: String,
+    file: File,
+    recipients: Recipients,
 }
 
-/// The archive encrypted into a staged file, whose name comes back too.
-///
-/// # Errors
-/// `Corrupt` when the archive is not what the catalog says, `NoSpace`; what reading and writing say.
-pub(super) fn encrypted(
-    desk: &Desk,
-    remote: &Remote,
-    archive: &File,
-    backup: &BackupRow,
-    recipients: &Recipients,
-    watch: &Watch,
-) -> Result<(Object, String)> {
-    let name = format!("{}{}.age", staged_front(&remote.name), backup.id);
-    // Named as what a sweep removes, should this process die here.
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let fail = |errno| fsutil::error(format_args!("stage {} for `{}`", backup.name, remote.name), errno);
-    let mut file = fsutil::openat(desk.dir(), name.as_str(), flags, Mode::RUSR | Mode::WUSR)
-        .map(File::from)
-        .map_err(fail)?;
-    let mut from = Hashing::new(archive);
-    let mut to = Hashing::new(&mut file);
-    let done = crypt::encrypt(recipients, &mut from, &mut to, &|_| watch.check());
-    let ((read, plain), (size, sha256)) = (from.finish(), to.finish());
-    let outcome = done
-        .map(drop)
-        .and_then(|()| compare(backup, read, &plain))
-        .and_then(|()| fsutil::fsync(&file).map_err(fail))
-        .and_then(|()| fsutil::fsync(desk.dir()).map_err(fail));
-    if let Err(error) = outcome {
-        desk.unstage(&name);
-        watch.check()?;
-        return Err(error);
+impl<'a> Sealing<'a> {
+    /// Of an archive that is sent as it lies in the backups folder, or with `recipients` encrypted for them.
+    ///
+    /// # Errors
+    /// What making the staged file says.
+    pub(super) fn new(
+        desk: &Desk,
+        remote: &Remote,
+        backups: BorrowedFd<'a>,
+        backup: &'a BackupRow,
+        archive: &'a ArchiveFile,
+        recipients: Option<Recipients>,
+    ) -> Result<Self> {
+        let stage = |recipients| -> Result<Staged> {
+            let name = format!("{}{}.age", staged_front(&remote.name), backup.id);
+            // Named as what a sweep removes, should this process die before its end.
+            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let file = fsutil::openat(desk.dir(), name.as_str(), flags, Mode::RUSR | Mode::WUSR).map_err(
+                |errno| fsutil::error(format_args!("stage {} for `{}`", backup.name, remote.name), errno),
+            )?;
+            Ok(Staged {
+                name,
+                file: File::from(file),
+                recipients,
+            })
+        };
+        Ok(Self {
+            backups,
+            backup,
+            archive,
+            staged: recipients.map(stage).transpose()?,
+            far: AtomicU64::new(0),
+            outcome: Mutex::new(None),
+        })
     }
-    let object = Object {
-        key: layout::archive(&backup.name, true),
-        size,
-        sha256,
-        encrypted: true,
-    };
-    Ok((object, name))
+
+    /// The file whose bytes are sent.
+    pub(super) fn file(&self) -> &File {
+        self.staged
+            .as_ref()
+            .map_or(&self.archive.file, |staged| &staged.file)
+    }
+
+    /// The name of the staged file.
+    pub(super) fn staged(&self) -> Option<&str> {
+        self.staged.as_ref().map(|staged| staged.name.as_str())
+    }
+
+    /// What the object will be, as far as that is known before it is whole: without its SHA-256. Waits for the header of
+    /// an encrypted one.
+    ///
+    /// # Errors
+    /// That the work has failed.
+    pub(super) fn outline(&self) -> Result<Object> {
+        let size = match &self.staged {
+            None if self.archive.form == Form::Sealed => self.archive.size,
+            None => self.backup.size,
+            Some(staged) => loop {
+                if let Some(outcome) = &*self.outcome() {
+                    break outcome.clone()?.size;
+                }
+                if self.far.load(Ordering::Acquire) > 0 {
+                    let mut head = vec![0; HEADER_LIMIT];
+                    let read = staged
+                        .file
+                        .read_at(&mut head, 0)
+                        .map_err(|e| Error::io(format_args!("read {}", staged.name), &e))?;
+                    let header = crypt::check_header(&mut head.get(..read).unwrap_or_default())?;
+                    break crypt::encrypted_size(header, self.backup.size);
+                }
+                std::thread::sleep(LOOK);
+            },
+        };
+        Ok(self.object(size, String::new()))
+    }
+
+    /// Whether the bytes up to `end` of an object of this size may be sent.
+    ///
+    /// # Errors
+    /// That the work has failed.
+    pub(super) fn ready(&self, end: u64, size: u64) -> Result<bool> {
+        match &*self.outcome() {
+            Some(Ok(object)) if object.size != size => Err(self.other()),
+            Some(Ok(_)) => Ok(true),
+            Some(Err(error)) => Err(error.clone()),
+            None => Ok(end < size && (self.staged.is_none() || end <= self.far.load(Ordering::Acquire))),
+        }
+    }
+
+    /// The object, once all of it is right.
+    pub(super) fn whole(&self) -> Option<Object> {
+        self.outcome().as_ref()?.as_ref().ok().cloned()
+    }
+
+    /// Does the work, on a thread of its own.
+    pub(super) fn work(&self, watch: &Watch) {
+        // Whoever waits for an outcome gets one, whatever happens here.
+        let _ended = Ended(self);
+        let begun = (&self.archive.file)
+            .rewind()
+            .map_err(|e| Error::io(format_args!("read {}", self.archive.file_name), &e));
+        let outcome = begun.and_then(|()| match (&self.staged, self.archive.form) {
+            (Some(staged), _) => self.encrypt(staged, watch),
+            (None, Form::Sealed) => self.look(watch),
+            (None, Form::Plain) => self.read(watch),
+        });
+        let outcome = outcome.map_err(|error| watch.check().err().unwrap_or(error));
+        *self.outcome() = Some(outcome);
+    }
+
+    /// What came of the work.
+    ///
+    /// # Errors
+    /// `Corrupt` when the archive is not what the catalog says; what reading and writing say.
+    pub(super) fn end(self) -> Result<Object> {
+        let outcome = self.outcome.into_inner().unwrap_or_else(PoisonError::into_inner);
+        outcome.unwrap_or_else(|| Err(died()))
+    }
+
+    /// The archive as it is.
+    fn read(&self, watch: &Watch) -> Result<Object> {
+        let (size, sha256) = digest(&self.archive.file, &self.archive.file_name, &|_| watch.check())?;
+        self.compare(size, &sha256)?;
+        Ok(self.object(size, sha256))
+    }
+
+    /// The archive that is encrypted in the backups folder already: it is the object.
+    fn look(&self, watch: &Watch) -> Result<Object> {
+        let found = sealed::look(self.backups, &self.backup.name, self.backup.size, &|_| {
+            watch.check()
+        })?;
+        if let Some(problem) = found.problems.first() {
+            let message = format!("{} is not copied: {problem}", self.backup.name);
+            return Err(Error::new(Code::Corrupt, message));
+        }
+        Ok(self.object(found.bytes, found.sha256))
+    }
+
+    /// Into the staged file. It need not outlive a power cut: nobody goes on with one that is not what was noted of it.
+    fn encrypt(&self, staged: &Staged, watch: &Watch) -> Result<Object> {
+        let mut from = Hashing::new(&self.archive.file);
+        let written = Cell::new(0);
+        let mut to = Hashing::new(Counted(&staged.file, &written));
+        // Told of whole pieces only: the header is there before the first.
+        let control = |_| {
+            self.far.store(written.get(), Ordering::Release);
+            watch.check()
+        };
+        crypt::encrypt(&staged.recipients, &mut from, &mut to, &control)?;
+        let ((read, plain), (size, sha256)) = (from.finish(), to.finish());
+        self.compare(read, &plain)?;
+        Ok(self.object(size, sha256))
+    }
+
+    fn object(&self, size: u64, sha256: String) -> Object {
+        let encrypted = self.staged.is_some() || self.archive.form == Form::Sealed;
+        Object {
+            key: layout::archive(&self.backup.name, encrypted),
+            size,
+            sha256,
+            encrypted,
+        }
+    }
+
+    fn compare(&self, size: u64, sha256: &str) -> Result<()> {
+        if size == self.backup.size && sha256 == self.backup.sha256 {
+            return Ok(());
+        }
+        Err(self.other())
+    }
+
+    fn other(&self) -> Error {
+        let BackupRow { id, name, .. } = self.backup;
+        let message = format!("{name} is not what the catalog says, and is not copied");
+        Error::new(Code::Corrupt, message).remedy(format!("`cofre verify {id}` says what is wrong"))
+    }
+
+    fn outcome(&self) -> MutexGuard<'_, Option<Result<Object>>> {
+        self.outcome.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-fn compare(backup: &BackupRow, size: u64, sha256: &str) -> Result<()> {
-    if size == backup.size && sha256 == backup.sha256 {
-        return Ok(());
+/// Sees to it that there is an outcome.
+struct Ended<'a, 'b>(&'a Sealing<'b>);
+
+impl Drop for Ended<'_, '_> {
+    fn drop(&mut self) {
+        self.0.outcome().get_or_insert_with(|| Err(died()));
     }
-    let message = format!("{} is not what the catalog says, and is not copied", backup.name);
-    Err(Error::new(Code::Corrupt, message).remedy(format!("`cofre verify {}` says what is wrong", backup.id)))
+}
+
+fn died() -> Error {
+    Error::new(Code::Internal, "the thread that encrypts an archive has died")
+}
+
+/// A file, and how much was written to it.
+struct Counted<'a>(&'a File, &'a Cell<u64>);
+
+impl Write for Counted<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.0.write(bytes)?;
+        self.1.set(self.1.get() + written as u64);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }

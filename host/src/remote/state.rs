@@ -151,12 +151,20 @@ pub(super) struct Sending {
     pub(super) id: u64,
     /// Its name.
     pub(super) name: String,
-    /// What is sent: made once, so that a restart sends the same bytes.
+    /// What is sent: made once, so that a restart sends the same bytes. Without a SHA-256 it is still being made, and
+    /// nobody goes on with it.
     pub(super) object: Object,
     /// File with an encrypted archive, in the same folder.
     pub(super) staged: Option<String>,
     /// How far it is.
     pub(super) upload: Upload,
+}
+
+impl Sending {
+    /// Whether all of its bytes were made.
+    pub(super) fn is_whole(&self) -> bool {
+        !self.object.sha256.is_empty()
+    }
 }
 
 /// `copies.json`.

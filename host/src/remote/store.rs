@@ -20,7 +20,6 @@ mod wire;
 mod xml;
 
 use std::fmt;
-use std::fs::File;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -28,6 +27,7 @@ use self::bucket::Bucketed;
 use self::folder::Folder;
 pub use self::model::{Checked, Object, Part, Tuning, Unfinished, Until, Upload, Uploaded, Version};
 use self::task::Task;
+pub use self::task::ToSend;
 use crate::config::{LockMode, Place, Remote};
 use crate::error::{Code, Error, Result};
 use crate::text;
@@ -175,26 +175,27 @@ impl Store {
     /// # Errors
     /// As [`Store::list`]; `Corrupt` if the store has something else in the end; what reading, `save` or `control`
     /// says.
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "what it reads, what it remembers and who is asked are different things"
-    )]
     pub fn upload(
         &self,
-        key: &str,
-        file: &File,
-        size: u64,
-        lock: Option<&Until>,
+        what: &ToSend<'_>,
         state: &mut Upload,
         save: &mut dyn FnMut(&Upload) -> Result<()>,
         control: &dyn Fn(u64) -> Result<()>,
     ) -> Result<Uploaded> {
+        let ToSend {
+            key,
+            file,
+            size,
+            lock,
+            ready,
+        } = *what;
         self.check_key(key)?;
         let mut task = Task {
             key,
             file,
             size,
             lock,
+            ready,
             state,
             save,
             control,

@@ -112,6 +112,20 @@ fn a_history_that_goes_on_from_an_older_copy_gives_no_id_twice() {
 }
 
 #[test]
+fn rows_that_somebody_made_up_hide_no_id_that_is_given_out() {
+    let (_, records, fresh) = lost(3);
+    // Whoever can write there can write any number of them.
+    for id in 100..200 {
+        let name = records[0]["name"].as_str().unwrap();
+        let row = fresh.remote.join(format!("rows/{id:010}-{name}.json"));
+        std::fs::write(row, "junk").unwrap();
+    }
+    fresh.remote(&["pull", "offsite", "1"]).exits(0);
+    fresh.app.write("static/app.js", b"later");
+    assert_eq!(fresh.app.json(&["create", "--type", "later"])["id"], 4);
+}
+
+#[test]
 fn a_folder_that_is_busy_is_said_before_anything_comes() {
     let (_site, records, fresh) = lost(2);
     fresh.remote(&["pull", "offsite", "2"]).exits(0);

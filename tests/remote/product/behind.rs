@@ -223,11 +223,7 @@ fn a_store_that_does_not_list_versions_still_gives_what_it_has() {
 fn a_locked_archive_behind_a_mark_or_another_one_is_told_from_one_that_is_gone() {
     let machine = Machine::new(Site::with_locks());
     machine.configure("lock = \"compliance\"\nlock_for = \"1d\"");
-    let (deleted, exchanged, covered) = (
-        machine.app.create(),
-        machine.app.create(),
-        machine.app.create(),
-    );
+    let (deleted, exchanged, covered) = (machine.app.create(), machine.app.create(), machine.app.create());
     let junk = machine.app.path("junk");
     std::fs::write(&junk, b"not what was copied").unwrap();
     server().delete(&machine.path(&object(&deleted)));
@@ -237,7 +233,12 @@ fn a_locked_archive_behind_a_mark_or_another_one_is_told_from_one_that_is_gone()
     let fresh = machine.fresh();
     let list = fresh.cofre(&["remote", "list", "offsite", "--json"]).exits(5);
     let list: Value = serde_json::from_str(&list.stdout).unwrap();
-    let archives: Vec<_> = list.as_array().unwrap().iter().map(|one| &one["archive"]).collect();
+    let archives: Vec<_> = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["archive"])
+        .collect();
     assert_eq!(archives, ["behind", "behind", "whole"], "{list}");
     fresh
         .cofre(&["remote", "list", "offsite"])

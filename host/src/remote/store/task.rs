@@ -3,9 +3,53 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
+use std::time::Duration;
+
 use super::{Until, Upload};
 use crate::error::{Error, Result};
 use crate::text;
+
+/// How soon it is looked again whether there is more of the file.
+pub(super) const LOOK: Duration = Duration::from_millis(20);
+
+/// What is to be uploaded.
+#[derive(Clone, Copy)]
+pub struct ToSend<'a> {
+    /// The key that it gets.
+    pub key: &'a str,
+    /// The bytes.
+    pub file: &'a File,
+    /// How many they are.
+    pub size: u64,
+    /// Until when the store is to refuse to delete it.
+    pub lock: Option<&'a Until>,
+    /// Whether so many bytes of the file, from its beginning, may be sent already: it may still be written. An error ends
+    /// the upload.
+    pub ready: &'a dyn Fn(u64) -> Result<bool>,
+}
+
+impl<'a> ToSend<'a> {
+    /// A file that is whole, without a lock.
+    #[must_use]
+    pub fn whole(key: &'a str, file: &'a File, size: u64) -> Self {
+        Self {
+            key,
+            file,
+            size,
+            lock: None,
+            ready: &|_| Ok(true),
+        }
+    }
+}
+
+impl std::fmt::Debug for ToSend<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ToSend")
+            .field("key", &self.key)
+            .field("size", &self.size)
+            .finish_non_exhaustive()
+    }
+}
 
 /// An upload that was asked for.
 pub(super) struct Task<'a> {
@@ -13,6 +57,7 @@ pub(super) struct Task<'a> {
     pub(super) file: &'a File,
     pub(super) size: u64,
     pub(super) lock: Option<&'a Until>,
+    pub(super) ready: &'a dyn Fn(u64) -> Result<bool>,
     pub(super) state: &'a mut Upload,
     pub(super) save: &'a mut dyn FnMut(&Upload) -> Result<()>,
     pub(super) control: &'a dyn Fn(u64) -> Result<()>,
@@ -45,6 +90,12 @@ impl Task<'_> {
         let start = self.state.part_bytes.saturating_mul(number as u64);
         let length = self.size.saturating_sub(start).min(self.state.part_bytes);
         (start, usize::try_from(length).unwrap_or(usize::MAX))
+    }
+
+    /// Whether a part may be sent already.
+    pub(super) fn is_ready(&self, number: usize) -> Result<bool> {
+        let (start, length) = self.extent(number);
+        (self.ready)(start.saturating_add(length as u64))
     }
 
     /// Bytes in parts that the store has.

@@ -13,6 +13,7 @@ use object_store::{ObjectStoreExt as _, PutPayload};
 use super::bucket::Bucketed;
 use super::s3::{Stored, Wishes};
 use super::sums::{self, Sums};
+use super::task::LOOK;
 use super::trouble::Failure;
 use super::{Checked, Part, Task, Uploaded, no_locks};
 use crate::error::{Error, Result};
@@ -77,6 +78,9 @@ impl Bucketed {
 
     /// A file of one part, in one request.
     async fn at_once(&self, task: &Task<'_>, path: &Path) -> Result<Uploaded> {
+        while !(task.ready)(task.size)? {
+            tokio::time::sleep(LOOK).await;
+        }
         let bytes = Bytes::from(task.read(0)?);
         let sums = Sums::whole(&bytes);
         let put = match &self.s3 {
@@ -176,18 +180,28 @@ impl Bucketed {
     ) -> std::result::Result<(), Ended> {
         let have: std::collections::BTreeSet<usize> =
             task.state.parts.iter().map(|part| part.number).collect();
-        let mut missing = (0..task.count()).filter(|number| !have.contains(number));
+        let mut missing = (0..task.count())
+            .filter(|number| !have.contains(number))
+            .peekable();
         let parallel = at_a_time(task.state.part_bytes, self.part_bytes, self.parallel);
         let mut under_way = FuturesUnordered::new();
         loop {
+            let mut waits = false;
             while under_way.len() < parallel
-                && let Some(number) = missing.next()
+                && let Some(&number) = missing.peek()
             {
+                waits = !task.is_ready(number)?;
+                if waits {
+                    break;
+                }
+                missing.next();
                 let bytes = Bytes::from(task.read(number)?);
                 under_way.push(self.send_part(task.key.to_owned(), path, id, number, bytes));
             }
-            let Some(sent) = under_way.next().await else {
-                return Ok(());
+            let sent = tokio::select! {
+                Some(sent) = under_way.next() => sent,
+                () = tokio::time::sleep(LOOK), if waits => continue,
+                else => return Ok(()),
             };
             task.state.parts.push(sent?);
             task.save()?;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags};
 
+use super::super::task::LOOK;
 use super::super::{Checked, Task, Uploaded, doing, no_locks, sums};
 use super::{Folder, UPLOAD_ID, name_of};
 use crate::error::{Code, Error, Result};
@@ -26,6 +27,10 @@ impl Folder {
         let file = File::from(file);
         self.keep_what_fits(task, &file)?;
         for number in task.state.parts.len()..task.count() {
+            while !task.is_ready(number)? {
+                std::thread::sleep(LOOK);
+                (task.control)(task.done())?;
+            }
             let bytes = task.read(number)?;
             self.write_part(task, &file, number, &bytes)?;
             let mut part = sums::part(number, &bytes);
