@@ -2,6 +2,7 @@
 //! killed at every request, and what nobody may read anywhere.
 
 mod behind;
+mod reached;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

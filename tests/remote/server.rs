@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use crate::support::{run, tool};
+use crate::support::{run, self_signed, tool};
 
 /// How long the server may take to begin.
 const BEGINS: Duration = Duration::from_secs(120);
@@ -24,6 +24,10 @@ const FOLDER: &str = "cofre-weed-";
 /// The running server.
 pub(crate) struct Server {
     port: u16,
+    /// The same with TLS.
+    tls_port: u16,
+    /// The certificate of that, which nobody vouches for.
+    pub(crate) certificate: PathBuf,
 }
 
 /// The server of this process.
@@ -34,14 +38,14 @@ pub(crate) fn server() -> &'static Server {
         // The server is told to end when the thread that began it does; so that thread must not.
         let (ready, wait) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
-            let begun = begin();
-            let _ = ready.send(begun.0);
+            // Kept, so that the server is.
+            let (server, _child) = begin();
+            let _ = ready.send(server);
             loop {
                 std::thread::park();
             }
         });
-        let port = wait.recv().expect("the S3 server did not begin; see above");
-        Server { port }
+        wait.recv().expect("the S3 server did not begin; see above")
     })
 }
 
@@ -49,6 +53,11 @@ impl Server {
     /// Its port on 127.0.0.1.
     pub(crate) fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Its address with TLS.
+    pub(crate) fn tls_url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.tls_port)
     }
 
     /// Makes a bucket.
@@ -97,7 +106,7 @@ impl Server {
 }
 
 /// Starts the server and waits until it answers.
-fn begin() -> (u16, Child) {
+fn begin() -> (Server, Child) {
     // A port that was free a moment ago may be another's by now.
     for _ in 0..5 {
         let dir = std::env::temp_dir().join(format!("{FOLDER}{}", std::process::id()));
@@ -115,7 +124,7 @@ fn begin() -> (u16, Child) {
     panic!("the S3 server did not begin");
 }
 
-fn try_begin(dir: &Path) -> Option<(u16, Child)> {
+fn try_begin(dir: &Path) -> Option<(Server, Child)> {
     let identities = serde_json::json!({"identities": [
         {"name": "admin", "credentials": [{"accessKey": ADMIN.0, "secretKey": ADMIN.1}],
             "actions": ["Admin", "Read", "Write", "List", "Tagging"]},
@@ -123,6 +132,8 @@ fn try_begin(dir: &Path) -> Option<(u16, Child)> {
             "actions": ["Read", "List"]},
     ]});
     std::fs::write(dir.join("s3.json"), identities.to_string()).expect("the server's identities");
+    let (certificate, key) = (dir.join("s3.pem"), dir.join("s3.key"));
+    self_signed("the S3 server", "30", &certificate, &key);
     let ports = free_ports();
     let names = [
         "master.port",
@@ -133,6 +144,7 @@ fn try_begin(dir: &Path) -> Option<(u16, Child)> {
         "filer.port.grpc",
         "s3.port.grpc",
         "s3.port",
+        "s3.port.https",
     ];
     let log = std::fs::File::create(dir.join("log")).expect("the server's log");
     let mut command = Command::new(tool("setpriv"));
@@ -153,6 +165,8 @@ fn try_begin(dir: &Path) -> Option<(u16, Child)> {
         .args(["-master.volumeSizeLimitMB=64", "-master.volumePreallocate=false"])
         .arg(format!("-dir={}", dir.join("data").display()))
         .arg(format!("-s3.config={}", dir.join("s3.json").display()))
+        .arg(format!("-s3.cert.file={}", certificate.display()))
+        .arg(format!("-s3.key.file={}", key.display()))
         .arg(format!("-filer.localSocket={}", dir.join("filer.sock").display()))
         .arg(format!("-s3.localSocket={}", dir.join("s3.sock").display()))
         .args(
@@ -166,7 +180,11 @@ fn try_begin(dir: &Path) -> Option<(u16, Child)> {
         .stdout(log.try_clone().expect("a second handle"))
         .stderr(log);
     let mut child = command.spawn().expect("start weed");
-    let server = Server { port: ports[7] };
+    let server = Server {
+        port: ports[7],
+        tls_port: ports[8],
+        certificate,
+    };
     let end = Instant::now() + BEGINS;
     // It answers once it has read who may do what; a bucket it can make only when all its parts have found each other.
     while server.curl(&["-X", "PUT"], "cofre-ready").code != Some(0) {
@@ -177,11 +195,11 @@ fn try_begin(dir: &Path) -> Option<(u16, Child)> {
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    Some((server.port, child))
+    Some((server, child))
 }
 
-fn free_ports() -> [u16; 8] {
-    let listeners = [(); 8].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+fn free_ports() -> [u16; 9] {
+    let listeners = [(); 9].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
     listeners.map(|listener| listener.local_addr().expect("its address").port())
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::http::{Call, connect};
 use crate::process::{PATIENCE, Service, until};
 use crate::site::{Extra, Site, admin};
-use crate::support::{App, run, tool};
+use crate::support::{App, run, self_signed, tool};
 
 /// A connection that has sent the beginning of a request and goes no further.
 fn idle(port: u16) -> TcpStream {
@@ -223,29 +223,8 @@ fn an_address_of_another_machine_is_named_with_an_exit_code() {
 
 /// A certificate for 127.0.0.1 that signs itself, and its key.
 pub(crate) fn certificate(app: &App, name: &str, days: &str) {
-    run(Command::new(tool("openssl"))
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-        ])
-        .args([
-            "-subj",
-            &format!("/CN={name}"),
-            "-addext",
-            "subjectAltName=IP:127.0.0.1",
-            "-days",
-            days,
-        ])
-        .arg("-keyout")
-        .arg(app.path(format!("{name}.key")))
-        .arg("-out")
-        .arg(app.path(format!("{name}.pem"))))
-    .exits(0);
+    let path = |ending| app.path(format!("{name}.{ending}"));
+    self_signed(name, days, &path("pem"), &path("key"));
 }
 
 const TLS: &str = "tls_cert = \"um.pem\"\ntls_key = \"um.key\"\n";

@@ -199,3 +199,27 @@ pub(crate) fn cofre_command<S: AsRef<OsStr>>(mut command: Command, config: &Path
     command.arg("--config").arg(config).args(args);
     command
 }
+
+/// Makes a certificate for 127.0.0.1 that signs itself, and its key.
+pub(crate) fn self_signed(name: &str, days: &str, certificate: &Path, key: &Path) {
+    let mut openssl = Command::new(tool("openssl"));
+    openssl
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+        ])
+        .args(["-subj", &format!("/CN={name}"), "-days", days])
+        .args(["-addext", "subjectAltName=IP:127.0.0.1"])
+        // Some take no authority for a server.
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .arg("-keyout")
+        .arg(key)
+        .arg("-out")
+        .arg(certificate);
+    run(&mut openssl).exits(0);
+}

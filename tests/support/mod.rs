@@ -22,7 +22,7 @@ mod tree;
 pub(crate) mod zip;
 
 pub(crate) use app::App;
-pub(crate) use command::{Run, cofre_binary, exporter_binary, is_root, run, spawn, tool};
+pub(crate) use command::{Run, cofre_binary, exporter_binary, is_root, run, self_signed, spawn, tool};
 pub(crate) use fixture::{big_sparse_file, copy_tree, registry_tree, set_mtime, tiny_files, write};
 pub(crate) use readers::{archive_modes, archive_names, archive_text, readers_accept, zstd_readers_accept};
 pub(crate) use rng::Rng;

@@ -169,6 +169,12 @@ fn pushed_text(name: &str, pushed: &Pushed) -> String {
         out.push_str(&format!("not copied: {}\n", escape(problem)));
     }
     out.push_str(&format!("{} still to be copied to {name}\n", pushed.pending));
+    if pushed.lost > 0 {
+        out.push_str(&format!(
+            "{} lost there, with no archive here to copy again: `cofre remote verify {name}` names them\n",
+            pushed.lost
+        ));
+    }
     out
 }
 

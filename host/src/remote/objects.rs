@@ -108,6 +108,11 @@ impl Objects {
         ))
     }
 
+    /// Whether there is nothing at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether there is something under a key.
     pub(super) fn has(&self, key: &str) -> bool {
         self.0.contains_key(key)

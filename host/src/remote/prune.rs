@@ -59,7 +59,12 @@ pub fn prune(context: &Context, remote: &Remote, dry_run: bool, watch: &Watch) -
     let desk = Desk::open(&context.config, remote)?;
     let state = desk.load();
     let store = super::open(remote, watch)?;
-    let marker = fetch::marker_of(&store, &remote.name)?;
+    let objects = Objects::of(&store)?;
+    let marker = match fetch::marker(&store)? {
+        Some((marker, _)) => marker,
+        None if objects.is_empty() => return Err(fetch::no_copies(&remote.name)),
+        None => return Err(unmarked(&remote.name)),
+    };
     if state.repository.as_ref() != Some(&marker.repository) {
         let message = format!(
             "`{}` holds the copies of another repository, or this one has never copied",
@@ -71,7 +76,7 @@ pub fn prune(context: &Context, remote: &Remote, dry_run: bool, watch: &Watch) -
         context,
         remote,
         watch,
-        objects: Objects::of(&store)?,
+        objects,
         store,
         desk,
         state,
@@ -304,6 +309,17 @@ impl Prune<'_> {
         }
         Ok(())
     }
+}
+
+/// Nothing is removed where somebody has removed something.
+fn unmarked(remote: &str) -> Error {
+    let message = format!(
+        "{} is missing at `{remote}`: somebody has removed it",
+        layout::MARKER
+    );
+    Error::new(Code::Refused, message).remedy(format!(
+        "`cofre remote verify {remote}` says what else is wrong; `cofre remote push {remote}` writes it anew"
+    ))
 }
 
 /// The engine's verdicts on a catalog of these rows.

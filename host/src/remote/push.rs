@@ -35,6 +35,8 @@ pub struct Pushed {
     pub code: Option<Code>,
     /// Archives that are still to be copied.
     pub pending: u64,
+    /// Copies that are gone or bad at the remote, and whose archive is no longer here.
+    pub lost: u64,
 }
 
 /// One archive that is at the remote.
@@ -109,7 +111,16 @@ impl Push<'_> {
                 .as_ref()
                 .and_then(|sending| sending.staged.as_deref()),
         );
-        pushed.pending = pending(self.context, &self.state)?;
+        let waiting = waiting(self.context, &self.state)?;
+        pushed.pending = waiting.len() as u64;
+        let lost = self.state.copies.iter().filter(|(_, copy)| copy.lost);
+        // Those whose archive is here wait to be made again.
+        let for_good = lost.filter(|(id, copy)| {
+            waiting
+                .iter()
+                .all(|row| (row.id, &row.name) != (**id, &copy.name))
+        });
+        pushed.lost = for_good.count() as u64;
         Ok(pushed)
     }
 
@@ -253,13 +264,14 @@ fn is_copied(state: &State, row: &BackupRow) -> bool {
 /// # Errors
 /// What reading the catalog says.
 pub(super) fn pending(context: &Context, state: &State) -> Result<u64> {
+    waiting(context, state).map(|rows| rows.len() as u64)
+}
+
+fn waiting(context: &Context, state: &State) -> Result<Vec<BackupRow>> {
     if context.is_fresh() {
-        return Ok(0);
+        return Ok(Vec::new());
     }
     let rows = context.reader()?.list()?;
-    let waiting = rows
-        .into_iter()
-        .filter_map(copyable)
-        .filter(|row| !is_copied(state, row));
-    Ok(waiting.count() as u64)
+    let waiting = rows.into_iter().filter_map(copyable);
+    Ok(waiting.filter(|row| !is_copied(state, row)).collect())
 }

@@ -85,6 +85,11 @@ pub fn take_over(context: &Context, remote: &Remote, how: TakeOver, watch: &Watc
         return Ok(taken);
     }
     let exclusive = open_folder(context, remote, how.new_history)?;
+    if proved.is_none() {
+        tracing::warn!(
+            "no row is proved, so nothing says whose this catalog is; what is signed enters it only into an empty backup_dir"
+        );
+    }
     let claim = proved.as_ref().map(|repository| Claim {
         remote: &remote.name,
         repository,

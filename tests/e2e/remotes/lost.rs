@@ -99,6 +99,20 @@ fn an_archive_that_is_gone_or_cut_is_named_and_copied_again() {
     site.remote(&["verify", "offsite"])
         .exits(0)
         .says("2 copies are good");
+    // One whose archive is no longer here can't be.
+    let third = site.app.create();
+    remove(&site, &third);
+    std::fs::remove_file(
+        site.app
+            .backups()
+            .join(format!("{}.zip", third["name"].as_str().unwrap())),
+    )
+    .unwrap();
+    site.remote(&["push", "offsite"])
+        .exits(0)
+        .says("0 still to be copied")
+        .says("1 lost there, with no archive here");
+    std::fs::remove_file(site.row(&third)).unwrap();
     // Also by name, and where this machine remembers nothing.
     remove(&site, &records[0]);
     std::fs::remove_file(site.app.path(".cofre/remotes/offsite.json")).unwrap();

@@ -53,6 +53,21 @@ fn the_signed_rows_say_whose_the_copies_are_where_the_marker_is_gone_or_lies() {
 }
 
 #[test]
+fn nothing_is_removed_where_somebody_has_removed_the_marker() {
+    let site = Site::new();
+    site.configure("max_backups = 1");
+    (0..2).for_each(|_| drop(site.app.create()));
+    std::fs::remove_file(site.remote.join(MARKER)).unwrap();
+    let before = site.copies();
+    site.remote(&["prune", "offsite"])
+        .exits(10)
+        .says("cofre-repository.json is missing at `offsite`: somebody has removed it");
+    assert_eq!(site.copies(), before);
+    site.remote(&["push", "offsite"]).exits(0);
+    site.remote(&["prune", "offsite"]).exits(0);
+}
+
+#[test]
 fn a_forged_marker_makes_no_catalog_its_own() {
     let site = Site::new();
     let record = site.app.create();
@@ -129,7 +144,8 @@ fn a_new_signing_key_goes_on_where_the_old_one_is_named() {
     std::fs::remove_dir_all(site.app.path(".cofre/remotes")).unwrap();
     site.remote(&["push", "offsite"])
         .exits(10)
-        .says("not signed by this repository");
+        .says("that no key here proves")
+        .says("`encryption.verify_keys`");
     site.write_config(
         &format!("signing_key_file = \"new/cofre-signing.key\"\nverify_keys = [\"{old}\"]"),
         "",

@@ -144,7 +144,7 @@ pub struct Part {
     pub etag: String,
     /// Its SHA-256 in base64.
     pub sha256: String,
-    /// Its MD5 in hexadecimal digits, for servers that know nothing newer.
+    /// Its MD5 in hexadecimal digits, for servers that know nothing newer; empty where it was not needed.
     pub md5: String,
 }
 

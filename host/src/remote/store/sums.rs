@@ -6,40 +6,45 @@ use md5::{Digest as _, Md5};
 use sha2::Sha256;
 
 use super::s3::Stored;
-use super::{Checked, Part, Upload};
+use super::{Checked, Part};
 
 /// Sums in the form in which S3 says them.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Sums {
     size: u64,
     sha256: String,
-    md5: String,
+    /// None where that of a part is not known.
+    md5: Option<String>,
 }
 
-/// The sums of one part.
+/// A part with its SHA-256. That is what newer stores say; the MD5 for others takes longer than all the rest.
 pub(super) fn part(number: usize, bytes: &[u8]) -> Part {
     Part {
         number,
         etag: String::new(),
         sha256: BASE64_STANDARD.encode(Sha256::digest(bytes)),
-        md5: hex(&Md5::digest(bytes)),
+        md5: String::new(),
     }
+}
+
+/// The MD5 of a part.
+pub(super) fn md5(bytes: &[u8]) -> String {
+    hex(&Md5::digest(bytes))
 }
 
 impl Sums {
     /// Of something that was put at once.
     pub(super) fn whole(bytes: &[u8]) -> Self {
-        let part = part(0, bytes);
         Self {
             size: bytes.len() as u64,
-            sha256: part.sha256,
-            md5: part.md5,
+            sha256: part(0, bytes).sha256,
+            md5: Some(md5(bytes)),
         }
     }
 
     /// Of a multipart upload: the sums of the parts' sums.
-    pub(super) fn composite(upload: &Upload) -> Self {
-        let mut parts: Vec<&Part> = upload.parts.iter().collect();
+    pub(super) fn composite(size: u64, parts: &[Part]) -> Self {
+        let mut parts: Vec<&Part> = parts.iter().collect();
         parts.sort_by_key(|part| part.number);
         let (mut sha256, mut md5) = (Sha256::new(), Md5::new());
         for part in &parts {
@@ -47,11 +52,17 @@ impl Sums {
             md5.update(unhex(&part.md5));
         }
         let count = parts.len();
+        let known = parts.iter().all(|part| !part.md5.is_empty());
         Self {
-            size: upload.size,
+            size,
             sha256: format!("{}-{count}", BASE64_STANDARD.encode(sha256.finalize())),
-            md5: format!("{}-{count}", hex(&md5.finalize())),
+            md5: known.then(|| format!("{}-{count}", hex(&md5.finalize()))),
         }
+    }
+
+    /// Whether the store's account can't be compared without the MD5 of all parts.
+    pub(super) fn lack_md5(&self, stored: &Stored) -> bool {
+        self.md5.is_none() && stored.sha256.is_none() && !stored.encrypted
     }
 
     /// What of the store's account was compared; the error says what differs.
@@ -72,10 +83,10 @@ impl Sums {
         if stored.encrypted || !is_md5(etag) {
             return Ok(Checked::Size);
         }
-        if etag == self.md5 {
-            Ok(Checked::Md5)
-        } else {
-            Err(format!("its MD5 is {etag} instead of {}", self.md5))
+        match &self.md5 {
+            None => Ok(Checked::Size),
+            Some(md5) if etag == md5 => Ok(Checked::Md5),
+            Some(md5) => Err(format!("its MD5 is {etag} instead of {md5}")),
         }
     }
 }
@@ -149,14 +160,14 @@ mod tests {
 
     #[test]
     fn parts_are_put_together_in_their_order() {
-        let upload = Upload {
-            size: 2,
-            parts: vec![part(1, b"b"), part(0, b"a")],
-            ..Upload::default()
+        let with_md5 = |number, bytes| Part {
+            md5: md5(bytes),
+            ..part(number, bytes)
         };
         // By sha256sum and md5sum over the binary sums of "a" and "b".
-        let sums = Sums::composite(&upload);
-        assert_eq!(sums.md5, "96e024ba2074fe77e8e965ba43a704be-2");
+        let sums = Sums::composite(2, &[with_md5(1, b"b"), with_md5(0, b"a")]);
+        assert_eq!(sums.md5.as_deref(), Some("96e024ba2074fe77e8e965ba43a704be-2"));
+        assert_eq!(Sums::composite(2, &[with_md5(1, b"b"), part(0, b"a")]).md5, None);
         assert_eq!(sums.sha256, "5aAf7hTg7VxIcU8iGA8lrYNltT+XefedxKPX6Tlj+Uo=-2");
     }
 }

@@ -303,19 +303,19 @@ fn http_error(error: reqwest::Error) -> HttpError {
 
 /// A server whose certificate is not trusted stays one.
 fn is_certificate(error: &reqwest::Error) -> bool {
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        let inner = error
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref);
-        let tls = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        if matches!(
-            tls.or_else(|| error.downcast_ref()),
-            Some(rustls::Error::InvalidCertificate(_))
-        ) {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
             return true;
         }
-        source = error.source();
+        // An I/O error hides what it is made of, perhaps another one: its source is that one's source.
+        let inner = error
+            .downcast_ref::<std::io::Error>()
+            .map(std::io::Error::get_ref);
+        next = match inner {
+            Some(Some(inner)) => Some(inner),
+            _ => error.source(),
+        };
     }
     false
 }
