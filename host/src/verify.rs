@@ -130,16 +130,13 @@ fn look(context: &Context, backup: Backup, quick: bool, control: &mut Control) -
         Err(error) => return Err(error),
     };
     // Without a checksum in the row the content proves nothing of the file.
-    let is_proved = inside.status != FAILED && found.problems.is_empty() && backup.sha256.is_some();
+    let is_proved =
+        inside.status != FAILED && found.is_good_but_for_its_checksum() && backup.sha256.is_some();
     let mut remarks = Vec::new();
-    if is_proved && found.unvouched.is_some() {
+    if is_proved && found.unvouched {
         remarks.push(mend_checksum(context, &backup.name, &found));
     }
-    let mut problems = if is_proved {
-        Vec::new()
-    } else {
-        found.all_problems()
-    };
+    let mut problems = if is_proved { Vec::new() } else { found.problems };
     problems.extend(inside.problems);
     let status = if problems.is_empty() {
         inside.status
@@ -189,8 +186,7 @@ fn look_outside(
 
 /// What is said of an encrypted archive that nobody opens.
 fn closed(backup: Backup, found: Outside, strangers: Option<String>) -> Verification {
-    let (bytes, checksum) = (found.bytes, found.checksum);
-    let mut problems = found.all_problems();
+    let mut problems = found.problems;
     let status = if problems.is_empty() {
         sealed::WHOLE
     } else {
@@ -201,9 +197,9 @@ fn closed(backup: Backup, found: Outside, strangers: Option<String>) -> Verifica
         backup: backup.into(),
         status,
         entries: 0,
-        bytes,
+        bytes: found.bytes,
         manifest: false,
-        checksum,
+        checksum: found.checksum,
         problems,
     }
 }

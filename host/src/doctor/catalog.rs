@@ -16,7 +16,7 @@ use crate::error::{Code, Result};
 use crate::history;
 use crate::lock::BackupsLock;
 use crate::schedule;
-use crate::sealed::{self, Form, Outside};
+use crate::sealed::{self, Form};
 use crate::text::{escape, shown};
 
 /// Slack of a schedule in hours: a run may take its time.
@@ -305,7 +305,7 @@ fn newest(found: &mut Findings, ctx: &Context, rows: &[Backup]) {
     let Some(row) = newest_of(rows) else { return };
     let problems = if row.encrypted {
         let look = |backups: OwnedFd| sealed::look(backups.as_fd(), &row.name, row.size, &|_| Ok(()));
-        ctx.backups().and_then(look).map(Outside::all_problems)
+        ctx.backups().and_then(look).map(|found| found.problems)
     } else {
         let report = ctx.reader().and_then(|mut session| session.verify(row.id, true));
         report.map(|report| report.problems)

@@ -38,7 +38,7 @@ pub(super) fn plain(archive: &File, backup: &BackupRow, watch: &Watch) -> Result
 /// `Corrupt` when it is not what was written, or nothing says so; what reading says.
 pub(super) fn sealed(backups: BorrowedFd<'_>, backup: &BackupRow, watch: &Watch) -> Result<Object> {
     let found = sealed::look(backups, &backup.name, backup.size, &|_| watch.check())?;
-    if let Some(problem) = found.problems.first().or(found.unvouched.as_ref()) {
+    if let Some(problem) = found.problems.first() {
         let message = format!("{} is not copied: {problem}", backup.name);
         return Err(Error::new(Code::Corrupt, message));
     }

@@ -25,19 +25,18 @@ pub(crate) struct Outside {
     pub(crate) sha256: String,
     /// Whether there was a checksum to compare with.
     pub(crate) checksum: bool,
-    /// What is wrong with the file.
+    /// What is wrong, as long as nobody opens it.
     pub(crate) problems: Vec<String>,
-    /// Why the checksum beside it does not vouch for it. The identity can, and then this is wrong with that file alone.
-    pub(crate) unvouched: Option<String>,
+    /// Whether the last of that is that the checksum beside it does not vouch for it. The identity can; then only the file
+    /// with the checksum is bad.
+    pub(crate) unvouched: bool,
     file: File,
 }
 
 impl Outside {
-    /// All that is wrong as long as nobody opens it.
-    pub(crate) fn all_problems(self) -> Vec<String> {
-        let mut problems = self.problems;
-        problems.extend(self.unvouched);
-        problems
+    /// Whether nothing is wrong with the file itself.
+    pub(crate) fn is_good_but_for_its_checksum(&self) -> bool {
+        self.problems.len() == usize::from(self.unvouched)
     }
 
     /// Writes the checksum of the archive of the backup `name` anew, whose content the identity has proved.
@@ -121,7 +120,7 @@ pub(crate) fn look(
     let ways = format!(
         "`cofre verify {name} --identity FILE` tells by the content whether the archive is good, and then writes the checksum anew"
     );
-    let unvouched = match &said {
+    let why = match &said {
         Some(said) if *said == sha256 => None,
         Some(said) => Some(format!(
             "{file_name} has the SHA-256 {sha256}, but {beside} says {said}: one of them was changed or damaged. {ways}; \
@@ -132,6 +131,8 @@ pub(crate) fn look(
              without the identity, where it is known to be good, `sha256sum {file_name} > {beside}` does"
         )),
     };
+    let unvouched = why.is_some();
+    problems.extend(why);
     Ok(Outside {
         bytes,
         sha256,
