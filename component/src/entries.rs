@@ -62,11 +62,21 @@ pub fn details(roots: &Roots, id: u64) -> Result<BackupDetails> {
     })
 }
 
-/// The backup `id` and its archive.
+/// The backup `id` and its archive, if that can be the one that the row describes: by its size, since all of it would have
+/// to be read for more.
 pub(crate) fn open(roots: &Roots, id: u64, operation: &str) -> Result<(Backup, ArchiveReader)> {
     let dir = roots.open(BACKUPS)?;
     let backup = locate(&Catalog::load(&dir)?, id, operation)?;
-    let archive = ArchiveReader::open(&dir, &backup.record.archive_name())?;
+    let name = backup.record.archive_name();
+    let archive = ArchiveReader::open(&dir, &name)?;
+    let (size, known) = (archive.size(), backup.record.size);
+    // Rows of the original system may lack the size.
+    if known != 0 && known != size {
+        let why = format!("it has {size} bytes, and the catalog says {known}: it was changed or exchanged");
+        return Err(Error::new(ErrorKind::Corrupt, operation, why).about(name).remedy(
+            "`cofre verify` says what else is wrong; another copy, or an older backup, may be good",
+        ));
+    }
     Ok((backup, archive))
 }
 

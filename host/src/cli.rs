@@ -238,12 +238,12 @@ impl App {
 
     /// The same for an operation that is spread.
     pub(crate) fn spread_context(&self, spread: Spread, opening: Opening) -> Result<Context> {
-        Context::new(spread.over(opening.over(self.config()?)))
+        Context::new(spread.over(opening.over(self.config()?)?))
     }
 
     /// The same for an operation that reads archives.
     pub(crate) fn reading_context(&self, opening: Opening) -> Result<Context> {
-        Context::new(opening.over(self.config()?))
+        Context::new(opening.over(self.config()?)?)
     }
 
     /// Cancellation by signal, the bar, and the configured zone's time, for a long operation.

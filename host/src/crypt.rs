@@ -42,11 +42,17 @@ const AGE_SECRET: &str = "AGE-SECRET-KEY-";
 
 /// Reads a file with a key, which `what` names; says in the log when others can read it.
 fn read_key(what: &str, path: &Path) -> Result<Zeroizing<Vec<u8>>> {
-    let name = shown(path);
-    let bytes =
-        small_file::read_bytes(path).map_err(|e| Error::io(format_args!("read the {what} {name}"), &e))?;
+    let bytes = read_quietly(what, path)?;
     if others_can_read(path) {
+        let name = shown(path);
         tracing::warn!("{name} holds a secret key and others can read it: run `chmod 600 {name}`");
     }
-    Ok(Zeroizing::new(bytes))
+    Ok(bytes)
+}
+
+/// The same without a word about who else can read it.
+fn read_quietly(what: &str, path: &Path) -> Result<Zeroizing<Vec<u8>>> {
+    small_file::read_bytes(path)
+        .map(Zeroizing::new)
+        .map_err(|e| Error::io(format_args!("read the {what} {}", shown(path)), &e))
 }

@@ -10,6 +10,7 @@ mod bytes;
 mod check;
 mod copier;
 mod fetch;
+mod here;
 pub mod layout;
 mod listing;
 mod meet;

@@ -23,7 +23,7 @@ use rustix::io::Errno;
 pub(crate) use adopt::adopt;
 pub(crate) use cofre_exporter::component::catalog::files::Form;
 pub(crate) use open::{Means, Opened, can_open, check, decrypt, needs_identity, open, sealed_meanwhile};
-pub(crate) use outside::{WHOLE, look};
+pub(crate) use outside::{Outside, WHOLE, look, stranger};
 pub(crate) use seal::seal_all;
 
 use crate::error::{Code, Error, Result};
@@ -43,16 +43,23 @@ pub(crate) struct ArchiveFile {
     pub(crate) size: u64,
 }
 
-/// Opens the archive of the backup `name` in whichever form it lies in the folder; `None` where it is in neither. No link
-/// is followed.
+/// Opens the archive of the backup `name`, of `size` bytes (0 where that is not known), in whichever form it lies in the
+/// folder; `None` where it is in neither. No link is followed. As in the catalog, the encrypted one counts where what has
+/// the plain one's name is not the archive.
 ///
 /// # Errors
 /// `Sandbox` for what is no regular file; what the system says.
-pub(crate) fn open_archive(backups: BorrowedFd<'_>, name: &str) -> Result<Option<ArchiveFile>> {
+pub(crate) fn open_archive(backups: BorrowedFd<'_>, name: &str, size: u64) -> Result<Option<ArchiveFile>> {
     // In this order: the encrypted one is there before the plain one goes.
-    match open_form(backups, name, Form::Plain)? {
-        None => open_form(backups, name, Form::Sealed),
-        plain => Ok(plain),
+    let plain = open_form(backups, name, Form::Plain);
+    if let Ok(Some(archive)) = &plain
+        && (size == 0 || archive.size == size)
+    {
+        return plain;
+    }
+    match (open_form(backups, name, Form::Sealed), plain) {
+        (sealed @ (Ok(Some(_)) | Err(_)), Ok(None)) | (sealed @ Ok(Some(_)), _) => sealed,
+        (_, plain) => plain,
     }
 }
 

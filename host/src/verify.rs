@@ -12,7 +12,10 @@ use crate::engine::wit::types::{Backup, Status};
 use crate::engine::{Access, Control};
 use crate::error::{Code, Error, Result};
 use crate::notify::{self, Event};
-use crate::sealed::{self, Opened};
+use crate::sealed::{self, Form, Opened, Outside};
+
+/// The status of an archive that is not good.
+const FAILED: &str = "failed";
 
 /// What a verification found, and whether the catalog knows.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,7 +38,7 @@ pub fn verify(context: &Context, backup: Backup, quick: bool, control: &mut Cont
     needs_archive(&backup)?;
     let row = backup.clone();
     let mut verification = look(context, backup, quick, control)?;
-    let bad = verification.status == "failed";
+    let bad = verification.status == FAILED;
     if bad {
         if let Some(now) = sealed::sealed_meanwhile(context, &row) {
             return verify(context, now, quick, control);
@@ -97,15 +100,26 @@ pub(crate) fn needs_row(context: &Context, backup: &Backup) -> Result<()> {
 
 fn look(context: &Context, backup: Backup, quick: bool, control: &mut Control) -> Result<Verification> {
     if !backup.encrypted {
-        return look_inside(context, backup, quick, control);
+        let name = backup.name.clone();
+        let mut found = look_inside(context, backup, quick, control)?;
+        if found.status == FAILED
+            && sealed::open_form(context.backups()?.as_fd(), &name, Form::Sealed)?.is_some()
+        {
+            found.problems.push(format!(
+                "{} beside it may be good, and counts once {} is moved away",
+                Form::Sealed.file(&name),
+                Form::Plain.file(&name)
+            ));
+        }
+        return Ok(found);
     }
-    let mut outside = match look_outside(context, &backup, control) {
-        Ok(outside) => outside,
+    let (found, strangers) = match look_outside(context, &backup, control) {
+        Ok(seen) => seen,
         Err(error) if is_about_archive(error.code) => return Ok(damaged(backup, &error)),
         Err(error) => return Err(error),
     };
     if quick || !sealed::can_open(&context.config) {
-        return Ok(outside);
+        return Ok(closed(backup, found, strangers));
     }
     let inside = match sealed::open(context, &[&backup], &control.cancel) {
         Ok(opened) => {
@@ -115,36 +129,79 @@ fn look(context: &Context, backup: Backup, quick: bool, control: &mut Control) -
         Err(error) if is_about_archive(error.code) => damaged(backup.clone(), &error),
         Err(error) => return Err(error),
     };
-    outside.problems.extend(inside.problems);
-    let bad = !outside.problems.is_empty();
+    // Without a checksum in the row the content proves nothing of the file.
+    let is_proved =
+        inside.status != FAILED && found.is_good_but_for_its_checksum() && backup.sha256.is_some();
+    let mut remarks = Vec::new();
+    if is_proved && found.unvouched {
+        remarks.push(mend_checksum(context, &backup.name, &found));
+    }
+    let mut problems = if is_proved { Vec::new() } else { found.problems };
+    problems.extend(inside.problems);
+    let status = if problems.is_empty() {
+        inside.status
+    } else {
+        FAILED
+    };
+    problems.extend(remarks.into_iter().chain(strangers));
     Ok(Verification {
         backup: backup.into(),
-        status: if bad { "failed" } else { inside.status },
-        problems: outside.problems,
+        status,
+        problems,
         ..inside
     })
 }
 
-/// An encrypted archive as a file, without its identity.
-fn look_outside(context: &Context, backup: &Backup, control: &mut Control) -> Result<Verification> {
+/// Writes the checksum beside an encrypted archive whose content is proved anew, and says so.
+fn mend_checksum(context: &Context, name: &str, found: &Outside) -> String {
+    let (archive, beside) = (Form::Sealed.file(name), Form::Sealed.sidecar(name));
+    let bad = format!("{beside} was missing, or was not that of {archive}, whose content is proved");
+    match context
+        .exclusive()
+        .and_then(|exclusive| found.vouch(&exclusive, name))
+    {
+        Ok(()) => format!("{bad}: it was written anew"),
+        Err(error) => format!(
+            "{bad}, and could not be written anew ({error}): `sha256sum {archive} > {beside}` makes it again"
+        ),
+    }
+}
+
+/// An encrypted archive as a file, without its identity; and what else is in its place.
+fn look_outside(
+    context: &Context,
+    backup: &Backup,
+    control: &mut Control,
+) -> Result<(Outside, Option<String>)> {
     let cancel = &control.cancel;
     let backups = context.backups()?;
     let found = sealed::look(backups.as_fd(), &backup.name, backup.size, &|_| {
         sealed::check(cancel)
     })?;
-    Ok(Verification {
-        backup: backup.clone().into(),
-        status: if found.problems.is_empty() {
-            sealed::WHOLE
-        } else {
-            "failed"
-        },
+    Ok((
+        found,
+        sealed::stranger(backups.as_fd(), &backup.name, backup.size),
+    ))
+}
+
+/// What is said of an encrypted archive that nobody opens.
+fn closed(backup: Backup, found: Outside, strangers: Option<String>) -> Verification {
+    let mut problems = found.problems;
+    let status = if problems.is_empty() {
+        sealed::WHOLE
+    } else {
+        FAILED
+    };
+    problems.extend(strangers);
+    Verification {
+        backup: backup.into(),
+        status,
         entries: 0,
         bytes: found.bytes,
         manifest: false,
         checksum: found.checksum,
-        problems: found.problems,
-    })
+        problems,
+    }
 }
 
 fn look_inside(
@@ -179,7 +236,7 @@ pub(crate) fn is_about_archive(code: Code) -> bool {
 pub(crate) fn damaged(backup: Backup, error: &Error) -> Verification {
     Verification {
         backup: backup.into(),
-        status: "failed",
+        status: FAILED,
         entries: 0,
         bytes: 0,
         manifest: false,

@@ -2,13 +2,15 @@
 //! with its checksum beside it. The one place that knows these names.
 //!
 //! A host encrypts an archive after it is published, and removes the plain one when the encrypted one is durable. Where a
-//! crash leaves both, the plain one counts: it is what the catalog's row describes, and can be read here. What is
-//! encrypted is only kept, counted and removed by this component; it has no keys.
+//! crash leaves both, the plain one counts: it is what the catalog's row describes, and can be read here. One that has
+//! another size than the row says (the catalog knows) or is no regular file is something else, and the encrypted one
+//! counts. What is encrypted is only kept, counted and removed by this component; it has no keys.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
-use super::names;
-use crate::fs::FileKind;
+use super::{Record, Status, names};
+use crate::error::Result;
+use crate::fs::{Dir, FileKind};
 
 /// Ending of an archive.
 const PLAIN: &str = ".zip";
@@ -56,6 +58,32 @@ pub(super) fn form_in(files: &BTreeMap<String, FileKind>, name: &str) -> Option<
     [Form::Plain, Form::Sealed]
         .into_iter()
         .find(|form| files.get(&form.file(name)) == Some(&FileKind::File))
+}
+
+/// Names of the backups beside whose encrypted archive another file than the archive has the plain one's name, as far as
+/// its size tells.
+///
+/// # Errors
+/// An I/O error.
+pub(super) fn usurped(
+    dir: &Dir,
+    files: &BTreeMap<String, FileKind>,
+    rows: &[Record],
+) -> Result<HashSet<String>> {
+    let is_file = |form: Form, name: &str| files.get(&form.file(name)) == Some(&FileKind::File);
+    let mut usurped = HashSet::new();
+    for row in rows {
+        // Rows of the original system may lack the size, and a run that has not ended knows none.
+        let is_known = matches!(row.status, Status::Completed | Status::Partial) && row.size > 0;
+        if !is_known || !is_file(Form::Plain, &row.name) || !is_file(Form::Sealed, &row.name) {
+            continue;
+        }
+        let plain = dir.stat(&Form::Plain.file(&row.name))?;
+        if plain.is_some_and(|plain| plain.size != row.size) {
+            usurped.insert(row.name.clone());
+        }
+    }
+    Ok(usurped)
 }
 
 /// Names of the backups that have an archive among `files`, each once, in order.

@@ -25,6 +25,8 @@ pub struct Catalog {
     stored_state: Option<State>,
     /// Every name in the folder.
     files: BTreeMap<String, FileKind>,
+    /// Names of the backups of which the encrypted archive counts though something has the plain one's name.
+    usurped: HashSet<String>,
 }
 
 impl Catalog {
@@ -47,7 +49,11 @@ impl Catalog {
         let files = list(dir)?;
         let rows = load_rows(dir, &files)?;
         let stored_state = State::load(dir)?;
-        Ok(Self::assemble(rows, stored_state, files))
+        let usurped = files::usurped(dir, &files, &rows)?;
+        Ok(Self {
+            usurped,
+            ..Self::assemble(rows, stored_state, files)
+        })
     }
 
     /// A catalog without a row beside archives that nobody deleted was emptied by something else. Whoever went on from
@@ -96,6 +102,7 @@ impl Catalog {
             state,
             stored_state,
             files,
+            usurped: HashSet::new(),
         };
         catalog.bury_going();
         catalog
@@ -149,6 +156,9 @@ impl Catalog {
     }
 
     fn form(&self, record: &Record) -> Option<Form> {
+        if self.usurped.contains(&record.name) {
+            return Some(Form::Sealed);
+        }
         files::form_in(&self.files, &record.name)
     }
 

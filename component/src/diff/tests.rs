@@ -6,7 +6,10 @@ use crate::archive::testing::{Item, build, item, with_manifest};
 use crate::testing::{Folder, row};
 
 fn folder(a: &[u8], b: &[u8]) -> Folder {
-    let rows = [row(1, "2026-11-24T02:00:00"), row(2, "2026-11-25T02:00:00")];
+    let mut rows = [row(1, "2026-11-24T02:00:00"), row(2, "2026-11-25T02:00:00")];
+    for (row, bytes) in rows.iter_mut().zip([a, b]) {
+        row.size = bytes.len() as u64;
+    }
     let folder = Folder::new();
     folder.write_history(&rows);
     for (row, bytes) in rows.iter().zip([a, b]) {

@@ -6,7 +6,8 @@ use crate::archive::testing::{Item, build, item, with_manifest};
 use crate::testing::{Folder, row};
 
 fn folder(bytes: &[u8]) -> Folder {
-    let record = row(7, "2026-11-25T02:00:00");
+    let mut record = row(7, "2026-11-25T02:00:00");
+    record.size = bytes.len() as u64;
     let folder = Folder::new();
     folder.write(&record.archive_name(), bytes);
     folder.write_history(&[record]);
@@ -31,6 +32,21 @@ fn archive() -> Vec<u8> {
         m["databases"] = serde_json::json!([{"name": "app", "engine": "sqlite", "version": "3", "folder": "database",
             "tables": [{"name": "t", "file": "t.sql", "rows": 3}]}]);
     })
+}
+
+#[test]
+fn an_archive_that_can_not_be_that_of_the_row_is_not_listed() {
+    let folder = folder(&archive());
+    let other = with_manifest("backup_20261125_020000_automated", &items()[..2], |_| {});
+    folder.write(&row(7, "2026-11-25T02:00:00").archive_name(), &other);
+    for e in [
+        entries(&folder.roots, 7, None, 10).map(drop).unwrap_err(),
+        details(&folder.roots, 7).map(drop).unwrap_err(),
+        crate::diff::diff(&folder.roots, 7, 7).map(drop).unwrap_err(),
+    ] {
+        assert_eq!(e.kind, ErrorKind::Corrupt, "{e}");
+        assert!(e.to_string().contains("the catalog says"), "{e}");
+    }
 }
 
 #[test]

@@ -238,7 +238,7 @@ pub struct Verification {
     pub manifest: bool,
     /// Whether the SHA-256 was compared.
     pub checksum: bool,
-    /// What is wrong.
+    /// What is wrong: with the archive where it `failed`, otherwise with what lies beside a good one.
     pub problems: Vec<String>,
 }
 

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use crate::config::Config;
+use crate::crypt::Identity;
+use crate::error::{Code, Error, Result};
 
 /// What opens encrypted archives.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -14,10 +16,24 @@ pub struct Opening {
 
 impl Opening {
     /// What is typed comes before what is configured.
-    pub(crate) fn over(self, mut config: Config) -> Config {
-        if self.identity.is_some() {
-            config.encryption.identity_file = self.identity;
-        }
-        config
+    ///
+    /// # Errors
+    /// `Usage` for a file that is no identity file or can't be read: it was mistyped, whether or not anything is encrypted.
+    pub(crate) fn over(self, mut config: Config) -> Result<Config> {
+        let Some(file) = self.identity else {
+            return Ok(config);
+        };
+        Identity::check(&file).map_err(|error| Error {
+            code: Code::Usage,
+            message: format!("--identity: {}", error.message),
+            remedy: error.remedy.or_else(|| {
+                Some(
+                    "bring the identity file that `cofre key new` made from where it is kept, and name it"
+                        .to_owned(),
+                )
+            }),
+        })?;
+        config.encryption.identity_file = Some(file);
+        Ok(config)
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use age::x25519;
 
-use super::{AGE_ARMOR, AGE_MAGIC, AGE_SECRET, VerifyKey, read_key, signing};
+use super::{AGE_ARMOR, AGE_MAGIC, AGE_SECRET, VerifyKey, read_key, read_quietly, signing};
 use crate::error::{Code, Error, Result};
 use crate::text::shown;
 
@@ -37,6 +37,14 @@ impl Identity {
     /// age's own, and what the system says. A file that others can read is warned about.
     pub fn read(path: &Path) -> Result<Self> {
         Self::parse(&read_key("identity file", path)?, &shown(path))
+    }
+
+    /// Whether a file can be read as one, before anything is begun with it.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn check(path: &Path) -> Result<()> {
+        Self::parse(&read_quietly("identity file", path)?, &shown(path)).map(drop)
     }
 
     pub(super) fn parse(bytes: &[u8], name: &str) -> Result<Self> {

@@ -240,7 +240,13 @@ fn archives(found: &mut Findings, ctx: &Context, rows: &[Backup]) {
         let size = std::fs::symlink_metadata(&file)
             .map(|m| m.len())
             .unwrap_or(row.size);
-        if size != row.size {
+        if row.encrypted {
+            let stranger = |backups: OwnedFd| sealed::stranger(backups.as_fd(), &row.name, row.size);
+            if let Some(problem) = ctx.backups().ok().and_then(stranger) {
+                let remedy = "look who put it there: `cofre` never does";
+                found.problem(area, Code::Corrupt, escape(&problem), remedy);
+            }
+        } else if size != row.size {
             let message = format!(
                 "{} has {size} bytes, and the catalog says {}",
                 shown(&file),
@@ -267,10 +273,12 @@ fn archives(found: &mut Findings, ctx: &Context, rows: &[Backup]) {
     not_encrypted(found, ctx, rows);
     let all = folders::archives(&ctx.config).len();
     if found.is_good(area) && rows.iter().any(is_live) {
-        found.ok(
-            area,
-            format!("{all} archives; the newest has its checksum and structure"),
-        );
+        let newest = if newest_of(rows).is_some_and(|row| row.encrypted) {
+            "the newest is encrypted: its file has its checksum, and nobody looked into it (`cofre verify --identity FILE`)"
+        } else {
+            "the newest has its checksum and structure"
+        };
+        found.ok(area, format!("{all} archives; {newest}"));
     }
 }
 
@@ -287,12 +295,14 @@ fn not_encrypted(found: &mut Findings, ctx: &Context, rows: &[Backup]) {
     }
 }
 
-/// A quick look at the newest: checksum and structure.
+fn newest_of(rows: &[Backup]) -> Option<&Backup> {
+    rows.iter().rev().find(|row| is_live(row))
+}
+
+/// A quick look at the newest: checksum and structure; of an encrypted one, the checksum of its file.
 fn newest(found: &mut Findings, ctx: &Context, rows: &[Backup]) {
     let area = "archives";
-    let Some(row) = rows.iter().rev().find(|r| is_live(r)) else {
-        return;
-    };
+    let Some(row) = newest_of(rows) else { return };
     let problems = if row.encrypted {
         let look = |backups: OwnedFd| sealed::look(backups.as_fd(), &row.name, row.size, &|_| Ok(()));
         ctx.backups().and_then(look).map(|found| found.problems)

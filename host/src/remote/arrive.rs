@@ -8,6 +8,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
+use super::here::Aside;
 use super::objects::older;
 use super::row::Row;
 use super::store::Store;
@@ -15,12 +16,11 @@ use super::watch::Watch;
 use super::{bytes, layout, trust};
 use crate::config::Config;
 use crate::context::Exclusive;
-use crate::engine::wit::types::Backup;
 use crate::error::{Code, Error, Result};
 use crate::fsutil::{self, Space};
 use crate::sealed::{self, Form};
 use crate::staging::Staging;
-use crate::{hashing, text};
+use crate::text;
 
 /// The archive in the staging folder.
 const ARCHIVE: &str = "archive.zip";
@@ -141,51 +141,19 @@ fn download(store: &Store, row: &Row, staging: &Staging, watch: &Watch) -> Resul
     Err(why.unwrap_or_else(|| Error::new(Code::NotFound, format!("{} is not at the remote", object.key))))
 }
 
-/// The archive of a backup that lies here, if it is not what the catalog and the row say: the name of its file.
-///
-/// # Errors
-/// `Refused` where the catalog means another archive than the row; what reading says.
-pub(super) fn damaged(
-    backups: BorrowedFd<'_>,
-    known: &Backup,
-    row: &Row,
-    watch: &Watch,
-) -> Result<Option<String>> {
-    let name = &known.name;
-    if known
-        .sha256
-        .as_ref()
-        .is_some_and(|sha256| *sha256 != row.backup.sha256)
-    {
-        let message = format!("the catalog has another archive as {name} than the remote has a copy of");
-        return Err(Error::new(Code::Refused, message).remedy("fetch it into a backups folder of its own"));
-    }
-    let Some(archive) = sealed::open_archive(backups, name)? else {
-        return Ok(None);
-    };
-    let wanted = match archive.form {
-        Form::Plain => Some(row.backup.sha256.clone()),
-        // What its checksum says of it was written when it was encrypted here.
-        Form::Sealed => sealed::said_beside(backups, &archive.file_name),
-    };
-    let Some(wanted) = wanted else { return Ok(None) };
-    let (_, sha256) = hashing::digest(&archive.file, &archive.file_name, &|_| watch.check())?;
-    Ok((sha256 != wanted).then_some(archive.file_name))
-}
-
 impl Arrived {
-    /// Gives the archive its name, durably, and never over anything, with its checksum beside it. What is `damaged` under
-    /// a name of the same backup is put aside.
+    /// Gives the archive its name, durably, and never over anything, with its checksum beside it. What was `found` in its
+    /// place is put aside.
     ///
     /// # Errors
     /// `AlreadyExists`; what the system says.
-    pub(super) fn place(mut self, exclusive: &Exclusive<'_>, row: &Row, damaged: Option<&str>) -> Result<()> {
+    pub(super) fn place(mut self, exclusive: &Exclusive<'_>, row: &Row, found: &[Aside]) -> Result<()> {
         let backups = exclusive.folder();
         let name = Form::Plain.file(&row.backup.name);
         let fail = |errno| fsutil::error(format_args!("write {name}"), errno);
         fsutil::fsync(&self.file).map_err(fail)?;
-        if let Some(damaged) = damaged {
-            put_aside(backups, damaged)?;
+        for aside in found {
+            aside.put(backups)?;
         }
         let staged = self.staging.open()?;
         match rustix::fs::renameat_with(&staged, &self.name, backups, &name, RenameFlags::NOREPLACE) {
@@ -233,31 +201,6 @@ fn taken(name: &str, errno: Errno) -> Error {
         .remedy("`cofre rebuild` takes it in if it is good; otherwise move it away"),
         errno => fsutil::error(format_args!("write {name}"), errno),
     }
-}
-
-/// Keeps a damaged archive under another name, for whoever wants to save something of it.
-fn put_aside(backups: &OwnedFd, name: &str) -> Result<()> {
-    for number in 0..100 {
-        let aside = match number {
-            0 => format!("{name}.damaged"),
-            number => format!("{name}.damaged-{number}"),
-        };
-        match rustix::fs::renameat_with(backups, name, backups, &aside, RenameFlags::NOREPLACE) {
-            Ok(()) => {
-                tracing::warn!("{name} is damaged and is kept as {aside}; the copy takes its place");
-                // It is that of another file now; the plain one is written anew.
-                let _ = rustix::fs::unlinkat(backups, layout::checksum(name), AtFlags::empty());
-                return Ok(());
-            }
-            Err(Errno::EXIST) => {}
-            Err(errno) => return Err(fsutil::error(format_args!("put {name} aside"), errno)),
-        }
-    }
-    Err(Error::new(
-        Code::AlreadyExists,
-        format!("{name} is damaged, and there are a hundred damaged ones beside it"),
-    )
-    .remedy("remove those that nobody needs"))
 }
 
 #[cfg(test)]

@@ -9,11 +9,12 @@ use cofre_exporter::component::catalog::files;
 use serde::Serialize;
 
 use super::fetch::Fetched;
+use super::here::Here;
 use super::row::{Row, Signed};
 use super::store::Store;
 use super::takeover::{self, Claim};
 use super::watch::Watch;
-use super::{arrive, fetch, trust};
+use super::{arrive, fetch, here, trust};
 use crate::config::Remote;
 use crate::context::{Context, Exclusive};
 use crate::crypt::VerifyKey;
@@ -49,10 +50,11 @@ pub struct Pulled {
 }
 
 /// Fetches backups (ids, names, `latest`; everything, the newest first, where `wanted` is empty) and their rows.
-/// `unsigned` takes what nothing proves to be this repository's. An archive that is here and damaged is replaced.
+/// `unsigned` takes what nothing proves to be this repository's. An archive that is here and is not what a signed row says
+/// is replaced.
 ///
 /// # Errors
-/// `NotFound`; `Refused` for a row without a good signature, for another repository's and where the backups folder has
+/// `NotFound`; `Encrypted`; `Refused` for a row without a good signature, for another repository's and where the backups folder has
 /// lost its history; `Corrupt` where no version of the object is what the row says; what the store, the keys and the
 /// system say. Where several are wanted, what is wrong with one of them is in the result.
 pub fn pull(
@@ -107,6 +109,7 @@ fn is_about_copy(code: Code) -> bool {
             | Code::Refused
             | Code::Unsupported
             | Code::AlreadyExists
+            | Code::Encrypted
             | Code::Usage
     )
 }
@@ -224,22 +227,22 @@ impl Source<'_> {
         if let Some(claim) = &claim {
             claim.check(self.context, &backups)?;
         }
-        let damaged = match self.known(&row) {
-            Some(_) if claim.is_none() => return Ok(pulled(true)),
-            Some(known) => match arrive::damaged(backups.as_fd(), &known, &row, self.watch)? {
-                None => return Ok(pulled(true)),
-                damaged => damaged,
-            },
-            None => None,
-        };
         let config = &self.context.config;
+        let found = match self.known(&row) {
+            Some(_) if claim.is_none() => return Ok(pulled(true)),
+            Some(known) => match here::look(config, backups.as_fd(), &known, &row, self.watch)? {
+                Here::Good => return Ok(pulled(true)),
+                Here::Other(found) => found,
+            },
+            None => Vec::new(),
+        };
         let arrived = arrive::fetch(config, backups.as_fd(), &self.store, &row, self.watch)?;
         let exclusive = self.wait_for_folder()?;
         if let Some(claim) = &claim {
             claim.check(self.context, exclusive.folder())?;
         }
         self.take_in(&exclusive, &row, claim.as_ref(), highest)?;
-        arrived.place(&exclusive, &row, damaged.as_deref())?;
+        arrived.place(&exclusive, &row, &found)?;
         exclusive.remember_history();
         Ok(pulled(false))
     }

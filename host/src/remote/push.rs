@@ -183,7 +183,7 @@ impl Push<'_> {
             self.note(row, etag)?;
             return Ok(Some(sent(row.object.size, true)));
         }
-        let Some(archive) = sealed::open_archive(there.backups.as_fd(), &backup.name)? else {
+        let Some(archive) = sealed::open_archive(there.backups.as_fd(), &backup.name, backup.size)? else {
             tracing::info!(remote = self.remote.name, name = %backup.name, "removed here before it was copied");
             return Ok(None);
         };

@@ -42,26 +42,53 @@ pub(crate) fn adopt(
     }
     let identity = identity(file)?;
     let mut taken = false;
+    let mut renamed = Vec::new();
     for name in strangers {
-        let front = format!("{name}: ");
-        let added = row_of(context, exclusive, &name, &identity, cancel)
-            .and_then(|row| take_in(context, exclusive, row));
-        match added {
-            Ok(rows) => {
-                taken |= !rows.is_empty();
-                report.problems.retain(|problem| !problem.starts_with(&front));
+        let added = match row_of(context, exclusive, &name, &identity, cancel) {
+            Ok(Found { row, remarks }) if !remarks.is_empty() => {
+                renamed.push((row, remarks));
+                continue;
             }
-            Err(error) if is_about_one(error.code) => {
-                report.problems.retain(|problem| !problem.starts_with(&front));
-                report.problems.push(format!("{front}{error}"));
-            }
-            Err(error) => return Err(error),
-        }
+            found => found.and_then(|found| take_in(context, exclusive, found.row)),
+        };
+        taken |= settle(&mut report, &name, added, Vec::new())?;
+    }
+    // After the others, so that none of these gets the id that another's manifest has.
+    for (row, remarks) in renamed {
+        let name = row.name.clone();
+        let added = take_in(context, exclusive, Backup { id: 0, ..row });
+        taken |= settle(&mut report, &name, added, remarks)?;
     }
     if taken {
         report.backups = exclusive.writer()?.list()?;
     }
     Ok(report)
+}
+
+/// Puts what came of the archive of `name` into the report, in place of what was said of it before; whether it was taken
+/// in, with these remarks.
+fn settle(
+    report: &mut RebuildReport,
+    name: &str,
+    added: Result<Vec<Backup>>,
+    remarks: Vec<String>,
+) -> Result<bool> {
+    let front = format!("{name}: ");
+    let (taken, problems) = match added {
+        Ok(rows) => (!rows.is_empty(), remarks),
+        Err(error) if is_about_one(error.code) => (false, vec![format!("{front}{error}")]),
+        Err(error) => return Err(error),
+    };
+    report.problems.retain(|problem| !problem.starts_with(&front));
+    report.problems.extend(problems);
+    Ok(taken)
+}
+
+/// What an encrypted archive is.
+struct Found {
+    row: Backup,
+    /// What the engine says of it all the same: that it is a copy or was renamed.
+    remarks: Vec<String>,
 }
 
 /// The row into the catalog, with the id that its backup had; with the next one where a run has got that since.
@@ -111,14 +138,14 @@ fn strangers(exclusive: &Exclusive<'_>, report: &RebuildReport) -> Result<Vec<St
     Ok(found)
 }
 
-/// The row that the manifest of an encrypted archive gives.
+/// What the manifest of an encrypted archive says.
 fn row_of(
     context: &Context,
     exclusive: &Exclusive<'_>,
     name: &str,
     identity: &Identity,
     cancel: &AtomicBool,
-) -> Result<Backup> {
+) -> Result<Found> {
     check(cancel)?;
     let gone = || Error::new(Code::NotFound, "the archive is gone");
     let sealed = open_form(exclusive.folder().as_fd(), name, Form::Sealed)?.ok_or_else(gone)?;
@@ -145,8 +172,11 @@ fn row_of(
         let why = report.problems.first().map_or("it is no backup", String::as_str);
         Error::new(Code::Corrupt, format!("what it holds can't be taken in: {why}"))
     })?;
-    Ok(Backup {
-        sha256: Some(sha256),
-        ..row
+    Ok(Found {
+        row: Backup {
+            sha256: Some(sha256),
+            ..row
+        },
+        remarks: report.problems,
     })
 }

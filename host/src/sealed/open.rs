@@ -2,7 +2,7 @@
 //! that belong to them, which is read like any other and removed afterwards.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Write};
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -139,7 +139,7 @@ fn stage(
     cancel: &AtomicBool,
 ) -> Result<Backup> {
     let backups = context.backups()?;
-    let archive = open_archive(backups.as_fd(), &backup.name)?.ok_or_else(|| {
+    let archive = open_archive(backups.as_fd(), &backup.name, backup.size)?.ok_or_else(|| {
         let message = format!("the archive of {} is not in the backups folder", backup.name);
         Error::new(Code::NotFound, message)
     })?;
@@ -206,7 +206,7 @@ pub(crate) fn decrypt(
     identity: &Identity,
     from: &File,
     what: &str,
-    to: &mut File,
+    to: &mut dyn Write,
     means: &Means<'_>,
     control: &dyn Fn(u64) -> Result<()>,
 ) -> Result<(u64, String)> {

@@ -129,9 +129,14 @@ fn write(
         // Best effort: the engine removes it too.
         let _ = rustix::fs::unlinkat(folder, &*partial, AtFlags::empty());
     }
-    let line = format!("{}  {sealed}\n", written?);
     // Makes the folder durable, and the archive's new name with it.
-    fsutil::write_file(folder.as_fd(), &Form::Sealed.sidecar(&row.name), line.as_bytes())
+    write_checksum(folder, &row.name, &written?)
+}
+
+/// Writes the checksum beside the encrypted archive of the backup `name`, durably.
+pub(super) fn write_checksum(folder: &OwnedFd, name: &str, sha256: &str) -> Result<()> {
+    let line = format!("{sha256}  {}\n", Form::Sealed.file(name));
+    fsutil::write_file(folder.as_fd(), &Form::Sealed.sidecar(name), line.as_bytes())
 }
 
 /// The encrypted archive in a file aside, durable and read back; its SHA-256.

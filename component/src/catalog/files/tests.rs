@@ -75,6 +75,32 @@ fn a_backup_counts_once_and_the_plain_archive_goes_before_the_encrypted_one() {
 }
 
 #[test]
+fn a_plain_file_of_another_size_than_the_row_is_not_the_archive_beside_an_encrypted_one() {
+    let rows = two();
+    let folder = Folder::with(&rows);
+    let encrypted = |folder: &Folder| crate::catalog::list(&folder.roots).unwrap()[0].encrypted;
+    seal(&folder, &rows[0], false);
+    assert!(!encrypted(&folder), "it has the size");
+    folder.write(&rows[0].archive_name(), b"something else");
+    assert!(encrypted(&folder));
+    let e = entries::entries(&folder.roots, 1, None, 10)
+        .map(drop)
+        .unwrap_err();
+    assert_eq!(e.kind, ErrorKind::Unsupported, "it is not read: {e}");
+    // Without the encrypted one it is a damaged archive, and not a missing one.
+    std::fs::remove_file(folder.path(&Form::Sealed.file(&rows[0].name))).unwrap();
+    assert!(!encrypted(&folder) && folder.catalog().archive_present(&rows[0]));
+    // A row that does not know the size.
+    let unknown = Record {
+        size: 0,
+        ..rows[0].clone()
+    };
+    folder.write_history(&[unknown]);
+    seal(&folder, &rows[0], false);
+    assert!(!encrypted(&folder));
+}
+
+#[test]
 fn an_encrypted_archive_is_listed_found_and_counted_and_its_name_is_taken() {
     let rows = two();
     let folder = Folder::with(&rows);

@@ -116,7 +116,7 @@ pub(super) async fn download(
 fn open(context: &Context, id: u64) -> Result<Archive, Problem> {
     let row = find_with_archive(context, id)?;
     let backups = context.backups()?;
-    let found = sealed::open_archive(backups.as_fd(), &row.name)?;
+    let found = sealed::open_archive(backups.as_fd(), &row.name, row.size)?;
     let ArchiveFile {
         file,
         form,
