@@ -368,7 +368,7 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "remotes.part_mib",
-        "16",
+        "8",
         "Size of the parts in which an archive is sent",
     ),
     key(
