@@ -34,7 +34,7 @@ pub use fetch::Found;
 pub use listing::{Listed, list};
 pub use meet::{can_push, can_read};
 pub use objects::Lies;
-pub use prune::{Pruned, Removal, prune};
+pub use prune::{Pruned, Pruning, Removal, prune};
 pub use pull::{Fetch, Pulled, pull};
 pub use push::{Pushed, push};
 pub use status::{RemoteStatus, place, status};

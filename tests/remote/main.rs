@@ -11,6 +11,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod azure;
 mod product;
 mod product_trouble;
 mod proxy;

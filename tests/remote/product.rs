@@ -67,7 +67,7 @@ impl Machine {
     }
 }
 
-fn recipient(app: &App) -> String {
+pub(crate) fn recipient(app: &App) -> String {
     let identity = std::fs::read_to_string(app.path("keys/cofre-identity.txt")).unwrap();
     let line = identity
         .lines()

@@ -10,7 +10,9 @@ use crate::context::Context;
 use crate::error::{Code, Result};
 use crate::output::{Bar, Table};
 use crate::remote::row::{Row, Signed};
-use crate::remote::{self, Checked, Fetch, Found, Lies, Listed, Pruned, Pulled, Pushed, RemoteStatus, Watch};
+use crate::remote::{
+    self, Checked, Fetch, Found, Lies, Listed, Pruned, Pruning, Pulled, Pushed, RemoteStatus, Watch,
+};
 use crate::text::{self, escape};
 
 pub(super) fn run(app: &App, args: &RemoteArgs) -> Result<Ended> {
@@ -171,7 +173,7 @@ fn pushed_text(name: &str, pushed: &Pushed) -> String {
     out.push_str(&format!("{} still to be copied to {name}\n", pushed.pending));
     if pushed.lost > 0 {
         out.push_str(&format!(
-            "{} lost there, with no archive here to copy again: `cofre remote verify {name}` names them\n",
+            "{} lost there, with no archive here to copy again: `cofre remote prune {name} --lost` names them and gives them up\n",
             pushed.lost
         ));
     }
@@ -256,7 +258,10 @@ fn prune(app: &App, args: &RemotePrune) -> Result<Ended> {
     let pruned = remote::prune(
         &ctx,
         remote,
-        args.dry_run,
+        Pruning {
+            dry_run: args.dry_run,
+            lost: args.lost,
+        },
         &watch(app, &Bar::new(app.output, "prune")),
     )?;
     let gone = pruned.verdicts.iter().filter(|verdict| !verdict.keep).count();

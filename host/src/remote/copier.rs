@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::watch::Watch;
-use super::{Pushed, prune, push, state};
+use super::{Pruning, Pushed, prune, push, state};
 use crate::config::Remote;
 use crate::context::Context;
 use crate::error::{Code, Error, Result};
@@ -122,7 +122,7 @@ fn tidy(context: &Context, remote: &Remote, pushed: &Pushed, watch: &Watch) {
     if remote.retention.is_none() || pushed.copied.is_empty() {
         return;
     }
-    match prune(context, remote, false, watch) {
+    match prune(context, remote, Pruning::default(), watch) {
         Ok(pruned) => {
             let gone = pruned.verdicts.iter().filter(|verdict| !verdict.keep).count();
             tracing::info!(remote = remote.name, removed = gone, "retention at the remote");

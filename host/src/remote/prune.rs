@@ -1,6 +1,8 @@
 //! Retention at a remote: its own policy, decided by the same engine as that of the backups folder, on a catalog made of
 //! the remote's rows. What the store has locked stays, whatever the policy says.
 
+mod lost;
+
 use serde::Serialize;
 
 use super::layout;
@@ -18,6 +20,15 @@ use crate::engine::Access;
 use crate::error::{Code, Error, Result};
 use crate::notify::now;
 use crate::staging::Staging;
+
+/// What a prune is to do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pruning {
+    /// Only say it.
+    pub dry_run: bool,
+    /// Also give up copies that are lost for good.
+    pub lost: bool,
+}
 
 /// What a prune of a remote did, or would do.
 #[derive(Debug, Serialize)]
@@ -46,12 +57,13 @@ pub struct Removal {
 }
 
 /// Removes what the remote's policy does not keep, or only says so. What is no whole copy is neither counted nor removed,
-/// and nothing goes before the newest one that stays was read and compared.
+/// and nothing goes before the newest one that stays was read and compared; but for what is lost for good, on request.
 ///
 /// # Errors
-/// `Config` where the remote has no policy; `Refused` where it is another repository's; what the store says.
-pub fn prune(context: &Context, remote: &Remote, dry_run: bool, watch: &Watch) -> Result<Pruned> {
-    if remote.retention.is_none() {
+/// `Config` where the remote has no policy and nothing else is asked for; `Refused` where it is another repository's; what the store says.
+pub fn prune(context: &Context, remote: &Remote, what: Pruning, watch: &Watch) -> Result<Pruned> {
+    let dry_run = what.dry_run;
+    if remote.retention.is_none() && !what.lost {
         let message = format!("nothing says what is kept at `{}`", remote.name);
         return Err(Error::new(Code::Config, message)
             .remedy("set `max_backups` or a `keep_` of this remote; without one everything stays"));
@@ -87,6 +99,9 @@ pub fn prune(context: &Context, remote: &Remote, dry_run: bool, watch: &Watch) -
     }
     let rows = prune.rows(&marker.repository)?;
     let mut verdicts = prune.judge(rows, dry_run)?;
+    if what.lost {
+        verdicts.append(&mut prune.give_up(dry_run)?);
+    }
     verdicts.append(&mut prune.unfit);
     verdicts.sort_by(|a, b| (a.id, &a.name).cmp(&(b.id, &b.name)));
     if let Ok(pending) = push::pending(context, &prune.state) {
@@ -113,13 +128,19 @@ impl Prune<'_> {
     fn finish(&self) -> Result<()> {
         let removed = self.state.copies.iter().filter(|(_, copy)| copy.removed);
         for (_, copy) in removed.filter(|(id, copy)| !self.objects.has(&layout::row(**id, &copy.name))) {
-            for encrypted in [true, false] {
-                let archive = layout::archive(&copy.name, encrypted);
-                for key in [layout::checksum(&archive), archive] {
-                    if self.objects.has(&key) {
-                        self.watch.check()?;
-                        self.store.delete(&key)?;
-                    }
+            self.remove_archive(&copy.name)?;
+        }
+        Ok(())
+    }
+
+    /// Removes what there is of the archive of this name.
+    fn remove_archive(&self, name: &str) -> Result<()> {
+        for encrypted in [true, false] {
+            let archive = layout::archive(name, encrypted);
+            for key in [layout::checksum(&archive), archive] {
+                if self.objects.has(&key) {
+                    self.watch.check()?;
+                    self.store.delete(&key)?;
                 }
             }
         }

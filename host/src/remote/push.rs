@@ -267,7 +267,11 @@ pub(super) fn pending(context: &Context, state: &State) -> Result<u64> {
     waiting(context, state).map(|rows| rows.len() as u64)
 }
 
-fn waiting(context: &Context, state: &State) -> Result<Vec<BackupRow>> {
+/// Those archives, in the order of the catalog.
+///
+/// # Errors
+/// As [`pending`].
+pub(super) fn waiting(context: &Context, state: &State) -> Result<Vec<BackupRow>> {
     if context.is_fresh() {
         return Ok(Vec::new());
     }

@@ -54,6 +54,18 @@ pub(crate) fn seal_all(
         .filter(|row| row.encrypted)
         .map(|row| row.name.clone());
     let folder = exclusive.folder();
+    let older = rows
+        .iter()
+        .filter(|row| row.id != run && !row.encrypted && has_archive(row) && row.archive_present);
+    let (many, bytes) = older.fold((0_u64, 0_u64), |(many, bytes), row| {
+        (many + 1, bytes.saturating_add(row.size))
+    });
+    if many > 0 {
+        tracing::warn!(
+            "{many} older archives ({}) are encrypted now, once; no other run begins meanwhile",
+            text::size(bytes)
+        );
+    }
     for row in rows
         .iter()
         .rev()

@@ -58,7 +58,12 @@ fn turning_it_on_encrypts_what_is_there_and_turning_it_off_leaves_it() {
     let bytes = std::fs::read(vault.app.archive(&plain)).unwrap();
     vault.turn_on();
     vault.app.cofre(&["doctor"]).says("2 archives are not encrypted");
-    vault.app.create();
+    vault
+        .app
+        .cofre(&["create"])
+        .exits(0)
+        .says("2 older archives (")
+        .says("are encrypted now, once");
     vault.assert_sealed();
     assert_eq!(vault.opened(&plain), bytes);
     vault.configure("", "");

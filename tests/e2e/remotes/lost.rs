@@ -112,7 +112,9 @@ fn an_archive_that_is_gone_or_cut_is_named_and_copied_again() {
         .exits(0)
         .says("0 still to be copied")
         .says("1 lost there, with no archive here");
-    std::fs::remove_file(site.row(&third)).unwrap();
+    site.remote(&["prune", "offsite", "--lost"])
+        .exits(0)
+        .says("no archive here");
     // Also by name, and where this machine remembers nothing.
     remove(&site, &records[0]);
     std::fs::remove_file(site.app.path(".cofre/remotes/offsite.json")).unwrap();
@@ -281,4 +283,49 @@ fn an_upload_that_was_given_up_is_taken_away_and_a_whole_copy_stays() {
     site.remote(&["verify", "offsite"])
         .exits(0)
         .says("2 copies are good");
+}
+
+#[test]
+fn what_is_lost_for_good_is_given_up_on_request_and_nothing_else() {
+    let site = Site::new();
+    let records: Vec<Value> = (0..4).map(|_| site.app.create()).collect();
+    let [gone, here, healed, whole] = records.as_slice() else {
+        panic!("four of them")
+    };
+    let good = std::fs::read(site.object(healed)).unwrap();
+    flip(&site.object(healed));
+    remove(&site, gone);
+    remove(&site, here);
+    for record in [gone, healed] {
+        let name = record["name"].as_str().unwrap();
+        std::fs::remove_file(site.app.backups().join(format!("{name}.zip"))).unwrap();
+    }
+    site.remote(&["verify", "offsite"]).exits(5);
+    assert_eq!(noted(&site, 1)["lost"], true);
+    std::fs::write(site.object(healed), good).unwrap();
+    let before = std::fs::read(site.app.path(".cofre/remotes/offsite.json")).unwrap();
+    for args in [
+        &["prune", "offsite", "--lost", "--dry-run"][..],
+        &["prune", "offsite", "--lost"],
+    ] {
+        // There is no retention there: nothing else is looked at.
+        let pruned = site.remote(args).exits(5).says("no archive here to copy again");
+        assert!(
+            pruned.stdout.contains("the next push copies it again"),
+            "{pruned}"
+        );
+        assert!(pruned.stdout.contains("found whole again"), "{pruned}");
+        assert!(
+            !pruned.stdout.contains(whole["name"].as_str().unwrap()),
+            "{pruned}"
+        );
+        let now = std::fs::read(site.app.path(".cofre/remotes/offsite.json")).unwrap();
+        assert_eq!(now == before, args.contains(&"--dry-run"));
+    }
+    assert!(!site.row(gone).exists() && site.row(healed).exists());
+    site.remote(&["push", "offsite"]).exits(0);
+    site.remote(&["verify", "offsite"])
+        .exits(0)
+        .says("3 copies are good");
+    assert_eq!(site.app.json(&["status"])["remotes"][0]["lost"], 0);
 }

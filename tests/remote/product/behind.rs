@@ -256,6 +256,13 @@ fn a_locked_archive_behind_a_mark_or_another_one_is_told_from_one_that_is_gone()
             .says("changed or exchanged: it has 19 bytes")
             .says("an older version of it is good; its archive is good");
     }
+    // What can still be had is not given up.
+    let name = deleted["name"].as_str().unwrap();
+    std::fs::remove_file(machine.app.backups().join(format!("{name}.zip"))).unwrap();
+    machine
+        .remote(&["prune", "offsite", "--lost"])
+        .exits(5)
+        .says("an older version of it is good: `cofre remote pull offsite 1`");
     for id in ["1", "2", "3"] {
         restore(&fresh, id, 0);
         same_tree(&machine.app.path("static"), &fresh.path("out/static"));

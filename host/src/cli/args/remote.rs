@@ -106,4 +106,7 @@ pub struct RemotePrune {
     /// Only say what would go, and why
     #[arg(long)]
     pub dry_run: bool,
+    /// Also give up copies that are lost, and can be made again from nothing
+    #[arg(long)]
+    pub lost: bool,
 }
