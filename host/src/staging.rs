@@ -16,8 +16,8 @@ use rustix::fs::{FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use crate::error::{Code, Error, Result};
-use crate::fsutil::{self, show};
-use crate::source;
+use crate::fsutil::{self, Space, show};
+use crate::{source, text};
 
 const PREFIX: &str = "run-";
 
@@ -362,6 +362,23 @@ fn settle(dir: BorrowedFd<'_>, mtime_ns: i64) -> rustix::io::Result<()> {
         rustix::fs::utimensat(dir, name, &times, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
     })?;
     rustix::fs::futimens(dir, &times)
+}
+
+/// Refuses what a disk has no room for, before it is begun; `doing` is what needs it, `key` the setting that names the
+/// folder. Where nothing says what is free, nothing is refused.
+///
+/// # Errors
+/// `NoSpace`.
+pub(crate) fn room(space: Option<Space>, need: u64, doing: &str, key: &str) -> Result<()> {
+    let Some(free) = space.map(|space| space.free).filter(|free| need > *free) else {
+        return Ok(());
+    };
+    let message = format!(
+        "{doing} needs {}, and {} are free on the disk of {key}",
+        text::size(need),
+        text::size(free)
+    );
+    Err(Error::new(Code::NoSpace, message).remedy(format!("free space, or set {key} to a larger disk")))
 }
 
 #[cfg(test)]

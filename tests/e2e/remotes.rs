@@ -4,6 +4,7 @@
 mod coming_back;
 mod forged;
 mod lost;
+mod sending;
 mod whose;
 
 use std::path::{Path, PathBuf};

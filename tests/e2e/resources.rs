@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::support::{App, Rng, Run, cofre_binary, is_root, run, tool};
 
 /// Runs a shell script in a mount namespace of its own, where it may mount over folders of the test.
-fn in_own_mounts(app: &App, script: &str) -> Run {
+pub(crate) fn in_own_mounts(app: &App, script: &str) -> Run {
     tool("mount");
     let mut command = Command::new(tool("unshare"));
     command.arg("--mount");

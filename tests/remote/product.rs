@@ -3,6 +3,7 @@
 
 mod behind;
 mod reached;
+mod sent;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

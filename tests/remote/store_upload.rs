@@ -1,12 +1,14 @@
 //! Uploads that are disturbed: what the server has stays, and what is in the end is what was sent.
 
 use std::cell::{Cell, RefCell};
+use std::process::Command;
 
 use cofre::remote::store::{Checked, ToSend, Upload};
 use cofre::{Code, Error};
 
 use crate::proxy::{Action, with_header};
 use crate::site::{PART, Site, impatient, opened, resume, text, upload};
+use crate::support::{run, tool};
 
 /// A file of four parts, the last one short.
 const SIZE: u64 = 3 * PART + 1_000;
@@ -355,7 +357,7 @@ fn a_file_that_becomes_shorter_is_an_error() {
             &|_| Ok(()),
         )
         .unwrap_err();
-    assert_eq!(error.code, Code::Io);
+    assert_eq!(error.code, Code::Corrupt);
     assert!(
         text(&error).contains("of what is uploaded as archives/a"),
         "{error}"
@@ -431,5 +433,35 @@ fn what_can_not_be_finished_is_no_object() {
             .unwrap_err();
         assert_eq!(error.message, "the end of it is bad");
         assert_eq!(store.list("archives").unwrap(), []);
+    }
+}
+
+#[test]
+fn what_was_sent_is_asked_about_before_it_is_an_object() {
+    let site = Site::new();
+    for size in [1_000, SIZE] {
+        let path = site.file("original", size);
+        let (file, size) = opened(&path);
+        let asked = RefCell::new(String::new());
+        let right = |sha256: &str| {
+            *asked.borrow_mut() = sha256.to_owned();
+            Err(Error::new(Code::Corrupt, "something else"))
+        };
+        let what = ToSend {
+            right: &right,
+            ..ToSend::whole("archives/a", &file, size)
+        };
+        let store = site.store();
+        let mut state = Upload::default();
+        for _ in 0..2 {
+            // The second time all parts are there.
+            let error = store
+                .upload(&what, &mut state, &mut |_| Ok(()), &|_| Ok(()))
+                .unwrap_err();
+            assert_eq!(error.message, "something else");
+            let said = run(Command::new(tool("sha256sum")).arg(&path)).exits(0).stdout;
+            assert_eq!(said.split(' ').next(), Some(asked.take().as_str()));
+            assert_eq!(store.list("archives").unwrap(), []);
+        }
     }
 }

@@ -17,10 +17,9 @@ use super::{bytes, layout, trust};
 use crate::config::Config;
 use crate::context::Exclusive;
 use crate::error::{Code, Error, Result};
-use crate::fsutil::{self, Space};
+use crate::fsutil;
 use crate::sealed::{self, Form};
-use crate::staging::Staging;
-use crate::text;
+use crate::staging::{Staging, room};
 
 /// The archive in the staging folder.
 const ARCHIVE: &str = "archive.zip";
@@ -80,24 +79,13 @@ fn check_room(backups: BorrowedFd<'_>, staging: &Staging, row: &Row) -> Result<(
     let opened = if row.object.encrypted { row.backup.size } else { 0 };
     let stage = row.object.size.saturating_add(opened);
     let dir = staging.open()?;
-    room(fsutil::space_at(dir.as_fd()), stage, "state_dir")?;
+    let doing = "fetching the archive";
+    room(fsutil::space_at(dir.as_fd()), stage, doing, "state_dir")?;
     // Within one file system it is only renamed.
     if !same_disk(dir.as_fd(), backups) {
-        room(fsutil::space_at(backups), row.backup.size, "backup_dir")?;
+        room(fsutil::space_at(backups), row.backup.size, doing, "backup_dir")?;
     }
     Ok(())
-}
-
-fn room(space: Option<Space>, need: u64, key: &str) -> Result<()> {
-    let Some(free) = space.map(|space| space.free).filter(|free| need > *free) else {
-        return Ok(());
-    };
-    let message = format!(
-        "fetching the archive needs {}, and {} are free on the disk of {key}",
-        text::size(need),
-        text::size(free)
-    );
-    Err(Error::new(Code::NoSpace, message).remedy(format!("free space, or set {key} to a larger disk")))
 }
 
 fn same_disk(a: BorrowedFd<'_>, b: BorrowedFd<'_>) -> bool {
@@ -200,27 +188,5 @@ fn taken(name: &str, errno: Errno) -> Error {
         )
         .remedy("`cofre rebuild` takes it in if it is good; otherwise move it away"),
         errno => fsutil::error(format_args!("write {name}"), errno),
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_does_not_fit_is_not_begun() {
-        let space = |free| {
-            Some(Space {
-                free,
-                all: 1000,
-                no_files: false,
-            })
-        };
-        room(space(100), 100, "state_dir").unwrap();
-        room(None, u64::MAX, "state_dir").unwrap();
-        let error = room(space(99), 100, "state_dir").unwrap_err();
-        assert_eq!(error.code, Code::NoSpace);
-        assert!(error.message.contains("disk of state_dir"), "{error}");
     }
 }

@@ -14,6 +14,7 @@ use super::layout;
 use super::meet::{There, lock_until, meet};
 use super::objects::Objects;
 use super::row::{self, BackupRow, Row};
+use super::sealing;
 use super::state::{Copied, Desk, PlanCopied, Sending, State};
 use super::store::{Store, Uploaded};
 use super::watch::Watch;
@@ -183,7 +184,9 @@ impl Push<'_> {
             self.note(row, etag)?;
             return Ok(Some(sent(row.object.size, true)));
         }
-        let Some(archive) = sealed::open_archive(there.backups.as_fd(), &backup.name, backup.size)? else {
+        let archive = sealed::open_archive(there.backups.as_fd(), &backup.name, backup.size)
+            .map_err(|error| sealing::unreadable(backup, &error))?;
+        let Some(archive) = archive else {
             tracing::info!(remote = self.remote.name, name = %backup.name, "removed here before it was copied");
             return Ok(None);
         };
@@ -229,6 +232,7 @@ impl Push<'_> {
     fn note(&mut self, row: &Row, etag: Option<String>) -> Result<()> {
         let backup = &row.backup;
         self.state.sending = None;
+        self.state.suspects.remove(&backup.id);
         let copied = Copied {
             etag,
             ..Copied::of(row)

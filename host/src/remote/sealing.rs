@@ -4,7 +4,7 @@
 
 use std::cell::Cell;
 use std::fs::File;
-use std::io::{self, Seek as _, Write};
+use std::io::{self, Read, Seek as _, Write};
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,6 +23,7 @@ use crate::error::{Code, Error, Result};
 use crate::fsutil;
 use crate::hashing::{Hashing, digest};
 use crate::sealed::{self, ArchiveFile, Form};
+use crate::staging;
 
 /// How soon it is looked again whether a header is there.
 const LOOK: Duration = Duration::from_millis(5);
@@ -49,7 +50,8 @@ impl<'a> Sealing<'a> {
     /// Of an archive that is sent as it lies in the backups folder, or with `recipients` encrypted for them.
     ///
     /// # Errors
-    /// What making the staged file says.
+    /// `Corrupt` for an archive of another size than the catalog says; `NoSpace` where the encrypted form has no room; what
+    /// making the staged file says.
     pub(super) fn new(
         desk: &Desk,
         remote: &Remote,
@@ -58,7 +60,14 @@ impl<'a> Sealing<'a> {
         archive: &'a ArchiveFile,
         recipients: Option<Recipients>,
     ) -> Result<Self> {
+        // What can be known before the first byte goes.
+        if archive.form == Form::Plain && archive.size != backup.size {
+            return Err(other(backup));
+        }
         let stage = |recipients| -> Result<Staged> {
+            let need = crypt::encrypted_size(HEADER_LIMIT as u64, backup.size);
+            let doing = format!("encrypting {} for `{}`", backup.name, remote.name);
+            staging::room(fsutil::space_at(desk.dir()), need, &doing, "state_dir")?;
             let name = format!("{}{}.age", staged_front(&remote.name), backup.id);
             // Named as what a sweep removes, should this process die before its end.
             let flags = OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -127,10 +136,22 @@ impl<'a> Sealing<'a> {
     /// That the work has failed.
     pub(super) fn ready(&self, end: u64, size: u64) -> Result<bool> {
         match &*self.outcome() {
-            Some(Ok(object)) if object.size != size => Err(self.other()),
+            Some(Ok(object)) if object.size != size => Err(other(self.backup)),
             Some(Ok(_)) => Ok(true),
             Some(Err(error)) => Err(error.clone()),
             None => Ok(end < size && (self.staged.is_none() || end <= self.far.load(Ordering::Acquire))),
+        }
+    }
+
+    /// Whether what was sent, by its SHA-256, is the object.
+    ///
+    /// # Errors
+    /// `Corrupt` where it is not; that the work has failed.
+    pub(super) fn right(&self, sha256: &str) -> Result<()> {
+        match &*self.outcome() {
+            Some(Ok(object)) => right(&self.backup.name, object, sha256),
+            Some(Err(error)) => Err(error.clone()),
+            None => Err(died()),
         }
     }
 
@@ -166,7 +187,8 @@ impl<'a> Sealing<'a> {
 
     /// The archive as it is.
     fn read(&self, watch: &Watch) -> Result<Object> {
-        let (size, sha256) = digest(&self.archive.file, &self.archive.file_name, &|_| watch.check())?;
+        let (size, sha256) = digest(&self.archive.file, &self.archive.file_name, &|_| watch.check())
+            .map_err(|error| unreadable(self.backup, &error))?;
         self.compare(size, &sha256)?;
         Ok(self.object(size, sha256))
     }
@@ -175,7 +197,8 @@ impl<'a> Sealing<'a> {
     fn look(&self, watch: &Watch) -> Result<Object> {
         let found = sealed::look(self.backups, &self.backup.name, self.backup.size, &|_| {
             watch.check()
-        })?;
+        })
+        .map_err(|error| unreadable(self.backup, &error))?;
         if let Some(problem) = found.problems.first() {
             let message = format!("{} is not copied: {problem}", self.backup.name);
             return Err(Error::new(Code::Corrupt, message));
@@ -185,7 +208,8 @@ impl<'a> Sealing<'a> {
 
     /// Into the staged file. It need not outlive a power cut: nobody goes on with one that is not what was noted of it.
     fn encrypt(&self, staged: &Staged, watch: &Watch) -> Result<Object> {
-        let mut from = Hashing::new(&self.archive.file);
+        let failed = Cell::new(false);
+        let mut from = Hashing::new(Noting(&self.archive.file, &failed));
         let written = Cell::new(0);
         let mut to = Hashing::new(Counted(&staged.file, &written));
         // Told of whole pieces only: the header is there before the first.
@@ -193,7 +217,12 @@ impl<'a> Sealing<'a> {
             self.far.store(written.get(), Ordering::Release);
             watch.check()
         };
-        crypt::encrypt(&staged.recipients, &mut from, &mut to, &control)?;
+        crypt::encrypt(&staged.recipients, &mut from, &mut to, &control).map_err(|error| {
+            match failed.get() {
+                true => unreadable(self.backup, &error),
+                false => error,
+            }
+        })?;
         let ((read, plain), (size, sha256)) = (from.finish(), to.finish());
         self.compare(read, &plain)?;
         Ok(self.object(size, sha256))
@@ -213,17 +242,50 @@ impl<'a> Sealing<'a> {
         if size == self.backup.size && sha256 == self.backup.sha256 {
             return Ok(());
         }
-        Err(self.other())
-    }
-
-    fn other(&self) -> Error {
-        let BackupRow { id, name, .. } = self.backup;
-        let message = format!("{name} is not what the catalog says, and is not copied");
-        Error::new(Code::Corrupt, message).remedy(format!("`cofre verify {id}` says what is wrong"))
+        Err(other(self.backup))
     }
 
     fn outcome(&self) -> MutexGuard<'_, Option<Result<Object>>> {
         self.outcome.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether what was sent, by its SHA-256, is this object.
+///
+/// # Errors
+/// `Corrupt`.
+pub(super) fn right(name: &str, object: &Object, sha256: &str) -> Result<()> {
+    if sha256 == object.sha256 {
+        return Ok(());
+    }
+    let message = format!("{name} was changed while it was sent, and is not copied");
+    Err(Error::new(Code::Corrupt, message).remedy("look who writes to the backups folder, and at its disk"))
+}
+
+fn other(backup: &BackupRow) -> Error {
+    let BackupRow { id, name, .. } = backup;
+    let message = format!("{name} is not what the catalog says, and is not copied");
+    Error::new(Code::Corrupt, message).remedy(format!("`cofre verify {id}` says what is wrong"))
+}
+
+/// That an archive can't be read, which is no reason not to copy another.
+pub(super) fn unreadable(backup: &BackupRow, error: &Error) -> Error {
+    let message = format!(
+        "{} can't be read, and is not copied: {}",
+        backup.name, error.message
+    );
+    Error::new(Code::Corrupt, message)
+        .remedy("look at the disk of the backups folder, and who may read there")
+}
+
+/// A file, and whether reading it failed.
+struct Noting<'a>(&'a File, &'a Cell<bool>);
+
+impl Read for Noting<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.0.read(buffer);
+        self.1.set(read.is_err());
+        read
     }
 }
 

@@ -4,7 +4,7 @@
 //!
 //! `copies.json` beside it has the totals of all remotes for the exporter, which may read nothing else here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::os::fd::{AsFd as _, OwnedFd};
 
@@ -76,6 +76,9 @@ pub(super) struct State {
     /// What is being sent.
     #[serde(default)]
     pub(super) sending: Option<Sending>,
+    /// Backups whose archive was bad when it was to be copied.
+    #[serde(default)]
+    pub(super) suspects: BTreeSet<u64>,
     /// When a backup of each plan was last copied, and when that backup began.
     #[serde(default)]
     pub(super) plans: BTreeMap<String, PlanCopied>,
@@ -156,6 +159,9 @@ pub(super) struct Sending {
     pub(super) object: Object,
     /// File with an encrypted archive, in the same folder.
     pub(super) staged: Option<String>,
+    /// For whom that was encrypted.
+    #[serde(default)]
+    pub(super) recipients: Vec<String>,
     /// How far it is.
     pub(super) upload: Upload,
 }

@@ -188,6 +188,7 @@ impl Store {
             size,
             lock,
             ready,
+            right,
         } = *what;
         self.check_key(key)?;
         let mut task = Task {
@@ -196,6 +197,7 @@ impl Store {
             size,
             lock,
             ready,
+            right,
             state,
             save,
             control,

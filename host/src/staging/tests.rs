@@ -167,3 +167,19 @@ fn a_state_folder_of_another_user_is_refused() {
         },
     );
 }
+
+#[test]
+fn what_does_not_fit_is_not_begun() {
+    let space = |free| {
+        Some(Space {
+            free,
+            all: 1000,
+            no_files: false,
+        })
+    };
+    room(space(100), 100, "it", "state_dir").unwrap();
+    room(None, u64::MAX, "it", "state_dir").unwrap();
+    let error = room(space(99), 100, "it", "state_dir").unwrap_err();
+    assert_eq!(error.code, Code::NoSpace);
+    assert!(error.message.contains("disk of state_dir"), "{error}");
+}

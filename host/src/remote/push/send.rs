@@ -9,7 +9,7 @@ use rustix::fs::Mode;
 
 use super::super::meet::{There, lock_until};
 use super::super::row::{BackupRow, Object};
-use super::super::sealing::Sealing;
+use super::super::sealing::{self, Sealing};
 use super::super::state::Sending;
 use super::super::store::{ToSend, Unfinished, Upload, Uploaded};
 use super::super::trust;
@@ -22,6 +22,16 @@ use crate::{fsutil, hashing};
 /// time of sending.
 const NOTE_EVERY: Duration = Duration::from_secs(1);
 
+/// How far the bytes that are sent are.
+struct Made<'a> {
+    /// Whether so many of them may be sent.
+    ready: &'a dyn Fn(u64) -> Result<bool>,
+    /// Whether those that were sent, by their SHA-256, are the right ones.
+    right: &'a dyn Fn(&str) -> Result<()>,
+    /// What they are, once that is known.
+    whole: &'a dyn Fn() -> Option<Object>,
+}
+
 impl Push<'_> {
     /// Sends an archive: the rest of it where it was begun and its bytes are still there, or all of it.
     pub(super) fn send(
@@ -33,9 +43,11 @@ impl Push<'_> {
         // What is encrypted here leaves as it is, and is never more readable elsewhere.
         let sealed = archive.form == Form::Sealed;
         if let Some(begun) = self.state.sending.clone() {
+            let for_whom = &self.context.config.encryption.recipients;
             let fits = begun.id == backup.id
                 && begun.name == backup.name
-                && begun.object.encrypted == (self.remote.encrypt || sealed);
+                && begun.object.encrypted == (self.remote.encrypt || sealed)
+                && (begun.staged.is_none() || begun.recipients == *for_whom);
             if fits && let Some(staged) = self.still_there(&begun, &archive.file) {
                 return self.go_on(there, begun, staged.as_ref().unwrap_or(&archive.file));
             }
@@ -72,8 +84,14 @@ impl Push<'_> {
             name: backup.name.clone(),
             object: Object::default(),
             staged: sealing.staged().map(str::to_owned),
+            recipients: match sealing.staged() {
+                Some(_) => self.context.config.encryption.recipients.clone(),
+                None => Vec::new(),
+            },
             upload: Upload::default(),
         };
+        // One that was bad the last time is not sent in vain again.
+        let suspect = self.state.suspects.contains(&backup.id);
         let uploaded = std::thread::scope(|scope| {
             std::thread::Builder::new()
                 .name("cofre-sealing".to_owned())
@@ -81,29 +99,57 @@ impl Push<'_> {
                 .map_err(|e| Error::io("start a thread", &e))?;
             sending.object = sealing.outline()?;
             let size = sending.object.size;
-            self.upload(
-                there,
-                &mut sending,
-                sealing.file(),
-                &|end| sealing.ready(end, size),
-                &|| sealing.whole(),
-            )
+            let made = Made {
+                ready: &|end| sealing.ready(if suspect { size } else { end }, size),
+                right: &|sha256| sealing.right(sha256),
+                whole: &|| sealing.whole(),
+            };
+            self.upload(there, &mut sending, sealing.file(), &made)
         });
         match sealing.end() {
             Ok(object) => sending.object = object,
             Err(error) => {
-                self.state.sending = None;
-                abort(there, &sending);
-                self.desk.sweep(None);
-                return Err(error);
+                self.give_up(there, &sending, error.code)?;
+                return Err(match error.code {
+                    Code::Cancelled => Error::new(
+                        Code::Cancelled,
+                        "stopped on request; the next push begins this archive anew",
+                    ),
+                    _ => error,
+                });
             }
+        }
+        if let Err(error) = &uploaded
+            && error.code == Code::Corrupt
+        {
+            self.give_up(there, &sending, error.code)?;
+            return uploaded.map(|uploaded| (sending, uploaded));
         }
         self.noted(sending, uploaded)
     }
 
+    /// Lets go of an upload that nobody goes on with.
+    fn give_up(&mut self, there: &There, sending: &Sending, why: Code) -> Result<()> {
+        self.state.sending = None;
+        if why == Code::Corrupt {
+            self.state.suspects.insert(sending.id);
+        }
+        self.desk.save(&self.state)?;
+        abort(there, sending);
+        self.desk.sweep(None);
+        Ok(())
+    }
+
     /// Sends the rest of what is whole.
     fn go_on(&mut self, there: &There, mut sending: Sending, file: &File) -> Result<(Sending, Uploaded)> {
-        let uploaded = self.upload(there, &mut sending, file, &|_| Ok(true), &|| None);
+        let object = sending.object.clone();
+        let name = sending.name.clone();
+        let made = Made {
+            ready: &|_| Ok(true),
+            right: &|sha256| sealing::right(&name, &object, sha256),
+            whole: &|| None,
+        };
+        let uploaded = self.upload(there, &mut sending, file, &made);
         self.noted(sending, uploaded)
     }
 
@@ -114,14 +160,13 @@ impl Push<'_> {
         Ok((sending, uploaded?))
     }
 
-    /// The upload itself. `whole` says what is sent, once that is known.
+    /// The upload itself.
     fn upload(
         &mut self,
         there: &There,
         sending: &mut Sending,
         file: &File,
-        ready: &dyn Fn(u64) -> Result<bool>,
-        whole: &dyn Fn() -> Option<Object>,
+        made: &Made<'_>,
     ) -> Result<Uploaded> {
         let until = lock_until(self.remote);
         let Object { key, size, .. } = sending.object.clone();
@@ -132,7 +177,7 @@ impl Push<'_> {
             let begun = upload.upload_id != sending.upload.upload_id;
             sending.upload = upload.clone();
             let learned = !sending.is_whole();
-            if learned && let Some(object) = whole() {
+            if learned && let Some(object) = (made.whole)() {
                 sending.object = object;
             }
             let learned = learned && sending.is_whole();
@@ -149,7 +194,8 @@ impl Push<'_> {
             file,
             size,
             lock: until.as_ref(),
-            ready,
+            ready: made.ready,
+            right: made.right,
         };
         let watch = self.watch;
         let uploaded = there

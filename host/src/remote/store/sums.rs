@@ -7,6 +7,7 @@ use sha2::Sha256;
 
 use super::s3::Stored;
 use super::{Checked, Part};
+use crate::text::hex;
 
 /// Sums in the form in which S3 says them.
 #[derive(Debug, PartialEq, Eq)]
@@ -95,10 +96,6 @@ impl Sums {
 fn is_md5(etag: &str) -> bool {
     let (sum, count) = etag.split_once('-').unwrap_or((etag, "1"));
     sum.len() == 32 && sum.bytes().all(|b| b.is_ascii_hexdigit()) && count.bytes().all(|b| b.is_ascii_digit())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn unhex(text: &str) -> Vec<u8> {

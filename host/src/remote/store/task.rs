@@ -1,12 +1,13 @@
 //! An upload that was asked for: what it reads, how far it is, and who is told.
 
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt as _;
 
 use std::time::Duration;
 
 use super::{Until, Upload};
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::text;
 
 /// How soon it is looked again whether there is more of the file.
@@ -26,6 +27,9 @@ pub struct ToSend<'a> {
     /// Whether so many bytes of the file, from its beginning, may be sent already: it may still be written. An error ends
     /// the upload.
     pub ready: &'a dyn Fn(u64) -> Result<bool>,
+    /// Whether what was sent is what it was meant to be, by its SHA-256 in lower-case hexadecimal: the file may have been
+    /// changed since somebody looked at it. Asked before there is an object; an error ends the upload.
+    pub right: &'a dyn Fn(&str) -> Result<()>,
 }
 
 impl<'a> ToSend<'a> {
@@ -38,6 +42,7 @@ impl<'a> ToSend<'a> {
             size,
             lock: None,
             ready: &|_| Ok(true),
+            right: &|_| Ok(()),
         }
     }
 }
@@ -58,6 +63,7 @@ pub(super) struct Task<'a> {
     pub(super) size: u64,
     pub(super) lock: Option<&'a Until>,
     pub(super) ready: &'a dyn Fn(u64) -> Result<bool>,
+    pub(super) right: &'a dyn Fn(&str) -> Result<()>,
     pub(super) state: &'a mut Upload,
     pub(super) save: &'a mut dyn FnMut(&Upload) -> Result<()>,
     pub(super) control: &'a dyn Fn(u64) -> Result<()>,
@@ -118,7 +124,13 @@ impl Task<'_> {
                 length,
                 text::escape(self.key)
             );
-            Error::io(what, &error)
+            match error.kind() {
+                io::ErrorKind::UnexpectedEof => Error::new(
+                    Code::Corrupt,
+                    format!("{what}: it ends before, and was cut short meanwhile"),
+                ),
+                _ => Error::io(what, &error),
+            }
         })?;
         Ok(bytes)
     }

@@ -2,6 +2,7 @@
 //! that a restart sends only the rest. Memory: the parts that are under way, and nothing else.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -9,6 +10,7 @@ use futures_util::stream::FuturesUnordered;
 use object_store::multipart::PartId;
 use object_store::path::Path;
 use object_store::{ObjectStoreExt as _, PutPayload};
+use sha2::{Digest as _, Sha256};
 
 use super::bucket::Bucketed;
 use super::s3::{Stored, Wishes};
@@ -17,6 +19,7 @@ use super::task::LOOK;
 use super::trouble::Failure;
 use super::{Checked, Part, Task, Uploaded, no_locks};
 use crate::error::{Error, Result};
+use crate::text::hex;
 
 /// Most parts that S3 takes.
 const MOST_PARTS: u64 = 10_000;
@@ -31,6 +34,8 @@ const REPEATS: usize = 3;
 enum Ended {
     /// The server no longer knows the upload, or does not want its parts.
     Lost(Failure),
+    /// A part that the store has is not what the file has there now.
+    Stale,
     Error(Error),
 }
 
@@ -53,7 +58,7 @@ impl Bucketed {
             if task.size <= self.part_bytes {
                 return self.at_once(task, &path).await;
             }
-            self.check_saved(task)?;
+            Self::check_saved(task)?;
             told.set(task.done());
             let mut restarts = 0;
             loop {
@@ -63,13 +68,15 @@ impl Bucketed {
                     Err(Ended::Lost(failure)) if restarts < RESTARTS => {
                         tracing::debug!("an upload begins anew: the server says {}", failure.code);
                         restarts += 1;
-                        task.state.upload_id = None;
-                        task.state.parts.clear();
-                        task.save()?;
-                        told.set(0);
                     }
                     Err(Ended::Lost(failure)) => return Err(self.explain("upload", task.key, &failure)),
+                    // No part is left of which that could be said again.
+                    Err(Ended::Stale) => tracing::debug!("an upload begins anew: it was of other bytes"),
                 }
+                task.state.upload_id = None;
+                task.state.parts.clear();
+                task.save()?;
+                told.set(0);
             }
         })?;
         control(task.size)?;
@@ -82,6 +89,7 @@ impl Bucketed {
             tokio::time::sleep(LOOK).await;
         }
         let bytes = Bytes::from(task.read(0)?);
+        (task.right)(&hex(&Sha256::digest(&bytes)))?;
         let sums = Sums::whole(&bytes);
         let put = match &self.s3 {
             Some(s3) => {
@@ -102,16 +110,11 @@ impl Bucketed {
         self.check(task, path, &sums, put.as_deref()).await
     }
 
-    /// Parts that were saved belong to this file only if they still are in it.
-    fn check_saved(&self, task: &mut Task<'_>) -> Result<()> {
+    /// Parts that were saved are of use only with the upload that they belong to. What they hold is compared later.
+    fn check_saved(task: &mut Task<'_>) -> Result<()> {
         let count = task.count();
-        let mut fits = task.state.upload_id.is_some() || task.state.parts.is_empty();
-        for saved in &task.state.parts {
-            fits = fits
-                && saved.number < count
-                && sums::part(saved.number, &task.read(saved.number)?).sha256 == saved.sha256;
-        }
-        if !fits {
+        let known = task.state.upload_id.is_some() || task.state.parts.is_empty();
+        if !known || task.state.parts.iter().any(|saved| saved.number >= count) {
             task.state.upload_id = None;
             task.state.parts.clear();
             task.save()?;
@@ -127,7 +130,8 @@ impl Bucketed {
         told: &Cell<u64>,
     ) -> std::result::Result<Uploaded, Ended> {
         let id = self.begun(task, path).await?;
-        self.send_parts(task, path, &id, told).await?;
+        let sha256 = self.send_parts(task, path, &id, told).await?;
+        (task.right)(&sha256)?;
         let mut parts: Vec<&Part> = task.state.parts.iter().collect();
         parts.sort_by_key(|part| part.number);
         let ids = parts.iter().map(|part| PartId {
@@ -171,37 +175,50 @@ impl Bucketed {
         Ok(id)
     }
 
+    /// Sends the parts that the store does not have; the SHA-256 of all of them.
     async fn send_parts(
         &self,
         task: &mut Task<'_>,
         path: &Path,
         id: &String,
         told: &Cell<u64>,
-    ) -> std::result::Result<(), Ended> {
-        let have: std::collections::BTreeSet<usize> =
-            task.state.parts.iter().map(|part| part.number).collect();
-        let mut missing = (0..task.count())
-            .filter(|number| !have.contains(number))
-            .peekable();
+    ) -> std::result::Result<String, Ended> {
+        let have: BTreeMap<usize, String> = task
+            .state
+            .parts
+            .iter()
+            .map(|part| (part.number, part.sha256.clone()))
+            .collect();
+        let mut numbers = (0..task.count()).peekable();
+        let mut all = Sha256::new();
         let parallel = at_a_time(task.state.part_bytes, self.part_bytes, self.parallel);
         let mut under_way = FuturesUnordered::new();
         loop {
             let mut waits = false;
             while under_way.len() < parallel
-                && let Some(&number) = missing.peek()
+                && let Some(&number) = numbers.peek()
             {
                 waits = !task.is_ready(number)?;
                 if waits {
                     break;
                 }
-                missing.next();
+                numbers.next();
                 let bytes = Bytes::from(task.read(number)?);
+                all.update(&bytes);
+                if let Some(saved) = have.get(&number) {
+                    if sums::part(number, &bytes).sha256 != *saved {
+                        return Err(Ended::Stale);
+                    }
+                    // Whoever wants to stop it is asked in between.
+                    tokio::task::yield_now().await;
+                    continue;
+                }
                 under_way.push(self.send_part(task.key.to_owned(), path, id, number, bytes));
             }
             let sent = tokio::select! {
                 Some(sent) = under_way.next() => sent,
                 () = tokio::time::sleep(LOOK), if waits => continue,
-                else => return Ok(()),
+                else => return Ok(hex(&all.finalize())),
             };
             task.state.parts.push(sent?);
             task.save()?;

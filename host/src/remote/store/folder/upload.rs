@@ -5,12 +5,14 @@ use std::os::unix::fs::FileExt as _;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags};
+use sha2::{Digest as _, Sha256};
 
 use super::super::task::LOOK;
 use super::super::{Checked, Task, Uploaded, doing, no_locks, sums};
 use super::{Folder, UPLOAD_ID, name_of};
 use crate::error::{Code, Error, Result};
 use crate::fsutil;
+use crate::text::hex;
 
 impl Folder {
     pub(in crate::remote::store) fn upload(&self, task: &mut Task<'_>) -> Result<Uploaded> {
@@ -25,19 +27,21 @@ impl Folder {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = fsutil::openat(&dir, &*aside, flags, Mode::RUSR | Mode::WUSR).map_err(fail)?;
         let file = File::from(file);
-        self.keep_what_fits(task, &file)?;
+        let mut all = self.keep_what_fits(task, &file)?;
         for number in task.state.parts.len()..task.count() {
             while !task.is_ready(number)? {
                 std::thread::sleep(LOOK);
                 (task.control)(task.done())?;
             }
             let bytes = task.read(number)?;
+            all.update(&bytes);
             self.write_part(task, &file, number, &bytes)?;
             let mut part = sums::part(number, &bytes);
             part.etag.clone_from(&part.sha256);
             task.state.parts.push(part);
             task.save()?;
         }
+        (task.right)(&hex(&all.finalize()))?;
         let fail = |errno| self.fail("upload", task.key, errno);
         fsutil::fsync(&file).map_err(fail)?;
         let size = rustix::fs::fstat(&file).map_err(fail)?.st_size;
@@ -56,9 +60,10 @@ impl Folder {
         })
     }
 
-    /// Keeps the parts that are in the file aside and in the file to be uploaded; after a crash of the machine that
+    /// Keeps the parts that are in the file aside and in the file to be uploaded, and begins the SHA-256 of all with them; after a crash of the machine that
     /// may be fewer than were noted. Everything after them goes.
-    fn keep_what_fits(&self, task: &mut Task<'_>, file: &File) -> Result<()> {
+    fn keep_what_fits(&self, task: &mut Task<'_>, file: &File) -> Result<Sha256> {
+        let mut all = Sha256::new();
         let known = task.state.upload_id.as_deref() == Some(UPLOAD_ID);
         let mut fit = 0;
         while known
@@ -72,13 +77,15 @@ impl Folder {
             if !there || bytes != task.read(fit)? || sums::part(fit, &bytes).sha256 != part.sha256 {
                 break;
             }
+            all.update(&bytes);
             fit += 1;
         }
         task.state.parts.truncate(fit);
         task.state.upload_id = Some(UPLOAD_ID.to_owned());
         let keep = task.done();
         file.set_len(keep)
-            .map_err(|error| Error::io(doing(&self.remote, "upload", task.key), &error))
+            .map_err(|error| Error::io(doing(&self.remote, "upload", task.key), &error))?;
+        Ok(all)
     }
 
     fn write_part(&self, task: &Task<'_>, file: &File, number: usize, bytes: &[u8]) -> Result<()> {
