@@ -173,42 +173,6 @@ fn store_of(site: &Site) -> Store {
     crate::site::open(&remote)
 }
 
-#[test]
-fn an_archive_that_proves_bad_at_its_end_is_no_copy() {
-    let machine = Machine::new(Site::new());
-    write_random(&machine.app.path("static/random.bin"), 23 << 20);
-    machine.app.config("[sources.static]\npath = \"static\"\n");
-    machine.app.create();
-    let archive = machine.app.archives().remove(0);
-    let good = std::fs::read(&archive).unwrap();
-    let mut bad = good.clone();
-    *bad.last_mut().unwrap() ^= 1;
-    let store = store_of(&machine.site);
-    for of_remote in ["", "encrypt = false"] {
-        machine.configure(of_remote);
-        std::fs::write(&archive, &bad).unwrap();
-        machine
-            .remote(&["push", "offsite"])
-            .exits(5)
-            .says("is not what the catalog says, and is not copied");
-        assert_eq!(store.list("archives").unwrap(), [], "{of_remote}");
-        assert_eq!(store.list("rows").unwrap(), [], "{of_remote}");
-        assert_eq!(store.unfinished("archives").unwrap(), [], "{of_remote}");
-    }
-    // One that is cut short while it is sent is the same.
-    std::fs::write(&archive, &good[..good.len() - (6 << 20)]).unwrap();
-    machine
-        .remote(&["push", "offsite"])
-        .exits(5)
-        .says("is not what the catalog says, and is not copied");
-    std::fs::write(&archive, &good).unwrap();
-    machine.remote(&["push", "offsite"]).exits(0);
-    machine
-        .remote(&["verify", "offsite"])
-        .exits(0)
-        .says("1 copies are good");
-}
-
 /// Every request of a push in its turn: the process is killed as it asks, and the next one brings it to its end.
 #[test]
 fn a_push_that_is_killed_at_any_request_ends_with_one_whole_object_and_no_unfinished_upload() {

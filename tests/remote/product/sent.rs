@@ -129,3 +129,33 @@ fn an_upload_that_was_begun_for_others_is_begun_anew() {
     assert_eq!(std::fs::read(opened).unwrap(), std::fs::read(archive).unwrap());
     assert_eq!(store_of(&machine.site).unfinished("archives").unwrap(), []);
 }
+
+#[test]
+fn an_archive_that_proves_bad_at_its_end_is_no_copy() {
+    let machine = Machine::new(Site::new());
+    let archive = large(&machine);
+    let good = std::fs::read(&archive).unwrap();
+    let mut bad = good.clone();
+    *bad.last_mut().unwrap() ^= 1;
+    for of_remote in ["", "encrypt = false"] {
+        machine.configure(of_remote);
+        std::fs::write(&archive, &bad).unwrap();
+        machine
+            .remote(&["push", "offsite"])
+            .exits(5)
+            .says("is not what the catalog says, and is not copied");
+        nothing_is_there(&machine);
+    }
+    // One that is cut short while it is sent is the same.
+    std::fs::write(&archive, &good[..good.len() - (6 << 20)]).unwrap();
+    machine
+        .remote(&["push", "offsite"])
+        .exits(5)
+        .says("is not what the catalog says, and is not copied");
+    std::fs::write(&archive, &good).unwrap();
+    machine.remote(&["push", "offsite"]).exits(0);
+    machine
+        .remote(&["verify", "offsite"])
+        .exits(0)
+        .says("1 copies are good");
+}
