@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::os::fd::AsFd as _;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::fs::Mode;
@@ -11,7 +12,7 @@ use super::super::meet::{There, lock_until};
 use super::super::row::{BackupRow, Object};
 use super::super::sealing::{self, Sealing};
 use super::super::state::Sending;
-use super::super::store::{ToSend, Unfinished, Upload, Uploaded};
+use super::super::store::{Store, ToSend, Tuning, Unfinished, Upload, Uploaded};
 use super::super::trust;
 use super::Push;
 use crate::error::{Code, Error, Result};
@@ -53,7 +54,7 @@ impl Push<'_> {
             }
             self.watch.check()?;
             self.state.sending = None;
-            abort(there, &begun);
+            self.abort(&begun);
         }
         self.desk.sweep(None);
         let recipients = match self.remote.encrypt && !sealed {
@@ -109,7 +110,7 @@ impl Push<'_> {
         match sealing.end() {
             Ok(object) => sending.object = object,
             Err(error) => {
-                self.give_up(there, &sending, error.code)?;
+                self.give_up(&sending, error.code)?;
                 return Err(match error.code {
                     Code::Cancelled => Error::new(
                         Code::Cancelled,
@@ -122,20 +123,20 @@ impl Push<'_> {
         if let Err(error) = &uploaded
             && error.code == Code::Corrupt
         {
-            self.give_up(there, &sending, error.code)?;
+            self.give_up(&sending, error.code)?;
             return uploaded.map(|uploaded| (sending, uploaded));
         }
         self.noted(sending, uploaded)
     }
 
     /// Lets go of an upload that nobody goes on with.
-    fn give_up(&mut self, there: &There, sending: &Sending, why: Code) -> Result<()> {
+    fn give_up(&mut self, sending: &Sending, why: Code) -> Result<()> {
         self.state.sending = None;
         if why == Code::Corrupt {
             self.state.suspects.insert(sending.id);
         }
         self.desk.save(&self.state)?;
-        abort(there, sending);
+        self.abort(sending);
         self.desk.sweep(None);
         Ok(())
     }
@@ -226,22 +227,27 @@ impl Push<'_> {
                 fsutil::error(format_args!("open the staged file {}", fsutil::show(name)), errno)
             })
     }
-}
 
-/// Frees what an upload that nobody goes on with has at the store. Where that fails, the next push does it.
-fn abort(there: &There, sending: &Sending) {
-    let Some(upload_id) = sending.upload.upload_id.clone() else {
-        return;
-    };
-    let unfinished = Unfinished {
-        key: sending.object.key.clone(),
-        upload_id,
-        started: None,
-    };
-    match there.store.abort(&unfinished) {
-        Err(error) if error.code != Code::Cancelled => {
-            tracing::warn!("{error}; the upload is left over until the next push");
+    /// Frees what an upload that nobody goes on with has at the store, without much patience: where that fails, the next
+    /// push does it.
+    fn abort(&self, sending: &Sending) {
+        let Some(upload_id) = sending.upload.upload_id.clone() else {
+            return;
+        };
+        let unfinished = Unfinished {
+            key: sending.object.key.clone(),
+            upload_id,
+            started: None,
+        };
+        let watch = self.watch.clone();
+        let aborted = Store::open_with(self.remote, Tuning::brief())
+            .map(|store| store.stopped_by(Arc::new(move || watch.check())))
+            .and_then(|store| store.abort(&unfinished));
+        match aborted {
+            Err(error) if error.code != Code::Cancelled => {
+                tracing::warn!("{error}; the upload is left over until the next push");
+            }
+            Ok(()) | Err(_) => {}
         }
-        Ok(()) | Err(_) => {}
     }
 }
