@@ -233,6 +233,10 @@ fn started(row: &Backup, config: &Config) -> Option<DateTime<Utc>> {
         .map(|at| at.to_utc())
 }
 
+fn has_failed(row: &Backup) -> bool {
+    row.verify_status.as_deref() == Some("failed")
+}
+
 fn archives(found: &mut Findings, ctx: &Context, rows: &[Backup]) {
     let area = "archives";
     for row in rows.iter().filter(|r| is_live(r)) {
@@ -259,14 +263,11 @@ fn archives(found: &mut Findings, ctx: &Context, rows: &[Backup]) {
                 "it was changed or cut short: `cofre verify` it, restore from another",
             );
         }
-        if row.verify_status.as_deref() == Some("failed") {
+        if has_failed(row) {
             let message = format!("{} (id {}) did not verify", escape(&row.name), row.id);
-            found.problem(
-                area,
-                Code::VerifyFailed,
-                message,
-                "`cofre verify` says why; make a new backup and delete it",
-            );
+            let remedy = move_away(ctx, row)
+                .unwrap_or_else(|| "`cofre verify` says why; make a new backup and delete it".to_owned());
+            found.problem(area, Code::VerifyFailed, message, &remedy);
         }
     }
     newest(found, ctx, rows);
@@ -282,12 +283,24 @@ fn archives(found: &mut Findings, ctx: &Context, rows: &[Backup]) {
     }
 }
 
-/// What `encrypt_local` has not come to yet.
+/// What to do with a bad archive beside which an encrypted one may be good: the backup is not to be deleted.
+fn move_away(ctx: &Context, row: &Backup) -> Option<String> {
+    if row.encrypted {
+        return None;
+    }
+    let way = sealed::beside(ctx, row, None).ok().flatten()?;
+    Some(format!("{}; then `cofre verify {}`", escape(&way), row.id))
+}
+
+/// What `encrypt_local` has not come to yet. What is bad it leaves as it is.
 fn not_encrypted(found: &mut Findings, ctx: &Context, rows: &[Backup]) {
     if !ctx.config.encryption.encrypt_local {
         return;
     }
-    let plain = rows.iter().filter(|row| is_live(row) && !row.encrypted).count();
+    let plain = rows
+        .iter()
+        .filter(|row| is_live(row) && !row.encrypted && !has_failed(row))
+        .count();
     if plain > 0 {
         let message = format!("{plain} archives are not encrypted, and `encrypt_local` is on");
         let remedy = "the next `cofre create` encrypts them; where one stays, its log says why";
@@ -312,14 +325,12 @@ fn newest(found: &mut Findings, ctx: &Context, rows: &[Backup]) {
     };
     match problems {
         Ok(problems) => {
+            let remedy = Some(&problems).filter(|problems| !problems.is_empty());
+            let remedy = remedy.and_then(|_| move_away(ctx, row));
+            let remedy = remedy.unwrap_or_else(|| "make a new backup with `cofre create`".to_owned());
             for problem in problems.iter().take(5) {
                 let message = format!("{}: {}", escape(&row.name), escape(problem));
-                found.problem(
-                    area,
-                    Code::Corrupt,
-                    message,
-                    "make a new backup with `cofre create`",
-                );
+                found.problem(area, Code::Corrupt, message, &remedy);
             }
         }
         Err(error) => found.error(area, error),
