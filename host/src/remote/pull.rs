@@ -232,7 +232,10 @@ impl Source<'_> {
         let found = match self.known(&row) {
             Some(_) if claim.is_none() => return Ok(pulled(true)),
             Some(known) => match here::look(config, backups.as_fd(), &known, &row, self.watch)? {
-                Here::Good => return Ok(pulled(true)),
+                Here::Good => {
+                    here::mend_checksum(self.context, &row);
+                    return Ok(pulled(true));
+                }
                 Here::Other(found) => found,
             },
             None => Vec::new(),
