@@ -17,7 +17,7 @@ use crate::history;
 use crate::lock::BackupsLock;
 use crate::schedule;
 use crate::sealed::{self, Form};
-use crate::text::{escape, shown};
+use crate::text::{counted, escape, shown};
 
 /// Slack of a schedule in hours: a run may take its time.
 const SLACK_HOURS: i64 = 6;
@@ -66,8 +66,8 @@ fn catalog(found: &mut Findings, ctx: &Context, rows: &[Backup], summary: &Summa
             .map(|n| escape(n))
             .collect();
         let message = format!(
-            "{} archives are not in the catalog, such as {}",
-            summary.archives_unknown.len(),
+            "{} not in the catalog, such as {}",
+            counted(summary.archives_unknown.len(), "archive is", "archives are"),
             names.join(", ")
         );
         found.warn(
@@ -79,8 +79,8 @@ fn catalog(found: &mut Findings, ctx: &Context, rows: &[Backup], summary: &Summa
     let left = left_over(&ctx.config, rows, summary);
     if let Some(first) = left.first() {
         let message = format!(
-            "{} archives of deleted backups could not be removed, such as {}",
-            left.len(),
+            "{} of deleted backups could not be removed, such as {}",
+            counted(left.len(), "archive", "archives"),
             shown(first)
         );
         let remedy = format!(
@@ -90,7 +90,10 @@ fn catalog(found: &mut Findings, ctx: &Context, rows: &[Backup], summary: &Summa
         found.problem(area, Code::Io, message, &remedy);
     }
     if !summary.future.is_empty() {
-        let message = format!("{} backups lie in the future", summary.future.len());
+        let message = format!(
+            "{} in the future",
+            counted(summary.future.len(), "backup lies", "backups lie")
+        );
         found.warn(
             area,
             message,
@@ -279,7 +282,7 @@ fn archives(found: &mut Findings, ctx: &Context, rows: &[Backup]) {
         } else {
             "the newest has its checksum and structure"
         };
-        found.ok(area, format!("{all} archives; {newest}"));
+        found.ok(area, format!("{}; {newest}", counted(all, "archive", "archives")));
     }
 }
 
@@ -302,8 +305,9 @@ fn not_encrypted(found: &mut Findings, ctx: &Context, rows: &[Backup]) {
         .filter(|row| is_live(row) && !row.encrypted && !has_failed(row))
         .count();
     if plain > 0 {
-        let message = format!("{plain} archives are not encrypted, and `encrypt_local` is on");
-        let remedy = "the next `cofre create` encrypts them; where one stays, its log says why";
+        let plain = counted(plain, "archive is", "archives are");
+        let message = format!("{plain} not encrypted, and `encrypt_local` is on");
+        let remedy = "the next `cofre create` encrypts what is not; where one stays, its log says why";
         found.warn("archives", message, remedy);
     }
 }

@@ -277,7 +277,7 @@ fn a_plain_file_of_the_right_size_that_fails_points_to_the_encrypted_one() {
         .app
         .cofre(&["doctor"])
         .says("did not verify")
-        .never_says("encrypts them");
+        .never_says("not encrypted, and");
     let proved = format!("{name}.zip.age beside it is good, as the identity proves, {way}");
     vault.opening(&["verify"]).exits(5).says(&proved);
     let out = vault.app.path("out");
