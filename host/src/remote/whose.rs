@@ -43,8 +43,7 @@ pub(super) fn own(
     };
     let Some(had) = had else { return Ok(None) };
     tracing::warn!(
-        "the catalog has lost the identity of this repository; its copies at `{}` say that it is {had}, and it is noted again",
-        remote.name
+        "the catalog has lost the identity of this repository; what was copied says that it is {had}, and it is noted again"
     );
     context.exclusive()?.writer()?.identify(had).map(Some)
 }
