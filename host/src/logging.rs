@@ -182,6 +182,8 @@ impl Asked {
 /// `level` for cofre, warnings at most of the libraries, and `audit` for audit lines.
 fn filter(level: LevelFilter, audit: Option<LevelFilter>) -> EnvFilter {
     let libraries = EnvFilter::default().add_directive(LevelFilter::WARN.min(level).into());
+    // It logs what the error says, without a word about which server, and once for each try.
+    let libraries = with(libraries, "rustls_platform_verifier", Some(LevelFilter::OFF));
     let filter = with(libraries, "cofre", Some(level));
     without_urls(with(filter, AUDIT, audit))
 }

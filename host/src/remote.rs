@@ -26,6 +26,7 @@ pub mod store;
 mod takeover;
 mod trust;
 mod watch;
+mod whose;
 
 pub use check::{Checked, check};
 pub(crate) use copier::ring;

@@ -52,7 +52,7 @@ pub fn restore(context: &Context, options: &RestoreOptions, control: &mut Contro
     match one(context, &backup, options, control) {
         Err(error) => match sealed::sealed_meanwhile(context, &backup) {
             Some(now) => one(context, &now, options, control),
-            None => Err(error),
+            None => Err(sealed::or_beside(context, &backup, error)),
         },
         done => done,
     }

@@ -78,9 +78,18 @@ pub fn restore(
 ) -> Result<DatabaseRestored> {
     let backup = context.reader()?.find(options.selector.clone())?;
     verify::needs_archive(&backup)?;
-    let opened = sealed::open(context, &[&backup], &control.cancel)?;
+    one(context, &backup, options, control).map_err(|error| sealed::or_beside(context, &backup, error))
+}
+
+fn one(
+    context: &Context,
+    backup: &Backup,
+    options: &DatabaseRestore,
+    control: &mut Control,
+) -> Result<DatabaseRestored> {
+    let opened = sealed::open(context, &[backup], &control.cancel)?;
     let inside = opened.as_ref().map_or(context, Opened::context);
-    let info = find(inside, &backup, options)?;
+    let info = find(inside, backup, options)?;
     let staging = Staging::new(&context.config.state_dir)?;
     let timeout = context
         .config
@@ -97,13 +106,13 @@ pub fn restore(
     let restored = match &options.into {
         DatabaseEngine::Sqlite(path) => {
             let target = sqlite::Target::look(path, &work)?;
-            let folder = extract(inside, &backup, &info, &staging, control)?;
+            let folder = extract(inside, backup, &info, &staging, control)?;
             let dump = DumpFolder::open(folder.as_fd(), &info).map_err(|problem| problem.error)?;
             target.restore(&dump, &work)?
         }
         DatabaseEngine::Postgres(url) | DatabaseEngine::Mysql(url) => {
             let target = server::Target::look(url, &work)?;
-            let folder = extract(inside, &backup, &info, &staging, control)?;
+            let folder = extract(inside, backup, &info, &staging, control)?;
             let dump = DumpFolder::open(folder.as_fd(), &info).map_err(|problem| problem.error)?;
             target.restore(&dump, &work)?
         }
@@ -119,7 +128,7 @@ pub fn restore(
         "database restored"
     );
     Ok(DatabaseRestored {
-        backup,
+        backup: backup.clone(),
         engine: info.engine,
         tables: loaded.tables,
         rows: loaded.rows,

@@ -22,7 +22,9 @@ use rustix::io::Errno;
 
 pub(crate) use adopt::adopt;
 pub(crate) use cofre_exporter::component::catalog::files::Form;
-pub(crate) use open::{Means, Opened, can_open, check, decrypt, needs_identity, open, sealed_meanwhile};
+pub(crate) use open::{
+    Means, Opened, beside, can_open, check, decrypt, needs_identity, open, or_beside, sealed_meanwhile,
+};
 pub(crate) use outside::{Outside, WHOLE, look, stranger};
 pub(crate) use seal::seal_all;
 

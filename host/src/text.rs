@@ -105,6 +105,12 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// `1 archive is`, `2 archives are`.
+#[must_use]
+pub fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 /// `2026-11-25 02:00:05` of the catalog's `2026-11-25T02:00:05.123456`.
 #[must_use]
 pub fn time(iso: &str) -> String {

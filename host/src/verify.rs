@@ -100,16 +100,10 @@ pub(crate) fn needs_row(context: &Context, backup: &Backup) -> Result<()> {
 
 fn look(context: &Context, backup: Backup, quick: bool, control: &mut Control) -> Result<Verification> {
     if !backup.encrypted {
-        let name = backup.name.clone();
-        let mut found = look_inside(context, backup, quick, control)?;
-        if found.status == FAILED
-            && sealed::open_form(context.backups()?.as_fd(), &name, Form::Sealed)?.is_some()
-        {
-            found.problems.push(format!(
-                "{} beside it may be good, and counts once {} is moved away",
-                Form::Sealed.file(&name),
-                Form::Plain.file(&name)
-            ));
+        let mut found = look_inside(context, backup.clone(), quick, control)?;
+        if found.status == FAILED {
+            let cancel = Some(&*control.cancel).filter(|_| !quick);
+            found.problems.extend(sealed::beside(context, &backup, cancel)?);
         }
         return Ok(found);
     }

@@ -121,7 +121,7 @@ fn ping(table: &Section<'_>, dir: &Path, warnings: &mut Vec<String>) -> Option<P
         return None;
     }
     let url = inline.or(from_file)?;
-    match value::outgoing_host(url.expose(), false) {
+    match value::outgoing_host(url.expose(), None) {
         Ok(host) => Some(Ping { url, host }),
         Err((message, hint)) => {
             table.problem(key, message, hint);

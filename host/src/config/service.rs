@@ -183,7 +183,7 @@ pub(super) fn webhooks(root: &Section<'_>, dir: &Path, warnings: &mut Vec<String
         }
         let key = if table.has("url") { "url" } else { "url_file" };
         if let Some(url) = inline.or(from_file) {
-            match value::outgoing_host(url.expose(), allow_http) {
+            match value::outgoing_host(url.expose(), Some(allow_http)) {
                 Ok(host) => {
                     let name = name.unwrap_or_else(|| host.clone());
                     if webhooks.iter().any(|other: &Webhook| other.name == name) {

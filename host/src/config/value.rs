@@ -238,8 +238,9 @@ pub(super) fn host_of(url: &str) -> Option<&str> {
     Some(host)
 }
 
-/// The host of a URL that cofre itself calls: `https`, or `http` to this machine or where that is allowed.
-pub(super) fn outgoing_host(url: &str, allow_http: bool) -> Result<String, Bad> {
+/// The host of a URL that cofre itself calls: `https`, or `http` to this machine or where `allow_http` says so; none where
+/// there is no such key.
+pub(super) fn outgoing_host(url: &str, allow_http: Option<bool>) -> Result<String, Bad> {
     let host = host_of(url).unwrap_or_default();
     if host.is_empty() || url.contains(char::is_whitespace) {
         return Err((
@@ -250,10 +251,13 @@ pub(super) fn outgoing_host(url: &str, allow_http: bool) -> Result<String, Bad> 
     let loopback = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
     match url.split_once("://").map(|(scheme, _)| scheme) {
         Some("https") => Ok(host.to_owned()),
-        Some("http") if loopback || allow_http => Ok(host.to_owned()),
+        Some("http") if loopback || allow_http == Some(true) => Ok(host.to_owned()),
         Some("http") => Err((
             format!("`http` to {host} would send it in the clear"),
-            Some("write `https` (only a webhook may have `allow_http = true` beside it)".into()),
+            Some(match allow_http {
+                Some(_) => "write `https`, or `allow_http = true` beside it where that is meant".into(),
+                None => "write `https`".into(),
+            }),
         )),
         _ => Err(("has to begin with `https://`".into(), None)),
     }

@@ -17,7 +17,7 @@ use crate::history;
 use crate::lock::BackupsLock;
 use crate::schedule;
 use crate::sealed::{self, Form};
-use crate::text::{escape, shown};
+use crate::text::{counted, escape, shown};
 
 /// Slack of a schedule in hours: a run may take its time.
 const SLACK_HOURS: i64 = 6;
@@ -66,8 +66,8 @@ fn catalog(found: &mut Findings, ctx: &Context, rows: &[Backup], summary: &Summa
             .map(|n| escape(n))
             .collect();
         let message = format!(
-            "{} archives are not in the catalog, such as {}",
-            summary.archives_unknown.len(),
+            "{} not in the catalog, such as {}",
+            counted(summary.archives_unknown.len(), "archive is", "archives are"),
             names.join(", ")
         );
         found.warn(
@@ -79,8 +79,8 @@ fn catalog(found: &mut Findings, ctx: &Context, rows: &[Backup], summary: &Summa
     let left = left_over(&ctx.config, rows, summary);
     if let Some(first) = left.first() {
         let message = format!(
-            "{} archives of deleted backups could not be removed, such as {}",
-            left.len(),
+            "{} of deleted backups could not be removed, such as {}",
+            counted(left.len(), "archive", "archives"),
             shown(first)
         );
         let remedy = format!(
@@ -90,7 +90,10 @@ fn catalog(found: &mut Findings, ctx: &Context, rows: &[Backup], summary: &Summa
         found.problem(area, Code::Io, message, &remedy);
     }
     if !summary.future.is_empty() {
-        let message = format!("{} backups lie in the future", summary.future.len());
+        let message = format!(
+            "{} in the future",
+            counted(summary.future.len(), "backup lies", "backups lie")
+        );
         found.warn(
             area,
             message,
@@ -233,6 +236,10 @@ fn started(row: &Backup, config: &Config) -> Option<DateTime<Utc>> {
         .map(|at| at.to_utc())
 }
 
+fn has_failed(row: &Backup) -> bool {
+    row.verify_status.as_deref() == Some("failed")
+}
+
 fn archives(found: &mut Findings, ctx: &Context, rows: &[Backup]) {
     let area = "archives";
     for row in rows.iter().filter(|r| is_live(r)) {
@@ -259,14 +266,11 @@ fn archives(found: &mut Findings, ctx: &Context, rows: &[Backup]) {
                 "it was changed or cut short: `cofre verify` it, restore from another",
             );
         }
-        if row.verify_status.as_deref() == Some("failed") {
+        if has_failed(row) {
             let message = format!("{} (id {}) did not verify", escape(&row.name), row.id);
-            found.problem(
-                area,
-                Code::VerifyFailed,
-                message,
-                "`cofre verify` says why; make a new backup and delete it",
-            );
+            let remedy = move_away(ctx, row)
+                .unwrap_or_else(|| "`cofre verify` says why; make a new backup and delete it".to_owned());
+            found.problem(area, Code::VerifyFailed, message, &remedy);
         }
     }
     newest(found, ctx, rows);
@@ -278,19 +282,32 @@ fn archives(found: &mut Findings, ctx: &Context, rows: &[Backup]) {
         } else {
             "the newest has its checksum and structure"
         };
-        found.ok(area, format!("{all} archives; {newest}"));
+        found.ok(area, format!("{}; {newest}", counted(all, "archive", "archives")));
     }
 }
 
-/// What `encrypt_local` has not come to yet.
+/// What to do with a bad archive beside which an encrypted one may be good: the backup is not to be deleted.
+fn move_away(ctx: &Context, row: &Backup) -> Option<String> {
+    if row.encrypted {
+        return None;
+    }
+    let way = sealed::beside(ctx, row, None).ok().flatten()?;
+    Some(format!("{}; then `cofre verify {}`", escape(&way), row.id))
+}
+
+/// What `encrypt_local` has not come to yet. What is bad it leaves as it is.
 fn not_encrypted(found: &mut Findings, ctx: &Context, rows: &[Backup]) {
     if !ctx.config.encryption.encrypt_local {
         return;
     }
-    let plain = rows.iter().filter(|row| is_live(row) && !row.encrypted).count();
+    let plain = rows
+        .iter()
+        .filter(|row| is_live(row) && !row.encrypted && !has_failed(row))
+        .count();
     if plain > 0 {
-        let message = format!("{plain} archives are not encrypted, and `encrypt_local` is on");
-        let remedy = "the next `cofre create` encrypts them; where one stays, its log says why";
+        let plain = counted(plain, "archive is", "archives are");
+        let message = format!("{plain} not encrypted, and `encrypt_local` is on");
+        let remedy = "the next `cofre create` encrypts what is not; where one stays, its log says why";
         found.warn("archives", message, remedy);
     }
 }
@@ -312,14 +329,12 @@ fn newest(found: &mut Findings, ctx: &Context, rows: &[Backup]) {
     };
     match problems {
         Ok(problems) => {
+            let remedy = Some(&problems).filter(|problems| !problems.is_empty());
+            let remedy = remedy.and_then(|_| move_away(ctx, row));
+            let remedy = remedy.unwrap_or_else(|| "make a new backup with `cofre create`".to_owned());
             for problem in problems.iter().take(5) {
                 let message = format!("{}: {}", escape(&row.name), escape(problem));
-                found.problem(
-                    area,
-                    Code::Corrupt,
-                    message,
-                    "make a new backup with `cofre create`",
-                );
+                found.problem(area, Code::Corrupt, message, &remedy);
             }
         }
         Err(error) => found.error(area, error),

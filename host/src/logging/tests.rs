@@ -305,3 +305,27 @@ fn nothing_that_is_asked_for_lets_the_http_client_log() {
         ["cofre=info", "trace", "ureq=off", "ureq_proto=off"].into()
     );
 }
+
+#[test]
+fn what_a_library_says_of_certificates_is_asked_for() {
+    let says = |variable: Option<&str>| {
+        let asked = Asked {
+            variable: variable.map(str::to_owned),
+            ..Asked::default()
+        };
+        logged(
+            asked,
+            |_| (),
+            |_| {
+                tracing::error!(target: "rustls_platform_verifier::verification", "failed to verify");
+                tracing::error!(target: "another_library", "of another");
+            },
+        )
+    };
+    let text = says(None);
+    assert!(
+        text.contains("of another") && !text.contains("failed to verify"),
+        "{text}"
+    );
+    assert!(says(Some("rustls_platform_verifier=error")).contains("failed to verify"));
+}

@@ -148,8 +148,7 @@ impl Arrived {
             Err(Errno::XDEV) => self.copy(backups, &name)?,
             renamed => renamed.map_err(|errno| taken(&name, errno))?,
         }
-        let line = format!("{}  {name}\n", row.backup.sha256);
-        fsutil::write_file(backups.as_fd(), &layout::checksum(&name), line.as_bytes())?;
+        write_checksum(backups, row)?;
         fsutil::fsync(backups).map_err(fail)
     }
 
@@ -178,6 +177,16 @@ impl Arrived {
         }
         copied
     }
+}
+
+/// Writes the checksum beside a plain archive.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn write_checksum(backups: &OwnedFd, row: &Row) -> Result<()> {
+    let name = Form::Plain.file(&row.backup.name);
+    let line = format!("{}  {name}\n", row.backup.sha256);
+    fsutil::write_file(backups.as_fd(), &layout::checksum(&name), line.as_bytes())
 }
 
 fn taken(name: &str, errno: Errno) -> Error {

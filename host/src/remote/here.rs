@@ -1,15 +1,16 @@
 //! What lies in the backups folder as the archive of which the remote has a proved copy: whether it is that, and what
 //! becomes of it where it is not. No byte of it is removed: it keeps them under a name that nothing takes for an archive.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::row::Row;
 use super::watch::Watch;
-use super::{layout, trust};
+use super::{arrive, layout, trust};
 use crate::config::Config;
+use crate::context::Context;
 use crate::engine::wit::types::Backup;
 use crate::error::{Code, Error, Result};
 use crate::sealed::{self, ArchiveFile, Form};
@@ -133,6 +134,31 @@ fn wrong_with_sealed(
             }))
         }
         Err(error) => Err(error),
+    }
+}
+
+/// Writes the checksum beside a plain archive that was just proved, where it is missing: a fetch was stopped before it came
+/// to that. What is in the way is only logged, since the archive is here.
+pub(super) fn mend_checksum(context: &Context, row: &Row) {
+    let name = &row.backup.name;
+    let lacks = |folder: BorrowedFd<'_>| {
+        let archive = sealed::open_archive(folder, name, row.backup.size);
+        let beside = layout::checksum(&Form::Plain.file(name));
+        archive.is_ok_and(|archive| archive.is_some_and(|archive| archive.form == Form::Plain))
+            && fsutil::stat_name(folder, beside.as_bytes()).err() == Some(Errno::NOENT)
+    };
+    if !context.backups().is_ok_and(|folder| lacks(folder.as_fd())) {
+        return;
+    }
+    let mended = context.exclusive().and_then(|exclusive| {
+        // Retention may have been quicker.
+        if lacks(exclusive.folder().as_fd()) {
+            arrive::write_checksum(exclusive.folder(), row)?;
+        }
+        Ok(())
+    });
+    if let Err(error) = mended {
+        tracing::warn!("the checksum beside {name} is missing, and can't be written: {error}");
     }
 }
 

@@ -5,19 +5,18 @@ use std::os::fd::OwnedFd;
 
 use chrono::TimeDelta;
 
-use super::fetch::Found;
+use super::fetch::{Fetched, Found};
 use super::layout::{self, MARKER, Marker};
 use super::state::{self, State};
 use super::store::{Store, Tuning, Until};
 use super::watch::Watch;
-use super::{fetch, trust};
+use super::{fetch, trust, whose};
 use crate::config::Remote;
 use crate::context::Context;
 use crate::crypt::{SigningKey, VerifyKey};
 use crate::error::{Code, Error, Result};
-use crate::fsutil;
 use crate::notify::now;
-use crate::text::{escape, hex};
+use crate::text::escape;
 
 /// A remote that is ours, and what stays the same for all archives of one push.
 pub(super) struct There {
@@ -39,11 +38,15 @@ pub(super) fn meet(context: &Context, remote: &Remote, state: &mut State, watch:
     let (key, keys) = trust::keys_to_push(&context.config)?;
     let store = super::open(remote, watch)?;
     can_lock(remote, &store)?;
-    let own = identity_of(context)?;
-    match fetch::marker(&store) {
-        Ok(Some((marker, Found::There))) if marker.repository == own => keep_locked(&store, remote),
-        seen => settle(context, remote, state, (&store, &keys), seen, &own, watch)?,
-    }
+    let rows = || fetch::rows(&store, &fetch::all_names(&store)?, &keys, watch);
+    let own = whose::own(context, remote, state, rows)?;
+    let own = match (fetch::marker(&store), own) {
+        (Ok(Some((marker, Found::There))), Some(own)) if marker.repository == own => {
+            keep_locked(&store, remote);
+            own
+        }
+        (seen, own) => settle(context, remote, state, &store, seen, own, rows)?,
+    };
     state.repository = Some(own.clone());
     let names = fetch::names(&store)?.into_iter().collect();
     Ok(There {
@@ -57,40 +60,46 @@ pub(super) fn meet(context: &Context, remote: &Remote, state: &mut State, watch:
 }
 
 /// Where the marker does not say that the remote is ours: nobody signs it, so the signed rows say whose it is. It is
-/// written anew where they are ours, and for the first time where there are none.
+/// written anew where they are ours, and for the first time where there are none. Gives the identity of this repository,
+/// which gets one only here: one that was refused can still take over what is at the remote.
 fn settle(
     context: &Context,
     remote: &Remote,
     state: &State,
-    (store, keys): (&Store, &[VerifyKey]),
+    store: &Store,
     seen: Result<Option<(Marker, Found)>>,
-    own: &str,
-    watch: &Watch,
-) -> Result<()> {
+    own: Option<String>,
+    rows: impl FnOnce() -> Result<Vec<Fetched>>,
+) -> Result<String> {
     let odd = match &seen {
         Ok(_) => None,
         Err(error) if matches!(error.code, Code::Corrupt | Code::Unsupported) => Some(error.clone()),
         Err(error) => return Err(error.clone()),
     };
     let seen = seen.ok().flatten().map(|(marker, _)| marker);
-    let rows = fetch::rows(store, &fetch::all_names(store)?, keys, watch)?;
+    let rows = rows()?;
     let proved: BTreeSet<&str> = rows
         .iter()
         .filter_map(|fetched| fetched.proved())
         .map(|row| row.repository.as_str())
         .collect();
-    let ours = seen.as_ref().is_some_and(|marker| marker.repository == own);
-    if proved.iter().all(|repository| *repository == own) && (ours || !proved.is_empty()) {
+    let is_ours = |repository: &str| own.as_deref() == Some(repository);
+    let marked = seen.as_ref().is_some_and(|marker| is_ours(&marker.repository));
+    if let Some(own) = &own
+        && proved.iter().all(|repository| is_ours(repository))
+        && (marked || !proved.is_empty())
+    {
         tracing::error!(
             remote = remote.name,
             "{MARKER} was exchanged or deleted at the remote; it is written anew"
         );
-        return store.put(MARKER, &bytes_of(context, own)?, lock_until(remote).as_ref());
+        store.put(MARKER, &bytes_of(context, own)?, lock_until(remote).as_ref())?;
+        return Ok(own.clone());
     }
     if let Some(marker) = seen {
         return Err(not_ours(remote, &marker.repository));
     }
-    if let Some(other) = proved.iter().find(|repository| **repository != own) {
+    if let Some(other) = proved.iter().find(|repository| !is_ours(repository)) {
         return Err(not_ours(remote, other));
     }
     if let Some(error) = odd {
@@ -102,7 +111,9 @@ fn settle(
     if state.copies.values().any(|copy| !copy.removed) {
         return Err(lost(remote));
     }
-    claim(context, remote, store, own)
+    let own = own.map_or_else(|| whose::mint(context), Ok)?;
+    claim(context, remote, store, &own)?;
+    Ok(own)
 }
 
 /// Whether this machine could copy to a remote: its keys can be read, it answers, and it is ours or nobody's. Sends
@@ -159,18 +170,6 @@ fn can_lock(remote: &Remote, store: &Store) -> Result<()> {
         // Whoever may put locked objects need not have the right to ask.
         Err(error) if error.code == Code::AccessDenied => Ok(()),
         Err(error) => Err(error),
-    }
-}
-
-/// Identity of this repository, which gets one where it has none.
-fn identity_of(context: &Context) -> Result<String> {
-    let mut random = [0; 16];
-    fsutil::fill_random(&mut random)?;
-    let new = hex(&random);
-    // Where it has one nothing is written, and no run has to be waited for.
-    match context.reader()?.identify(new.clone()) {
-        Ok(id) => Ok(id),
-        Err(_) => context.exclusive()?.writer()?.identify(new),
     }
 }
 

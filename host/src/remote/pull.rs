@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::fetch::Fetched;
 use super::here::Here;
-use super::row::{Row, Signed};
+use super::row::{BackupRow, Row, Signed};
 use super::store::Store;
 use super::takeover::{self, Claim};
 use super::watch::Watch;
@@ -219,10 +219,11 @@ impl Source<'_> {
         };
         let backups = self.context.backups()?;
         // What nobody vouches for replaces nothing, and makes no catalog anybody's.
+        let rows = || self.signed(&row.repository);
         let claim = (signed == Signed::Good).then(|| Claim {
             remote: &self.remote.name,
             repository: &row.repository,
-            names: &self.names,
+            rows: &rows,
         });
         if let Some(claim) = &claim {
             claim.check(self.context, &backups)?;
@@ -231,7 +232,10 @@ impl Source<'_> {
         let found = match self.known(&row) {
             Some(_) if claim.is_none() => return Ok(pulled(true)),
             Some(known) => match here::look(config, backups.as_fd(), &known, &row, self.watch)? {
-                Here::Good => return Ok(pulled(true)),
+                Here::Good => {
+                    here::mend_checksum(self.context, &row);
+                    return Ok(pulled(true));
+                }
                 Here::Other(found) => found,
             },
             None => Vec::new(),
@@ -245,6 +249,14 @@ impl Source<'_> {
         arrived.place(&exclusive, &row, &found)?;
         exclusive.remember_history();
         Ok(pulled(false))
+    }
+
+    /// All signed rows of a repository.
+    fn signed(&self, repository: &str) -> Result<Vec<BackupRow>> {
+        let rows = fetch::rows(&self.store, &self.names, &self.keys, self.watch)?;
+        let proved = rows.iter().filter_map(Fetched::proved);
+        let its = proved.filter(|row| row.repository == repository);
+        Ok(its.map(|row| row.backup.clone()).collect())
     }
 
     /// The row in the catalog, where its archive is here.

@@ -14,6 +14,7 @@ mod pace;
 mod s3;
 mod sums;
 mod task;
+mod tls;
 mod trouble;
 mod upload;
 mod wire;

@@ -1,14 +1,13 @@
 //! A catalog from the copies: for a machine that lost everything but the configuration and the keys. The archives follow
 //! one by one, when they are wanted.
 
-use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 
 use serde::Serialize;
 
-use super::row::Signed;
+use super::row::{BackupRow, Signed};
 use super::watch::Watch;
-use super::{fetch, pull, trust};
+use super::{fetch, pull, trust, whose};
 use crate::backup;
 use crate::config::Remote;
 use crate::context::{Context, Exclusive};
@@ -56,6 +55,7 @@ pub fn take_over(context: &Context, remote: &Remote, how: TakeOver, watch: &Watc
         problems: Vec::new(),
     };
     let mut proved = None;
+    let mut signed = Vec::new();
     let mut rows = Vec::new();
     for fetched in fetched {
         let good = fetched.row.and_then(|(row, signed)| {
@@ -70,9 +70,10 @@ pub fn take_over(context: &Context, remote: &Remote, how: TakeOver, watch: &Watc
             Ok((row, signed))
         });
         match good {
-            Ok((row, signed)) => {
+            Ok((row, is_good)) => {
                 rows.push(row.backup.to_backup());
-                if signed == Signed::Good {
+                if is_good == Signed::Good {
+                    signed.push(row.backup);
                     proved = Some(row.repository);
                 }
             }
@@ -90,10 +91,11 @@ pub fn take_over(context: &Context, remote: &Remote, how: TakeOver, watch: &Watc
             "no row is proved, so nothing says whose this catalog is; what is signed enters it only into an empty backup_dir"
         );
     }
+    let copies = || Ok(signed.clone());
     let claim = proved.as_ref().map(|repository| Claim {
         remote: &remote.name,
         repository,
-        names: &names,
+        rows: &copies,
     });
     if let Some(claim) = &claim {
         claim.check(context, exclusive.folder())?;
@@ -158,27 +160,26 @@ pub(super) fn open_folder<'a>(
 pub(super) struct Claim<'a> {
     pub(super) remote: &'a str,
     pub(super) repository: &'a str,
-    /// All ids and names there.
-    pub(super) names: &'a [(u64, String)],
+    /// Its signed rows there. Only asked for where the catalog does not say whose it is.
+    pub(super) rows: &'a dyn Fn() -> Result<Vec<BackupRow>>,
 }
 
 impl Claim<'_> {
-    /// Makes sure that the catalog is this repository's, or nobody's yet: then it has no rows but those at the remote.
+    /// Makes sure that the catalog is this repository's, or nobody's yet: empty, or of the same history.
     ///
     /// # Errors
-    /// `Refused`; what reading the catalog says.
+    /// `Refused`; what reading the catalog and the rows says.
     pub(super) fn check(&self, context: &Context, backups: &OwnedFd) -> Result<()> {
         let mut session = context
             .engine
             .open(context.mounts_of(backups, Access::ReadOnly)?)?;
         let rows = session.list()?;
-        // Read-only: one that has no identity yet gets none.
-        let ours = match session.identify(self.repository.to_owned()) {
-            Ok(own) => own == self.repository,
-            Err(_) => {
-                let there: HashSet<_> = self.names.iter().map(|(id, name)| (*id, name.as_str())).collect();
-                rows.iter()
-                    .all(|row| there.contains(&(row.id, row.name.as_str())))
+        let ours = match whose::identity(&mut session) {
+            Some(own) => own == self.repository,
+            None if rows.is_empty() => true,
+            None => {
+                let copies = (self.rows)()?;
+                whose::is_one_history(&rows, copies.iter().map(whose::copy_of))
             }
         };
         if ours {

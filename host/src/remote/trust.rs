@@ -1,8 +1,11 @@
 //! Which keys count here: the one that signs, the one that proves, the one that opens.
 
+use std::path::Path;
+
 use crate::config::Config;
 use crate::crypt::{Identity, Recipients, SigningKey, VerifyKey};
 use crate::error::{Code, Error, Result};
+use crate::text;
 
 /// The key that signs rows.
 ///
@@ -16,14 +19,31 @@ pub(super) fn signing_key(config: &Config) -> Result<SigningKey> {
         )
         .remedy("`cofre key new DIR` makes the keys and prints the lines"));
     };
+    if is_away(file) {
+        let message = format!(
+            "nothing signs the copies: {}, the `encryption.signing_key_file`, is not there",
+            text::shown(file)
+        );
+        return Err(Error::new(Code::Config, message).remedy(
+            "bring the signing key back from where it is kept; `cofre key new DIR` makes new keys, and the old verify key \
+             then belongs into `encryption.verify_keys`",
+        ));
+    }
     SigningKey::read(file)
 }
 
+/// Whether a key is not on this machine: nobody has lost it who keeps it elsewhere, unlike one that can't be read.
+fn is_away(file: &Path) -> bool {
+    matches!(file.try_exists(), Ok(false))
+}
+
 /// Whose signatures count: that of this machine's signing key, and those of the keys that the identity file and the
-/// configuration name. None where nothing says so.
+/// configuration name. None where nothing says so. A signing key that is not here is not needed where one of those names
+/// a key: a machine that restores has none.
 ///
 /// # Errors
-/// `Config` where identity file and signing key are both there and don't know each other; when one can't be read.
+/// `Config` where identity file and signing key are both there and don't know each other, and where the signing key alone
+/// would say it and is not there; when one can't be read.
 pub(super) fn verify_keys(config: &Config) -> Result<Vec<VerifyKey>> {
     let of_identity = match &config.encryption.identity_file {
         Some(_) => identity(config)?.verify_keys().to_vec(),
@@ -31,7 +51,24 @@ pub(super) fn verify_keys(config: &Config) -> Result<Vec<VerifyKey>> {
     };
     let mut keys = config.encryption.verify_keys.clone();
     keys.extend(&of_identity);
-    if config.encryption.signing_key_file.is_some() {
+    let away = config
+        .encryption
+        .signing_key_file
+        .as_ref()
+        .filter(|file| is_away(file));
+    if let Some(file) = away {
+        let file = text::shown(file);
+        if keys.is_empty() {
+            let message = format!(
+                "nothing here says who may sign the copies: the signing key {file} is not there, and nothing else names a key"
+            );
+            return Err(Error::new(Code::Config, message).remedy(
+                "name the identity file that `cofre key new` made as `encryption.identity_file`, or the verify key in \
+                 `encryption.verify_keys`, or bring the signing key back from where it is kept",
+            ));
+        }
+        tracing::debug!("the signing key {file} is not here; the other keys prove the copies");
+    } else if config.encryption.signing_key_file.is_some() {
         let own = signing_key(config)?.verify_key();
         if !of_identity.is_empty() && !keys.contains(&own) {
             let message = "the identity file does not know the key of `encryption.signing_key_file`";

@@ -7,7 +7,7 @@ use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Form, open_archive};
+use super::{Form, open_archive, open_form};
 use crate::config::Config;
 use crate::context::Context;
 use crate::crypt::{self, Identity};
@@ -110,6 +110,62 @@ pub(super) fn identity(file: &Path) -> Result<Identity> {
         },
         _ => error,
     })
+}
+
+/// What to do where the plain archive of a backup is something else and an encrypted one is beside it, which counts as soon
+/// as nothing has the plain one's name; none where there is none, or where the identity tells that it is not the backup
+/// either. Nobody looks into it without `cancel`.
+///
+/// # Errors
+/// What opening and reading it say, and the identity file.
+pub(crate) fn beside(
+    context: &Context,
+    backup: &Backup,
+    cancel: Option<&AtomicBool>,
+) -> Result<Option<String>> {
+    let Some(archive) = open_form(context.backups()?.as_fd(), &backup.name, Form::Sealed)? else {
+        return Ok(None);
+    };
+    let what = &archive.file_name;
+    let mut is = "may be good";
+    if let (Some(file), Some(cancel)) = (&context.config.encryption.identity_file, cancel) {
+        let means = Means {
+            name: &backup.name,
+            size: Some(backup.size).filter(|size| *size > 0),
+            sha256: backup.sha256.as_deref(),
+        };
+        let mut nowhere = std::io::sink();
+        match decrypt(
+            &identity(file)?,
+            &archive.file,
+            what,
+            &mut nowhere,
+            &means,
+            &|_| check(cancel),
+        ) {
+            Ok(_) if backup.sha256.is_some() => is = "is good, as the identity proves",
+            Ok(_) => {}
+            // It may be encrypted for another identity.
+            Err(error) if error.code == Code::AccessDenied => {}
+            Err(error) if matches!(error.code, Code::Corrupt | Code::Unsupported) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    }
+    let plain = Form::Plain.file(&backup.name);
+    Ok(Some(format!(
+        "{what} beside it {is}, and counts once {plain} is moved away"
+    )))
+}
+
+/// An error about a plain archive with the remedy that an encrypted one is beside it.
+pub(crate) fn or_beside(context: &Context, backup: &Backup, error: Error) -> Error {
+    if backup.encrypted || !matches!(error.code, Code::Corrupt | Code::VerifyFailed | Code::Unsupported) {
+        return error;
+    }
+    match beside(context, backup, None) {
+        Ok(Some(way)) => error.remedy(way),
+        Ok(None) | Err(_) => error,
+    }
 }
 
 /// Refuses to begin what the disk of the staging folder can't hold.

@@ -263,13 +263,35 @@ fn a_plain_file_of_the_right_size_that_fails_points_to_the_encrypted_one() {
     let record = vault.app.create();
     let size = usize::try_from(record["size"].as_u64().unwrap()).unwrap();
     std::fs::write(vault.app.archive(&record), vec![b'x'; size]).unwrap();
+    let name = record["name"].as_str().unwrap();
+    let way = format!("and counts once {name}.zip is moved away");
+    let may_be = format!("{name}.zip.age beside it may be good, {way}");
+    // Before and after somebody has verified it.
+    for _ in 0..2 {
+        let doctor = vault.app.cofre(&["doctor"]).says(&may_be);
+        let doctor = doctor.never_says("delete").never_says("make a new backup");
+        doctor.says("then `cofre verify 1`");
+        vault.app.cofre(&["verify"]).exits(5).says(&may_be);
+    }
     vault
         .app
-        .cofre(&["verify"])
+        .cofre(&["doctor"])
+        .says("did not verify")
+        .never_says("not encrypted, and");
+    let proved = format!("{name}.zip.age beside it is good, as the identity proves, {way}");
+    vault.opening(&["verify"]).exits(5).says(&proved);
+    let out = vault.app.path("out");
+    vault
+        .opening(&["restore", "latest", "--to", out.to_str().unwrap()])
         .exits(5)
-        .says(".zip.age beside it may be good");
+        .says(&may_be);
+    assert!(!out.exists());
     std::fs::remove_file(vault.app.archive(&record)).unwrap();
     vault.opening(&["verify"]).exits(0);
+    // What is no backup either is not recommended.
+    std::fs::write(vault.app.archive(&record), vec![b'x'; size]).unwrap();
+    std::fs::write(vault.sealed(&record), forgery(&vault, &record)).unwrap();
+    vault.opening(&["verify"]).exits(5).never_says("beside it");
 }
 
 #[test]

@@ -198,3 +198,162 @@ fn a_row_of_another_history_keeps_no_other_from_a_takeover() {
         .says("the catalog got 2 of 3")
         .says("they are of two histories");
 }
+
+/// A run after the catalog was lost: its rows come from the archives.
+fn lose_catalog(site: &Site) {
+    std::fs::remove_file(site.app.backups().join(".catalog.json")).unwrap();
+    site.app.cofre(&["create"]);
+}
+
+#[test]
+fn a_lost_catalog_stops_no_copies() {
+    let site = Site::new();
+    site.app.create();
+    site.app.create();
+    let marker = std::fs::read(site.remote.join(MARKER)).unwrap();
+    // As this machine remembers it, and as the signed rows say it; what nobody signed says nothing.
+    for remembers in [true, false] {
+        let junk = "rows/0000000001-backup_29990101_000000_manual.json";
+        std::fs::write(site.remote.join(junk), "junk").unwrap();
+        if !remembers {
+            std::fs::remove_dir_all(site.app.path(".cofre/remotes")).unwrap();
+        }
+        lose_catalog(&site);
+        site.remote(&["push", "offsite"])
+            .exits(0)
+            .says("0 still to be copied");
+        assert_eq!(site.copies().len(), site.app.history().len());
+        assert_eq!(std::fs::read(site.remote.join(MARKER)).unwrap(), marker);
+        std::fs::remove_file(site.remote.join(junk)).unwrap();
+        site.remote(&["verify", "offsite"]).exits(0);
+    }
+}
+
+#[test]
+fn a_catalog_that_is_of_no_history_there_takes_over_none() {
+    let site = Site::new();
+    site.app.create();
+    let other = Site::new();
+    // Without copies its catalog has no identity.
+    other.app.config("[sources.static]\npath = \"static\"\n");
+    other.app.create();
+    std::fs::remove_dir_all(other.app.path("keys")).unwrap();
+    copy_tree(&site.app.path("keys"), &other.app.path("keys"));
+    copy_tree(&site.remote, &other.remote);
+    let other = Site {
+        recipient: site.recipient.clone(),
+        ..other
+    };
+    other.configure("");
+    let before = listing(&other.remote);
+    for _ in 0..2 {
+        other
+            .remote(&["push", "offsite"])
+            .exits(10)
+            .says("two are never mixed");
+        other
+            .app
+            .cofre(&["rebuild", "--from", "offsite"])
+            .exits(10)
+            .says("is not the repository that `offsite` has copies of");
+    }
+    assert_eq!(listing(&other.remote), before);
+    assert_eq!(other.app.history().len(), 1);
+    // It was refused, and stays nobody's: what is said to do then works.
+    std::fs::remove_dir_all(other.app.backups()).unwrap();
+    other
+        .app
+        .cofre(&["rebuild", "--from", "offsite", "--new-history"])
+        .exits(0)
+        .says("the catalog got 1 of 1");
+}
+
+#[test]
+fn a_history_that_went_on_without_its_catalog_takes_its_rows_back() {
+    let site = Site::new();
+    site.app.create();
+    site.app.create();
+    site.app.create();
+    // The oldest is only at the remote; backups go on before anybody thinks of it.
+    site.app.cofre(&["delete", "1"]).exits(0);
+    let without = site.fresh();
+    copy_tree(&site.app.path("static"), &without.app.path("static"));
+    std::fs::create_dir(without.app.backups()).unwrap();
+    for file in site.app.backup_files() {
+        if file.contains(".zip") {
+            std::fs::copy(site.app.backups().join(&file), without.app.backups().join(&file)).unwrap();
+        }
+    }
+    without.app.cofre(&["rebuild"]).exits(0);
+    // In the same second it would have the name of the one that is gone.
+    without.app.cofre(&["create", "--type", "later"]);
+    assert_eq!(without.app.history().len(), 3);
+    without
+        .app
+        .cofre(&["rebuild", "--from", "offsite"])
+        .exits(0)
+        .says("the catalog got 1 of 3");
+    without.remote(&["pull", "offsite", "1"]).exits(0).says("fetched");
+}
+
+#[test]
+fn who_has_the_identity_needs_no_signing_key_to_read() {
+    let site = Site::new();
+    site.app.create();
+    // The configuration of the machine that is lost, as it was; the keys that are kept elsewhere are back.
+    let fresh = site.fresh();
+    let signing = "signing_key_file = \"keys/cofre-signing.key\"";
+    let both = format!("{signing}\nidentity_file = \"keys/cofre-identity.txt\"");
+    let restore = |to: &str| {
+        let to = fresh.app.path(to).to_str().unwrap().to_owned();
+        ["restore", "latest", "--from", "offsite", "--to"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain([to])
+            .collect::<Vec<_>>()
+    };
+    fresh.write_config(signing, "");
+    let args = restore("first");
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    for without in [&["remote", "list", "offsite"][..], &args] {
+        fresh
+            .app
+            .cofre(without)
+            .exits(2)
+            .says("nothing here says who may sign the copies")
+            .says("`encryption.verify_keys`");
+    }
+    let identity = fresh.identity();
+    let with: Vec<&str> = args
+        .iter()
+        .copied()
+        .chain(["--identity", identity.to_str().unwrap()])
+        .collect();
+    fresh.app.cofre(&with).exits(0);
+    fresh.write_config(&both, "");
+    for reading in [
+        &["remote", "list", "offsite"][..],
+        &["rebuild", "--from", "offsite"],
+        &["remote", "verify", "offsite"],
+        &["remote", "pull", "offsite", "1"],
+    ] {
+        fresh.app.cofre(reading).exits(0);
+    }
+    fresh
+        .app
+        .cofre(&["remote", "push", "offsite"])
+        .exits(2)
+        .says("keys/cofre-signing.key, the `encryption.signing_key_file`, is not there")
+        .says("bring the signing key back");
+    // One that is there and can't be used is no key that is kept elsewhere.
+    fresh.app.write("keys/cofre-signing.key", b"junk");
+    fresh
+        .app
+        .cofre(&["remote", "list", "offsite"])
+        .exits(2)
+        .says("keys/cofre-signing.key");
+    // A machine that has copied proves what it removes without it, too.
+    std::fs::remove_file(site.app.path("keys/cofre-signing.key")).unwrap();
+    site.write_config(&both, "max_backups = 3");
+    site.remote(&["prune", "offsite", "--dry-run"]).exits(0);
+}

@@ -108,7 +108,7 @@ fn endpoint(table: &Section<'_>) -> Option<String> {
         table.problem("endpoint", "can't have a user in it", Some(hint.into()));
         return None;
     }
-    match value::outgoing_host(&text, allow_http) {
+    match value::outgoing_host(&text, Some(allow_http)) {
         Ok(_) => Some(text.trim_end_matches('/').to_owned()),
         Err((message, hint)) => {
             table.problem("endpoint", message, hint);

@@ -161,7 +161,7 @@ bad_table! {
     remote_azure_without_container: "[[remotes]]\nname = 'r'\nurl = 'az://account'\nencrypt = false", "remotes[0].url", "az://account/container/folder";
     remote_that_leads_up: "[[remotes]]\nname = 'r'\nurl = 's3://b/../c'\nencrypt = false", "remotes[0].url", "`..`";
     remote_with_credentials_in_its_url: "[[remotes]]\nname = 'r'\nurl = 's3://key:secret@b'\nencrypt = false", "remotes[0].url", "credentials_file";
-    remote_whose_endpoint_is_in_the_clear: "[[remotes]]\nname = 'r'\nurl = 's3://b'\nendpoint = 'http://s3.example.org'\nencrypt = false", "remotes[0].endpoint", "in the clear";
+    remote_whose_endpoint_is_in_the_clear: "[[remotes]]\nname = 'r'\nurl = 's3://b'\nendpoint = 'http://s3.example.org'\nencrypt = false", "remotes[0].endpoint", "or `allow_http = true` beside it";
     remote_at_the_place_of_another: "[[remotes]]\nname = 'r'\nurl = 's3://b/x'\nencrypt = false\n[[remotes]]\nname = 's'\nurl = 's3://b/x/'\nencrypt = false", "remotes[1].url", "the place of `r` too";
     remote_in_the_folder_of_another: "[[remotes]]\nname = 'r'\nurl = 'x'\nencrypt = false\n[[remotes]]\nname = 's'\nurl = './x/'\nencrypt = false", "remotes[1].url", "the place of `r` too";
     remote_among_the_backups: "[[remotes]]\nname = 'r'\nurl = 'backups/copies'\nencrypt = false", "remotes[0].url", "is in `backup_dir`";

@@ -85,7 +85,10 @@ pub(super) fn azure(path: &Path) -> Result<AzureKey> {
 pub(super) fn read(path: &Path) -> Result<String> {
     let what = || format!("read the credentials in {}", text::shown(path));
     let mut content = String::new();
-    let file = std::fs::File::open(path).map_err(|error| Error::io(what(), &error))?;
+    let file = std::fs::File::open(path).map_err(|error| {
+        Error::io(what(), &error)
+            .remedy("`credentials_file` of this remote has to name a file that cofre can read: put it there, or correct it")
+    })?;
     file.take(LARGEST)
         .read_to_string(&mut content)
         .map_err(|error| Error::io(what(), &error))?;
@@ -168,6 +171,11 @@ mod tests {
         }
         let error = aws(Path::new("/nonexistent/keys"), "default").err().unwrap();
         assert!(error.to_string().contains("/nonexistent/keys"), "{error}");
+        assert!(
+            error
+                .remedy
+                .is_some_and(|remedy| remedy.contains("`credentials_file`"))
+        );
     }
 
     #[test]

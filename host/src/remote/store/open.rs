@@ -91,6 +91,27 @@ fn s3(bucket: &Bucket, line: &Arc<Line>) -> Result<Opened> {
     })
 }
 
+/// That the environment has one half of a key.
+fn half(builder: &AmazonS3Builder) -> Option<Error> {
+    let has = |key| {
+        builder
+            .get_config_value(&key)
+            .is_some_and(|value| !value.is_empty())
+    };
+    let (there, missing) = match (
+        has(AmazonS3ConfigKey::AccessKeyId),
+        has(AmazonS3ConfigKey::SecretAccessKey),
+    ) {
+        (true, false) => ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+        (false, true) => ("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID"),
+        _ => return None,
+    };
+    let message = format!("the credentials are not complete: {there} is set, and {missing} is not");
+    Some(Error::new(Code::Config, message).remedy(format!(
+        "set {missing} too, or name a file with `credentials_file`"
+    )))
+}
+
 /// The key that isn't in the environment: from the file that the configuration names, which counts more than the
 /// environment, or else from where AWS's own tools keep it. `None` leaves it to `object_store`.
 fn aws_key(builder: &AmazonS3Builder, bucket: &Bucket, elsewhere: bool) -> Result<Option<AwsCredential>> {
@@ -108,6 +129,12 @@ fn aws_key(builder: &AmazonS3Builder, bucket: &Bucket, elsewhere: bool) -> Resul
         AmazonS3ConfigKey::ContainerCredentialsRelativeUri,
         AmazonS3ConfigKey::ContainerCredentialsFullUri,
     ];
+    if bucket.credentials_file.is_none()
+        && bucket.profile.is_none()
+        && let Some(error) = half(builder)
+    {
+        return Err(error);
+    }
     let path = match &bucket.credentials_file {
         Some(path) => path.clone(),
         None if bucket.profile.is_none()

@@ -6,6 +6,7 @@ use std::error::Error as StdError;
 
 use object_store::client::{HttpError, HttpErrorKind};
 
+use super::tls;
 use super::wire::Hints;
 use crate::error::{Code, Error};
 use crate::text;
@@ -27,6 +28,8 @@ pub(super) struct Failure {
     message: String,
     /// How the network failed.
     pub(super) network: Option<HttpErrorKind>,
+    /// What is wrong with TLS.
+    tls: Option<tls::Trouble>,
 }
 
 impl Failure {
@@ -37,6 +40,7 @@ impl Failure {
             code: element(body, "Code"),
             message: element(body, "Message"),
             network: None,
+            tls: tls::Trouble::in_answer(body),
         }
     }
 
@@ -47,6 +51,7 @@ impl Failure {
             code: String::new(),
             message: innermost(error),
             network: Some(error.kind()),
+            tls: tls::Trouble::of(error),
         }
     }
 
@@ -57,6 +62,7 @@ impl Failure {
             code: String::new(),
             message: "the answer ended too early".to_owned(),
             network: Some(HttpErrorKind::Interrupted),
+            tls: None,
         }
     }
 
@@ -67,6 +73,7 @@ impl Failure {
             code: "Nonsense".to_owned(),
             message: message.into(),
             network: None,
+            tls: None,
         }
     }
 
@@ -122,6 +129,13 @@ impl Failure {
 
     fn judge(&self, hints: &Hints) -> (Code, String, Option<String>) {
         let say = |code, cause: &str, remedy: &str| (code, cause.to_owned(), Some(remedy.to_owned()));
+        if let Some((cause, remedy)) = self.tls.map(tls::Trouble::explain) {
+            let cause = match self.status {
+                Some(_) => cause.to_owned(),
+                None => format!("{cause} ({})", self.said()),
+            };
+            return (Code::Io, cause, Some(remedy.to_owned()));
+        }
         if let Some(found) = self.judge_clock_and_region(hints) {
             return found;
         }
@@ -223,11 +237,6 @@ impl Failure {
                 Code::Io,
                 format!("no connection to the server ({said})"),
                 remedy("check `endpoint` of this remote, and whether the server is up"),
-            ),
-            Some(HttpErrorKind::Unknown) if said.contains("certificate") => (
-                Code::Io,
-                format!("the server's certificate is not trusted ({said})"),
-                remedy("add its authority to the system's certificates, or correct `endpoint`"),
             ),
             Some(_) => (Code::Io, format!("the connection broke ({said})"), None),
             None => (Code::Io, said, None),

@@ -21,6 +21,7 @@ use tokio::time::Sleep;
 
 use super::Tuning;
 use super::pace::Pace;
+use super::tls;
 
 /// A request with a body up to this size is a small one.
 const SMALL: u64 = 1 << 20;
@@ -291,7 +292,7 @@ fn idle_error(idle: Duration) -> HttpError {
 fn http_error(error: reqwest::Error) -> HttpError {
     let kind = if error.is_timeout() {
         HttpErrorKind::Timeout
-    } else if is_certificate(&error) || error.is_builder() {
+    } else if tls::Trouble::of(&error).is_some() || error.is_builder() {
         HttpErrorKind::Unknown
     } else if error.is_connect() {
         HttpErrorKind::Connect
@@ -299,23 +300,4 @@ fn http_error(error: reqwest::Error) -> HttpError {
         HttpErrorKind::Interrupted
     };
     HttpError::new(kind, error.without_url())
-}
-
-/// A server whose certificate is not trusted stays one.
-fn is_certificate(error: &reqwest::Error) -> bool {
-    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = next {
-        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
-            return true;
-        }
-        // An I/O error hides what it is made of, perhaps another one: its source is that one's source.
-        let inner = error
-            .downcast_ref::<std::io::Error>()
-            .map(std::io::Error::get_ref);
-        next = match inner {
-            Some(Some(inner)) => Some(inner),
-            _ => error.source(),
-        };
-    }
-    false
 }
