@@ -312,6 +312,7 @@ remote() {
     # rclone refuses to start with it, and nothing here is TLS.
     unset AWS_CA_BUNDLE
     export AWS_ACCESS_KEY_ID=bench AWS_SECRET_ACCESS_KEY=benchsecret AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1
+    export RCLONE_S3_PROVIDER=Other RCLONE_S3_ENV_AUTH=true RCLONE_S3_ENDPOINT=$endpoint RCLONE_CONFIG=/dev/null
     local s3=(curl -q --silent --show-error --fail --aws-sigv4 aws:amz:us-east-1:s3 --user bench:benchsecret)
     curl -q --silent --retry 60 --retry-delay 1 --retry-all-errors --max-time 5 -o /dev/null "$endpoint/"
     "${s3[@]}" --retry 30 --retry-delay 1 --retry-all-errors -X PUT "$endpoint/bench" >/dev/null
@@ -332,7 +333,7 @@ TOML
     empty="aws --endpoint-url $endpoint s3 rm --recursive --only-show-errors s3://bench/cofre/; rm -rf $folder/.cofre; sleep 1"
     add "cofre" "$empty" "$cofre -q --config $folder/cofre.toml remote push offsite" ""
     add "aws s3 cp" "$empty" "aws --endpoint-url $endpoint s3 cp --only-show-errors $archive s3://bench/cofre/" ""
-    add "rclone copy" "$empty" "rclone copy -q $archive :s3,provider=Other,env_auth,endpoint=\"$endpoint\":bench/cofre" ""
+    add "rclone copy" "$empty" "rclone copy -q $archive :s3:bench/cofre" ""
     measure remote "$runs"
 }
 
