@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::fetch::{Fetched, Found};
 use super::layout;
-use super::objects::{Objects, older};
+use super::objects::{Objects, older_is_good};
 use super::row::{Row, Signed};
 use super::state::{self, Copied, State};
 use super::store::Store;
@@ -270,21 +270,15 @@ impl Look<'_> {
             Err(error) if matches!(error.code, Code::Corrupt | Code::NotFound) => error,
             done => return done,
         };
-        let (mut tried, mut good) = (0, false);
-        for version in older(self.store, object)? {
-            self.watch.check()?;
-            tried += 1;
-            good = self.version(row, Some(&version)).is_ok();
-            if good {
-                break;
-            }
-        }
-        self.watch.check()?;
-        let behind = match (good, self.quick) {
-            _ if tried == 0 => return Err(error),
-            (true, true) => "an older version of it has the right size",
-            (true, false) => "an older version of it is good, and is what a restore takes",
-            (false, _) => "no older version of it is good",
+        let read = |version: &str| self.version(row, Some(version)).map(drop);
+        let behind = match older_is_good(self.store, object, read) {
+            Ok(None) => return Err(error),
+            Ok(Some(true)) if self.quick => "an older version of it has the right size".to_owned(),
+            Ok(Some(true)) => "an older version of it is good, and is what a restore takes".to_owned(),
+            Ok(Some(false)) => "no older version of it is good".to_owned(),
+            Err(stopped) if stopped.code == Code::Cancelled => return Err(stopped),
+            // What is known is wrong with the newest all the same.
+            Err(other) => format!("its older versions can't be looked at: {other}"),
         };
         let message = format!("{}; {behind}", error.message);
         Err(Error { message, ..error })

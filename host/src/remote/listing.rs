@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::fetch::Found;
-use super::objects::{Behind, Lies, Objects};
+use super::objects::{Lies, Objects, OlderSizes};
 use super::row::{Row, Signed};
 use super::watch::Watch;
 use super::{fetch, trust};
@@ -67,9 +67,9 @@ pub fn list(context: &Context, remote: &Remote, watch: &Watch) -> Result<Vec<Lis
         row.map(|(row, _)| objects.lies(&row.object))
     };
     // A list of all versions is asked for only where it has something to say.
-    let behind = match rows.iter().filter_map(lies).any(Lies::is_trouble) {
-        true => Behind::of(&store)?,
-        false => Behind::default(),
+    let older = match rows.iter().filter_map(lies).any(Lies::is_trouble) {
+        true => OlderSizes::of(&store)?,
+        false => OlderSizes::default(),
     };
     let listed = rows.into_iter().map(|fetched| {
         let lies = lies(&fetched);
@@ -84,7 +84,7 @@ pub fn list(context: &Context, remote: &Remote, watch: &Watch) -> Result<Vec<Lis
             archive: row
                 .as_ref()
                 .zip(lies)
-                .map(|(row, lies)| behind.seen(&row.object, lies)),
+                .map(|(row, lies)| older.seen(&row.object, lies)),
             row,
             signed,
             found: fetched.found,

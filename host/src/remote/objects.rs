@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::check::is_about_copy;
 use super::layout;
 use super::row;
 use super::state::Copied;
@@ -39,9 +40,9 @@ pub(super) struct Objects(BTreeMap<String, Object>);
 
 /// The sizes of what the older versions of archives have, by key.
 #[derive(Debug, Default)]
-pub(super) struct Behind(BTreeMap<String, Vec<u64>>);
+pub(super) struct OlderSizes(BTreeMap<String, Vec<u64>>);
 
-impl Behind {
+impl OlderSizes {
     /// Lists them; of a store that can't say there are none, which is only logged.
     ///
     /// # Errors
@@ -91,6 +92,26 @@ pub(super) fn older(store: &Store, object: &row::Object) -> Result<Vec<String>> 
             Ok(Vec::new())
         }
     }
+}
+
+/// Whether one of these versions is good, by what `read` says of each; none where there is none to look at.
+///
+/// # Errors
+/// `Cancelled`; what keeps one from being looked at, which says nothing of it.
+pub(super) fn older_is_good(
+    store: &Store,
+    object: &row::Object,
+    read: impl Fn(&str) -> Result<()>,
+) -> Result<Option<bool>> {
+    let versions = older(store, object)?;
+    for version in &versions {
+        match read(version) {
+            Ok(()) => return Ok(Some(true)),
+            Err(error) if is_about_copy(error.code) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((!versions.is_empty()).then_some(false))
 }
 
 impl Objects {

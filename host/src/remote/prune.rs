@@ -60,7 +60,8 @@ pub struct Removal {
 /// and nothing goes before the newest one that stays was read and compared; but for what is lost for good, on request.
 ///
 /// # Errors
-/// `Config` where the remote has no policy and nothing else is asked for; `Refused` where it is another repository's; what the store says.
+/// `Config` where the remote has no policy and nothing else is asked for; `Refused` where it is another repository's, or
+/// its marker was removed; what the store says.
 pub fn prune(context: &Context, remote: &Remote, what: Pruning, watch: &Watch) -> Result<Pruned> {
     let dry_run = what.dry_run;
     if remote.retention.is_none() && !what.lost {

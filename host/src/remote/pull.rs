@@ -54,9 +54,9 @@ pub struct Pulled {
 /// is replaced.
 ///
 /// # Errors
-/// `NotFound`; `Encrypted`; `Refused` for a row without a good signature, for another repository's and where the backups folder has
-/// lost its history; `Corrupt` where no version of the object is what the row says; what the store, the keys and the
-/// system say. Where several are wanted, what is wrong with one of them is in the result.
+/// `NotFound`; `Encrypted`; `Refused` for a row without a good signature, for another repository's and where the backups
+/// folder has lost its history; `Corrupt` where no version of the object is what the row says; what the store, the keys and
+/// the system say. Where several are wanted, what is wrong with one of them is in the result.
 pub fn pull(
     context: &Context,
     remote: &Remote,

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use super::super::objects::older;
+use super::super::objects::older_is_good;
 use super::super::row::Signed;
 use super::super::state::Copied;
 use super::super::{bytes, check, fetch, layout, push, trust};
@@ -82,20 +82,13 @@ impl Prune<'_> {
         if there && self.objects.trouble(&row.object).is_none() && self.read(&row)?.is_none() {
             return Ok(Left::Whole);
         }
-        for version in older(&self.store, &row.object)? {
-            match bytes::read(
-                &self.store,
-                &row.object,
-                Some(&version),
-                &mut io::sink(),
-                self.watch,
-            ) {
-                Ok(()) => return Ok(Left::Older),
-                Err(error) if check::is_about_copy(error.code) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(Left::Nothing)
+        let object = &row.object;
+        let read =
+            |version: &str| bytes::read(&self.store, object, Some(version), &mut io::sink(), self.watch);
+        Ok(match older_is_good(&self.store, object, read)? {
+            Some(true) => Left::Older,
+            Some(false) | None => Left::Nothing,
+        })
     }
 
     fn forget(&mut self, id: u64, copy: &Copied) -> Result<()> {

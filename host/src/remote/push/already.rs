@@ -120,7 +120,8 @@ impl Push<'_> {
             Ok(_) if noted.is_none() => {
                 let what = format!("`{}` has a {name} that no key here proves", self.remote.name);
                 Err(Error::new(Code::Refused, what).remedy(
-                    "where an earlier signing key of this machine made it, put its `# cofre verify key:` into                      `encryption.verify_keys`; otherwise another machine copies there: give it a remote of its own",
+                    "where an earlier signing key of this machine made it, put its `# cofre verify key:` into \
+                     `encryption.verify_keys`; otherwise another machine copies there: give it a remote of its own",
                 ))
             }
             Ok(_) => Ok(Found::Broken(None)),

@@ -60,8 +60,8 @@ impl Folder {
         })
     }
 
-    /// Keeps the parts that are in the file aside and in the file to be uploaded, and begins the SHA-256 of all with them; after a crash of the machine that
-    /// may be fewer than were noted. Everything after them goes.
+    /// Keeps the parts that are in the file aside and in the file to be uploaded; after a crash of the machine that
+    /// may be fewer than were noted. Everything after them goes. The SHA-256 of all parts is begun with them.
     fn keep_what_fits(&self, task: &mut Task<'_>, file: &File) -> Result<Sha256> {
         let mut all = Sha256::new();
         let known = task.state.upload_id.as_deref() == Some(UPLOAD_ID);
