@@ -54,13 +54,17 @@ impl MariaDb {
             .keep();
         // The server's user has to get in.
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).expect("chmod");
+        // A server that begins removes every `#sql*` of its folder for temporary tables, a neighbour's, too: in the
+        // shared one it would break a server of another test in the middle of a query.
+        std::fs::create_dir(folder.join("tmp")).expect("mkdir");
         let mut install = Command::new(tool("mariadb-install-db"));
         install
             .arg("--no-defaults")
             .arg(format!("--datadir={}", folder.join("data").display()))
+            .arg(format!("--tmpdir={}", folder.join("tmp").display()))
             .args(["--auth-root-authentication-method=normal", "--skip-test-db"]);
         if is_root() {
-            run(Command::new(tool("chown")).arg("mysql").arg(&folder)).exits(0);
+            run(Command::new(tool("chown")).args(["-R", "mysql"]).arg(&folder)).exits(0);
             install.arg("--user=mysql");
         }
         run(&mut install).exits(0);
@@ -91,6 +95,7 @@ impl MariaDb {
             .arg(tool("mariadbd"))
             .arg("--no-defaults")
             .arg(format!("--datadir={}", file("data")))
+            .arg(format!("--tmpdir={}", file("tmp")))
             .arg(format!("--socket={}", file("socket")))
             .arg(format!("--pid-file={}", file("pid")))
             .arg(format!("--log-error={}", file("log")))
