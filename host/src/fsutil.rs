@@ -22,7 +22,7 @@ mod calls;
 mod write;
 
 pub use calls::{copy, fchmod, fsync, openat, syncfs};
-pub use write::{clear, trouble, write_file, write_file_with, write_new_file};
+pub use write::{Named, clear, trouble, write_file, write_file_with, write_new_file};
 
 pub use crate::text::{shown as show, shown_bytes as show_bytes};
 

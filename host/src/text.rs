@@ -1,6 +1,7 @@
 //! Text for people: the one place where control characters are escaped, and how sizes and times are written.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
@@ -107,8 +108,9 @@ pub fn duration(seconds: f64) -> String {
 
 /// `1 archive is`, `2 archives are`.
 #[must_use]
-pub fn counted(count: usize, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
+pub fn counted<N: fmt::Display + PartialEq + From<u8>>(count: N, one: &str, many: &str) -> String {
+    let noun = if count == N::from(1) { one } else { many };
+    format!("{count} {noun}")
 }
 
 /// `2026-11-25 02:00:05` of the catalog's `2026-11-25T02:00:05.123456`.

@@ -396,7 +396,7 @@ fn copies_without_encryption_are_signed_all_the_same() {
     );
     site.remote(&["verify", "offsite"])
         .exits(0)
-        .says("1 copies are good");
+        .says("1 copy is good");
     let fresh = site.fresh();
     fresh
         .app

@@ -13,7 +13,8 @@ use crate::tree::{Node, tree};
 const O_CREAT: u64 = 0o100;
 const O_TRUNC: u64 = 0o1000;
 
-/// The scratch folder of a run, which is not played.
+/// The scratch folder of a run. Of what lies there only files are played, for none comes back to it after a crash, but an
+/// archive that was fetched goes from there to the backups.
 const STAGING: &str = ".cofre/staging/";
 
 /// Up to so many changes under way, every selection of them is tried; of more, each alone and all but each.
@@ -33,6 +34,41 @@ enum Inode {
     Link(String),
 }
 
+impl Inode {
+    fn file(content: Vec<u8>, mode: u32) -> Self {
+        Self::File {
+            mode,
+            durable: content.clone(),
+            now: content,
+        }
+    }
+
+    /// Plays a call on the content of a file.
+    fn play(&mut self, call: &Call) {
+        let Self::File { durable, now, .. } = self else {
+            panic!("{call}: no such file");
+        };
+        let length = |bytes: u64| usize::try_from(bytes).unwrap();
+        match call.name.as_str() {
+            "open" if call.length & O_TRUNC == 0 => {}
+            "open" => now.clear(),
+            "truncate" => now.resize(length(call.length), 0),
+            "fsync" => durable.clone_from(now),
+            _ => {
+                assert_eq!(
+                    call.data.len() as i64,
+                    call.result,
+                    "{call}: the log has all that was written"
+                );
+                let at = usize::try_from(call.offset).unwrap_or(now.len());
+                let end = at + call.data.len();
+                now.resize(now.len().max(end), 0);
+                now[at..end].copy_from_slice(&call.data);
+            }
+        }
+    }
+}
+
 /// A change of one folder that is not durable yet.
 #[derive(Debug, Clone)]
 struct Change {
@@ -50,6 +86,8 @@ pub(crate) struct Disk {
     root: String,
     inodes: Vec<Inode>,
     pending: Vec<Change>,
+    /// Files in the scratch folder.
+    staged: BTreeMap<String, Inode>,
 }
 
 impl Disk {
@@ -63,16 +101,13 @@ impl Disk {
             root: root.to_str().expect("UTF-8").to_owned(),
             inodes: vec![folder(0o700)],
             pending: Vec::new(),
+            staged: BTreeMap::new(),
         };
         // A folder's own path comes before what is in it.
         for (path, node) in tree(root) {
             let inode = match node {
                 Node::Folder { mode } => folder(mode),
-                Node::File { mode, content, .. } => Inode::File {
-                    mode,
-                    durable: content.clone(),
-                    now: content,
-                },
+                Node::File { mode, content, .. } => Inode::file(content, mode),
                 Node::Link(target) => Inode::Link(target),
             };
             disk.add(&path, inode);
@@ -86,19 +121,16 @@ impl Disk {
         let Some(path) = self.relative(&call.path) else {
             return;
         };
-        // What lies there is for one run, and none comes back to it after a crash.
         if path.starts_with(STAGING) {
-            return;
+            return self.play_staged(path, call);
         }
         let (_, name) = split(&path);
         match call.name.as_str() {
-            "open" => self.open(&path, call.length),
-            "write" | "copy" => self.write(&path, call),
-            "truncate" => {
-                if let Some(Inode::File { now, .. }) = self.inode(&path) {
-                    now.resize(usize::try_from(call.length).unwrap(), 0);
-                }
-            }
+            "open" => self.open(&path, call),
+            "write" | "copy" | "truncate" => match self.inode(&path) {
+                Some(inode) => inode.play(call),
+                None => panic!("{call}: no such file"),
+            },
             "chmod" => match self.inode(&path) {
                 Some(Inode::File { mode, .. } | Inode::Folder { mode, .. }) => {
                     *mode = u32::try_from(call.length).unwrap();
@@ -122,7 +154,7 @@ impl Disk {
                 });
             }
             "rename" => self.rename(&path, call),
-            "fsync" => self.sync(&path),
+            "fsync" => self.sync(&path, call),
             "syncfs" => self.sync_all(),
             // Owners and times are no matter of life and death.
             "utimens" | "chown" | "xattr" => {}
@@ -130,38 +162,35 @@ impl Disk {
         }
     }
 
-    fn open(&mut self, path: &str, flags: u64) {
-        if self.find(path).is_none() {
-            assert!(flags & O_CREAT != 0, "{path} is opened and was never made");
-            self.add(
-                path,
-                Inode::File {
-                    mode: 0o600,
-                    durable: Vec::new(),
-                    now: Vec::new(),
-                },
-            );
-        }
-        if flags & O_TRUNC != 0
-            && let Some(Inode::File { now, .. }) = self.inode(path)
-        {
-            now.clear();
+    fn play_staged(&mut self, path: String, call: &Call) {
+        match call.name.as_str() {
+            "open" | "write" | "copy" | "truncate" | "fsync" => {
+                let file = self.staged.entry(path);
+                file.or_insert_with(|| Inode::file(Vec::new(), 0o600)).play(call);
+            }
+            "rename" => {
+                let (file, to) = (self.staged.remove(&path), self.relative(&call.other));
+                let (Some(file), Some(to)) = (file, to) else {
+                    return;
+                };
+                if to.starts_with(STAGING) {
+                    self.staged.insert(to, file);
+                } else {
+                    self.add(&to, file);
+                }
+            }
+            _ => {}
         }
     }
 
-    fn write(&mut self, path: &str, call: &Call) {
-        let Some(Inode::File { now, .. }) = self.inode(path) else {
-            panic!("{call}: no such file");
-        };
-        let at = usize::try_from(call.offset).unwrap_or(now.len());
-        let end = at + call.data.len();
-        assert_eq!(
-            call.data.len() as i64,
-            call.result,
-            "{call}: the log has all that was written"
-        );
-        now.resize(now.len().max(end), 0);
-        now[at..end].copy_from_slice(&call.data);
+    fn open(&mut self, path: &str, call: &Call) {
+        if self.find(path).is_none() {
+            assert!(call.length & O_CREAT != 0, "{call}, which was never made");
+            self.add(path, Inode::file(Vec::new(), 0o600));
+        }
+        if let Some(inode @ Inode::File { .. }) = self.inode(path) {
+            inode.play(call);
+        }
     }
 
     fn rename(&mut self, path: &str, call: &Call) {
@@ -192,10 +221,10 @@ impl Disk {
         }
     }
 
-    fn sync(&mut self, path: &str) {
+    fn sync(&mut self, path: &str, call: &Call) {
         let Some(ino) = self.find(path) else { return };
         match &mut self.inodes[ino] {
-            Inode::File { durable, now, .. } => durable.clone_from(now),
+            file @ Inode::File { .. } => file.play(call),
             Inode::Folder { .. } => self.settle(|change| change.folder == ino),
             Inode::Link(_) => {}
         }
@@ -203,7 +232,7 @@ impl Disk {
 
     fn sync_all(&mut self) {
         self.settle(|_| true);
-        for inode in &mut self.inodes {
+        for inode in self.inodes.iter_mut().chain(self.staged.values_mut()) {
             if let Inode::File { durable, now, .. } = inode {
                 durable.clone_from(now);
             }

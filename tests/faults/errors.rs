@@ -8,7 +8,7 @@ use crate::scene::{Stage, count};
 use crate::support::Run;
 
 /// Points of a short run.
-const SHARE: usize = 400;
+const SHARE: usize = 520;
 /// One of so many points reads every archive at its end.
 const THOROUGH: usize = 8;
 
@@ -165,13 +165,17 @@ fn is_named(hit: &Call, run: &Run) -> bool {
     // Written aside, and told by the name that it was to have.
     let target = name
         .strip_prefix('.')
-        .and_then(|name| name.strip_suffix(".partial").or(name.strip_suffix(".tmp")))
+        .and_then(|name| {
+            let endings = [".partial", ".tmp", ".part"];
+            endings.iter().find_map(|ending| name.strip_suffix(ending))
+        })
         .filter(|_| hit.name != "unlink");
     let target = target.map(|target| format!("{folder}/{target}"));
     // A folder is made durable for what was put into it.
     let in_folder = hit.name == "fsync" && names_what_is_in(&format!("{}/", hit.path));
     names(&hit.path)
         || names(folder)
+        || (hit.name == "rename" && names(&hit.other))
         || target.as_deref().is_some_and(names)
         || in_folder
         || scratch(&hit.path).is_some_and(|(place, below)| {

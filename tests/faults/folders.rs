@@ -52,7 +52,17 @@ pub(crate) fn four_backups() -> App {
 
 /// Two plain backups, and from now on all are encrypted.
 pub(crate) fn to_be_encrypted() -> App {
-    let app = two_backups();
+    encrypting(two_backups(), "encrypt_local = true\n")
+}
+
+/// Whether the archives in the backups folder are encrypted.
+pub(crate) fn encrypts(app: &App) -> bool {
+    let config = std::fs::read_to_string(app.path("cofre.toml"));
+    config.is_ok_and(|text| text.contains("encrypt_local"))
+}
+
+/// With keys, and a configuration that ends in its table of them.
+pub(crate) fn encrypting(app: App, more: &str) -> App {
     app.cofre(&["key", "new", app.path("keys").to_str().unwrap()])
         .exits(0);
     let identity = std::fs::read_to_string(app.path(IDENTITY)).unwrap();
@@ -62,12 +72,12 @@ pub(crate) fn to_be_encrypted() -> App {
         .expect("the public key");
     let config = std::fs::read_to_string(app.path("cofre.toml")).unwrap();
     app.config(&format!(
-        "{config}[encryption]\nrecipients = [\"{recipient}\"]\nencrypt_local = true\n"
+        "{config}[encryption]\nrecipients = [\"{recipient}\"]\n{more}"
     ));
     app
 }
 
-/// What opens the archives of [`to_be_encrypted`], in the application's folder.
+/// What opens the archives of [`encrypting`], in the application's folder.
 pub(crate) const IDENTITY: &str = "keys/cofre-identity.txt";
 
 /// Retention keeps two from now on.

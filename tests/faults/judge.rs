@@ -8,7 +8,8 @@ use std::process::Command;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::folders::IDENTITY;
+use crate::copies;
+use crate::folders::{IDENTITY, encrypts};
 use crate::scene::Stage;
 use crate::support::{App, Run, run, tool};
 
@@ -19,6 +20,8 @@ pub(crate) struct Known {
     archives: BTreeMap<String, String>,
     /// The highest id that was given out.
     pub(crate) highest: u64,
+    /// SHA-256 of each copy off the machine, by the name of its backup.
+    pub(crate) copies: BTreeMap<String, String>,
     /// Names in the application's folder.
     names: BTreeSet<String>,
 }
@@ -41,6 +44,7 @@ impl Known {
                 .max()
                 .unwrap_or(0),
             rows,
+            copies: copies::copies(app),
             names: names(app.root()),
         }
     }
@@ -105,6 +109,7 @@ pub(crate) fn judge(stage: &Stage, app: &App, known: &Known, ended: Option<&Run>
             assert!(content(app, row).is_some(), "the archive of {row} is gone");
         }
     }
+    copies::intact(app, known, scene.copies_may_go);
     if done {
         (scene.done)(app, known);
     }
@@ -125,7 +130,8 @@ pub(crate) fn judge(stage: &Stage, app: &App, known: &Known, ended: Option<&Run>
     let rows = listed(app, false).unwrap();
     sound(app, &rows);
     known.intact(app, &rows, &|id| scene.retention || scene.may_go.contains(&id));
-    clean(stage, app, known, &rows);
+    copies::settle(app, known, scene);
+    clean(stage, app, known, &app.history());
     if how.thorough {
         app.cofre(&["verify", "--all"]).exits(0);
     }
@@ -161,9 +167,14 @@ fn sound(app: &App, rows: &[Value]) {
         ids.len() == rows.len() && names.len() == rows.len(),
         "an id or a name twice: {rows:?}"
     );
+    let copied = copies::copies(app);
     for row in rows {
         if !matches!(row["status"].as_str(), Some("completed" | "partial")) {
             assert_eq!(row["size"], 0, "{row}");
+            continue;
+        }
+        // What is only at a remote is listed as such.
+        if row["archive_present"] == false && copied.contains_key(name(row)) {
             continue;
         }
         let digest = content(app, row).unwrap_or_else(|| panic!("{row} has no archive"));
@@ -197,8 +208,7 @@ fn clean(stage: &Stage, app: &App, known: &Known, rows: &[Value]) {
         .iter()
         .filter(|row| row["status"] == "completed" || row["status"] == "partial")
     {
-        // The identity is only there where all are to be encrypted.
-        let ending = if app.path(IDENTITY).exists() { ".age" } else { "" };
+        let ending = if encrypts(app) { ".age" } else { "" };
         expected.insert(format!("{}.zip{ending}", name(row)));
         expected.insert(format!("{}.zip{ending}.sha256", name(row)));
     }
@@ -262,7 +272,7 @@ fn content(app: &App, row: &Value) -> Option<String> {
     )
 }
 
-fn digest(file: &Path) -> String {
+pub(crate) fn digest(file: &Path) -> String {
     let bytes = std::fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     Sha256::digest(bytes)
         .iter()

@@ -25,6 +25,7 @@ mod process;
 #[allow(dead_code, reason = "only a part of it is of use here")]
 mod site;
 
+mod copies;
 mod crash;
 mod disk;
 mod disks;

@@ -13,7 +13,7 @@ use crate::scene::Stage;
 use crate::support::{App, Run};
 
 /// Points of a short run.
-const SHARE: usize = 250;
+const SHARE: usize = 320;
 /// One of so many points reads every archive at its end.
 const THOROUGH: usize = 8;
 

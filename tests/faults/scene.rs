@@ -12,14 +12,16 @@ use crate::tree::{difference, timeless, tree};
 pub(crate) struct Scene {
     pub(crate) name: &'static str,
     /// Makes the folder that each point gets a copy of.
-    make: fn() -> App,
+    pub(crate) make: fn() -> App,
     /// Brings a copy to where the command finds it: what a copy can't keep, such as the times of inodes.
-    prepare: fn(&App),
+    pub(crate) prepare: fn(&App),
     /// What happens to it behind cofre's back, after which its rows can't be asked any more.
     pub(crate) spoil: fn(&App),
     pub(crate) args: &'static [&'static str],
     /// Backups that may be gone, whatever becomes of the command.
     pub(crate) may_go: &'static [u64],
+    /// Backups whose copies off the machine may be gone.
+    pub(crate) copies_may_go: &'static [u64],
     /// Whether retention goes on removing in later runs.
     pub(crate) retention: bool,
     /// What the command makes in the application's folder: complete, or not there.
@@ -31,7 +33,7 @@ pub(crate) struct Scene {
     /// Runs it once more, undisturbed.
     pub(crate) rerun: fn(&Scene, &App) -> Run,
     /// Runs it with a fault.
-    run: fn(&Scene, &App, &Action, &str, usize) -> Injected,
+    pub(crate) run: fn(&Scene, &App, &Action, &str, usize) -> Injected,
 }
 
 pub(crate) const PLAIN: Scene = Scene {
@@ -41,6 +43,7 @@ pub(crate) const PLAIN: Scene = Scene {
     spoil: |_| (),
     args: &[],
     may_go: &[],
+    copies_may_go: &[],
     retention: false,
     makes: &[],
     again: &[0],
@@ -49,8 +52,8 @@ pub(crate) const PLAIN: Scene = Scene {
     run: |scene, app, action, only, at| inject(&scene.command(app), app.root(), action, only, at),
 };
 
-/// All of them.
-pub(crate) const SCENES: &[Scene] = &[
+/// All but those of copies.
+const SCENES: &[Scene] = &[
     Scene {
         name: "create, the first",
         make: application,
@@ -222,7 +225,8 @@ pub(crate) struct Stage {
 impl Stage {
     /// Every scene, made and run once undisturbed.
     pub(crate) fn all() -> Vec<Self> {
-        let wanted = SCENES.iter().filter(|scene| crate::points::wanted(scene.name));
+        let scenes = SCENES.iter().chain(crate::copies::SCENES);
+        let wanted = scenes.filter(|scene| crate::points::wanted(scene.name));
         wanted.map(Self::new).collect()
     }
 
@@ -344,7 +348,7 @@ fn row(app: &App, id: u64) -> serde_json::Value {
     row.unwrap_or_else(|| panic!("no row {id}: {rows:?}")).clone()
 }
 
-fn created(app: &App, known: &Known) {
+pub(crate) fn created(app: &App, known: &Known) {
     let rows = app.history();
     let newest = rows.iter().max_by_key(|row| row["id"].as_u64()).expect("a row");
     assert!(
@@ -362,7 +366,7 @@ fn gone(app: &App, ids: &[u64]) {
     assert_eq!(archives, rows, "the archives of what was removed are gone");
 }
 
-fn all_listed(app: &App, known: &Known) {
+pub(crate) fn all_listed(app: &App, known: &Known) {
     let rows = app.history();
     for row in &known.rows {
         assert!(

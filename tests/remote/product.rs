@@ -219,7 +219,7 @@ fn a_push_that_is_killed_at_any_request_ends_with_one_whole_object_and_no_unfini
         );
         app.cofre(&["remote", "verify", "offsite"])
             .exits(0)
-            .says("1 copies are good");
+            .says("1 copy is good");
         let left = std::fs::read_dir(app.path(".cofre/remotes")).unwrap();
         let staged = left.filter(|entry| {
             entry
@@ -304,7 +304,7 @@ fn what_breaks_on_the_way_fails_no_backup_and_is_made_up_for() {
     machine
         .remote(&["verify", "offsite"])
         .exits(0)
-        .says("1 copies are good");
+        .says("1 copy is good");
     assert_eq!(machine.app.json(&["status"])["remotes"][0]["pending"], 0);
 
     machine.credentials(READER);

@@ -156,7 +156,7 @@ fn an_archive_of_the_same_size_in_the_place_of_another_is_noticed_by_what_the_st
     machine
         .remote(&["verify", "offsite"])
         .exits(0)
-        .says("1 copies are good");
+        .says("1 copy is good");
 }
 
 #[test]

@@ -244,7 +244,8 @@ fn checked_text(checked: &Checked, quick: bool) -> String {
         (false, true) => format!("{} read, opened and compared", text::size(checked.bytes)),
         (false, false) => format!("{} read and compared", text::size(checked.bytes)),
     };
-    let mut out = format!("{} copies are good ({how})\n", checked.good);
+    let good = text::counted(checked.good, "copy is", "copies are");
+    let mut out = format!("{good} good ({how})\n");
     for problem in &checked.problems {
         out.push_str(&format!("BAD: {}\n", escape(problem)));
     }

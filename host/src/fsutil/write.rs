@@ -2,6 +2,7 @@
 //! written.
 
 use std::ffi::OsStr;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -75,6 +76,28 @@ fn rename_new(dir: BorrowedFd<'_>, from: &str, to: &str) -> rustix::io::Result<(
             Err(errno) => Err(errno),
         },
         other => other,
+    }
+}
+
+/// A file whose errors name it, for writing behind an interface that knows no path.
+#[derive(Debug)]
+pub struct Named<F>(pub F);
+
+impl<F: AsFd> Named<F> {
+    fn named<T>(&self, done: io::Result<T>) -> io::Result<T> {
+        done.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", fd_path(self.0.as_fd()))))
+    }
+}
+
+impl<F: Write + AsFd> Write for Named<F> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.0.write(bytes);
+        self.named(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let flushed = self.0.flush();
+        self.named(flushed)
     }
 }
 

@@ -17,7 +17,7 @@ use super::{bytes, layout, trust};
 use crate::config::Config;
 use crate::context::Exclusive;
 use crate::error::{Code, Error, Result};
-use crate::fsutil;
+use crate::fsutil::{self, Named};
 use crate::sealed::{self, Form};
 use crate::staging::{Staging, room};
 
@@ -61,7 +61,8 @@ pub(super) fn fetch(
         size: Some(row.backup.size),
         sha256: Some(&row.backup.sha256),
     };
-    sealed::decrypt(&identity, &file, &row.object.key, &mut archive, &means, &|_| {
+    let mut to = Named(&mut archive);
+    sealed::decrypt(&identity, &file, &row.object.key, &mut to, &means, &|_| {
         watch.check()
     })?;
     // The disk needs to hold it no longer.
@@ -102,7 +103,7 @@ fn download(store: &Store, row: &Row, staging: &Staging, watch: &Watch) -> Resul
     while let Some(version) = versions.get(tried).cloned() {
         let name = format!("object-{tried}");
         let mut staged = staging.create(&name)?;
-        match bytes::read(store, object, version.as_deref(), &mut staged, watch) {
+        match bytes::read(store, object, version.as_deref(), &mut Named(&mut staged), watch) {
             Ok(()) => {
                 if tried > 0 {
                     tracing::warn!(
@@ -138,15 +139,17 @@ impl Arrived {
     pub(super) fn place(mut self, exclusive: &Exclusive<'_>, row: &Row, found: &[Aside]) -> Result<()> {
         let backups = exclusive.folder();
         let name = Form::Plain.file(&row.backup.name);
-        let fail = |errno| fsutil::error(format_args!("write {name}"), errno);
-        fsutil::fsync(&self.file).map_err(fail)?;
+        let path = path_of(backups, &name);
+        let fail = |errno| fsutil::error(format_args!("write {path}"), errno);
+        let staged = fsutil::fd_path(self.file.as_fd());
+        fsutil::fsync(&self.file).map_err(|errno| fsutil::error(format_args!("write {staged}"), errno))?;
         for aside in found {
             aside.put(backups)?;
         }
         let staged = self.staging.open()?;
         match rustix::fs::renameat_with(&staged, &self.name, backups, &name, RenameFlags::NOREPLACE) {
             Err(Errno::XDEV) => self.copy(backups, &name)?,
-            renamed => renamed.map_err(|errno| taken(&name, errno))?,
+            renamed => renamed.map_err(|errno| taken(&path, errno))?,
         }
         write_checksum(backups, row)?;
         fsutil::fsync(backups).map_err(fail)
@@ -156,7 +159,8 @@ impl Arrived {
     fn copy(&mut self, backups: &OwnedFd, name: &str) -> Result<()> {
         // As the engine calls what it has not finished: the next run removes it.
         let partial = format!(".{name}.partial");
-        let fail = |errno| fsutil::error(format_args!("write {name}"), errno);
+        let path = path_of(backups, name);
+        let fail = |errno| fsutil::error(format_args!("write {path}"), errno);
         self.file
             .rewind()
             .map_err(|e| Error::io("read a staged archive", &e))?;
@@ -165,11 +169,11 @@ impl Arrived {
             .map(File::from)
             .map_err(fail)?;
         let copied = fsutil::copy(&mut self.file, u64::MAX, &mut copy)
-            .map_err(|e| Error::io(format_args!("write {name}"), &e))
+            .map_err(|e| Error::io(format_args!("write {path}"), &e))
             .and_then(|_| fsutil::fsync(&copy).map_err(fail))
             .and_then(|()| {
                 rustix::fs::renameat_with(backups, &partial, backups, name, RenameFlags::NOREPLACE)
-                    .map_err(|errno| taken(name, errno))
+                    .map_err(|errno| taken(&path, errno))
             });
         if copied.is_err() {
             // Best effort: the engine removes it too.
@@ -189,13 +193,15 @@ pub(super) fn write_checksum(backups: &OwnedFd, row: &Row) -> Result<()> {
     fsutil::write_file(backups.as_fd(), &layout::checksum(&name), line.as_bytes())
 }
 
-fn taken(name: &str, errno: Errno) -> Error {
+/// For messages.
+fn path_of(folder: &OwnedFd, name: &str) -> String {
+    format!("{}/{name}", fsutil::fd_path(folder.as_fd()))
+}
+
+fn taken(path: &str, errno: Errno) -> Error {
     match errno {
-        Errno::EXIST => Error::new(
-            Code::AlreadyExists,
-            format!("{name} is in the backups folder already"),
-        )
-        .remedy("`cofre rebuild` takes it in if it is good; otherwise move it away"),
-        errno => fsutil::error(format_args!("write {name}"), errno),
+        Errno::EXIST => Error::new(Code::AlreadyExists, format!("{path} is there already"))
+            .remedy("`cofre rebuild` takes it in if it is good; otherwise move it away"),
+        errno => fsutil::error(format_args!("write {path}"), errno),
     }
 }

@@ -17,6 +17,7 @@ use crate::config::Remote;
 use crate::context::Context;
 use crate::crypt::{self, Identity};
 use crate::error::{Code, Error, Result};
+use crate::fsutil::Named;
 use crate::hashing::Hashing;
 use crate::staging::Staging;
 
@@ -301,7 +302,8 @@ impl Look<'_> {
     fn open(&self, row: &Row, version: Option<&str>, identity: &Identity) -> Result<()> {
         use std::io::Seek as _;
         let mut staged = self.staging.create("object")?;
-        let read = bytes::read(self.store, &row.object, version, &mut staged, self.watch).and_then(|()| {
+        let to = &mut Named(&mut staged);
+        let read = bytes::read(self.store, &row.object, version, to, self.watch).and_then(|()| {
             staged
                 .rewind()
                 .map_err(|e| Error::io("read a staged object", &e))?;

@@ -114,6 +114,10 @@ impl Push<'_> {
         );
         let waiting = waiting(self.context, &self.state)?;
         pushed.pending = waiting.len() as u64;
+        // Of those that were deleted here nothing need be known.
+        self.state
+            .suspects
+            .retain(|id| waiting.iter().any(|row| row.id == *id));
         let lost = self.state.copies.iter().filter(|(_, copy)| copy.lost);
         // Those whose archive is here wait to be made again.
         let for_good = lost.filter(|(id, copy)| {

@@ -20,7 +20,7 @@ use super::watch::Watch;
 use crate::config::Remote;
 use crate::crypt::{self, HEADER_LIMIT, Recipients};
 use crate::error::{Code, Error, Result};
-use crate::fsutil;
+use crate::fsutil::{self, Named};
 use crate::hashing::{Hashing, digest};
 use crate::sealed::{self, ArchiveFile, Form};
 use crate::staging;
@@ -71,9 +71,12 @@ impl<'a> Sealing<'a> {
             let name = format!("{}{}.age", staged_front(&remote.name), backup.id);
             // Named as what a sweep removes, should this process die before its end.
             let flags = OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let file = fsutil::openat(desk.dir(), name.as_str(), flags, Mode::RUSR | Mode::WUSR).map_err(
-                |errno| fsutil::error(format_args!("stage {} for `{}`", backup.name, remote.name), errno),
-            )?;
+            let fail = |errno| {
+                let folder = fsutil::fd_path(desk.dir());
+                fsutil::error(format_args!("stage {} as {folder}/{name}", backup.name), errno)
+            };
+            let file =
+                fsutil::openat(desk.dir(), name.as_str(), flags, Mode::RUSR | Mode::WUSR).map_err(fail)?;
             Ok(Staged {
                 name,
                 file: File::from(file),
@@ -208,17 +211,17 @@ impl<'a> Sealing<'a> {
 
     /// Into the staged file. It need not outlive a power cut: nobody goes on with one that is not what was noted of it.
     fn encrypt(&self, staged: &Staged, watch: &Watch) -> Result<Object> {
-        let failed = Cell::new(false);
-        let mut from = Hashing::new(Noting(&self.archive.file, &failed));
+        let unread = Cell::new(false);
+        let mut from = Hashing::new(Noting(&self.archive.file, &unread));
         let written = Cell::new(0);
-        let mut to = Hashing::new(Counted(&staged.file, &written));
+        let mut to = Hashing::new(Counted(Named(&staged.file), &written));
         // Told of whole pieces only: the header is there before the first.
         let control = |_| {
             self.far.store(written.get(), Ordering::Release);
             watch.check()
         };
         crypt::encrypt(&staged.recipients, &mut from, &mut to, &control).map_err(|error| {
-            match failed.get() {
+            match unread.get() {
                 true => unreadable(self.backup, &error),
                 false => error,
             }
@@ -303,7 +306,7 @@ fn died() -> Error {
 }
 
 /// A file, and how much was written to it.
-struct Counted<'a>(&'a File, &'a Cell<u64>);
+struct Counted<'a>(Named<&'a File>, &'a Cell<u64>);
 
 impl Write for Counted<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

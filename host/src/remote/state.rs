@@ -208,7 +208,12 @@ impl Desk {
     pub(super) fn open(config: &Config, remote: &Remote) -> Result<Self> {
         let dir = staging::open_private(&config.state_dir, FOLDER)?;
         let name = format!("{}.lock", remote.name);
-        let fail = |errno| fsutil::error(format_args!("lock {name}"), errno);
+        let fail = |errno| {
+            fsutil::error(
+                format_args!("lock {}/{name}", fsutil::fd_path(dir.as_fd())),
+                errno,
+            )
+        };
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = fsutil::openat(&dir, name.as_str(), flags, Mode::RUSR | Mode::WUSR).map_err(fail)?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {

@@ -16,7 +16,7 @@ use crate::engine::Access;
 use crate::engine::wit::engine::RebuildReport;
 use crate::engine::wit::types::Backup;
 use crate::error::{Code, Error, Result};
-use crate::fsutil;
+use crate::fsutil::{self, Named};
 use crate::staging::Staging;
 
 /// The archive as a backups folder of its own, in the staging folder.
@@ -158,9 +158,8 @@ fn row_of(
         sha256: None,
     };
     let what = &sealed.file_name;
-    let (_, sha256) = decrypt(identity, &sealed.file, what, &mut archive, &means, &|_| {
-        check(cancel)
-    })?;
+    let to = &mut Named(&mut archive);
+    let (_, sha256) = decrypt(identity, &sealed.file, what, to, &means, &|_| check(cancel))?;
     let mounts = context
         .mounts()
         .backups(staging.open_folder(FOLDER)?, Access::ReadWrite);

@@ -14,6 +14,7 @@ use crate::crypt::{self, Identity};
 use crate::engine::Access;
 use crate::engine::wit::types::Backup;
 use crate::error::{Code, Error, Result};
+use crate::fsutil::Named;
 use crate::hashing::Hashing;
 use crate::staging::Staging;
 use crate::{fsutil, text};
@@ -208,11 +209,12 @@ fn stage(
                 sha256: backup.sha256.as_deref(),
             };
             let what = &archive.file_name;
-            decrypt(identity, &archive.file, what, &mut to, &means, &|_| check(cancel))?.1
+            let to = &mut Named(&mut to);
+            decrypt(identity, &archive.file, what, to, &means, &|_| check(cancel))?.1
         }
         Form::Plain => {
             let mut from = &archive.file;
-            let mut to = Hashing::new(&mut to);
+            let mut to = Hashing::new(Named(&mut to));
             std::io::copy(&mut from, &mut to)
                 .map_err(|e| Error::io(format_args!("stage {}", archive.file_name), &e))?;
             to.finish().1

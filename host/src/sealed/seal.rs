@@ -15,6 +15,7 @@ use crate::context::{Context, Exclusive};
 use crate::crypt::{self, Recipients};
 use crate::engine::wit::types::{Backup, Status};
 use crate::error::{Code, Error, Result};
+use crate::fsutil::Named;
 use crate::hashing::{self, Hashing};
 use crate::verify::has_archive;
 use crate::{fsutil, text};
@@ -167,7 +168,7 @@ fn fill(
         .map(File::from)
         .map_err(fail)?;
     let mut from = Hashing::new(BufReader::with_capacity(1 << 20, plain));
-    let mut to = Hashing::new(&mut file);
+    let mut to = Hashing::new(Named(&mut file));
     crypt::encrypt(recipients, &mut from, &mut to, control)?;
     let ((size, sha256), written) = (from.finish(), to.finish());
     let known = row.sha256.as_ref();

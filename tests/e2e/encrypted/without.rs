@@ -251,7 +251,7 @@ fn what_is_encrypted_leaves_as_it_is_and_comes_back() {
             .app
             .cofre(&["remote", "verify", "offsite"])
             .exits(0)
-            .says("1 copies are good");
+            .says("1 copy is good");
         let row =
             std::fs::read_to_string(vault.app.path(format!("offsite/rows/0000000001-{name}.json"))).unwrap();
         let envelope: Value = serde_json::from_str(&row).unwrap();

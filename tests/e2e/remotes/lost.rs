@@ -175,12 +175,12 @@ fn a_link_in_the_place_of_one_archive_keeps_no_other_from_being_verified() {
     std::os::unix::fs::symlink(&away, site.object(&one)).unwrap();
     site.remote(&["verify", "offsite"])
         .exits(5)
-        .says("1 copies are good");
+        .says("1 copy is good");
     std::fs::rename(site.row(&one), site.app.path("row")).unwrap();
     std::os::unix::fs::symlink(site.app.path("row"), site.row(&one)).unwrap();
     site.remote(&["verify", "offsite"])
         .exits(5)
-        .says("1 copies are good");
+        .says("1 copy is good");
 }
 
 #[test]

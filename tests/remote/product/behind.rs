@@ -77,7 +77,7 @@ fn what_retention_removed_in_a_bucket_with_versions_is_no_copy_any_more() {
     fresh
         .cofre(&["remote", "verify", "offsite"])
         .exits(0)
-        .says("1 copies are good");
+        .says("1 copy is good");
     fresh
         .cofre(&["remote", "list", "offsite"])
         .exits(0)

@@ -68,7 +68,7 @@ fn an_archive_that_is_changed_while_it_is_sent_is_no_copy() {
     machine
         .remote(&["verify", "offsite"])
         .exits(0)
-        .says("1 copies are good");
+        .says("1 copy is good");
 }
 
 #[test]
@@ -157,5 +157,5 @@ fn an_archive_that_proves_bad_at_its_end_is_no_copy() {
     machine
         .remote(&["verify", "offsite"])
         .exits(0)
-        .says("1 copies are good");
+        .says("1 copy is good");
 }

@@ -5,11 +5,9 @@
 
 mod upload;
 
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{ErrorKind, Read as _, Write};
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use chrono::DateTime;
@@ -51,24 +49,25 @@ impl Folder {
         }
     }
 
+    /// What an error says first: who looks for the cause needs the whole path.
+    fn doing(&self, operation: &str, key: &str) -> String {
+        let path = if key.is_empty() {
+            text::shown(&self.root)
+        } else {
+            text::shown(self.root.join(key))
+        };
+        doing(&self.remote, operation, &path)
+    }
+
     fn fail(&self, operation: &str, key: &str, errno: Errno) -> Error {
-        let folder = text::shown(&self.root);
-        fsutil::error(
-            format_args!("{} in {folder}", doing(&self.remote, operation, key)),
-            errno,
-        )
+        fsutil::error(self.doing(operation, key), errno)
     }
 
     /// The folder itself, which has to be there: where it is missing, a disk is not mounted.
     fn root(&self) -> Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         fsutil::openat(rustix::fs::CWD, &*self.root, flags, Mode::empty()).map_err(|errno| {
-            let what = format!(
-                "{} {}",
-                doing(&self.remote, "open the folder", ""),
-                text::shown(&self.root)
-            );
-            let error = fsutil::error(what, errno);
+            let error = fsutil::error(self.doing("open the folder", ""), errno);
             match errno {
                 Errno::NOENT | Errno::NOTDIR => Error {
                     code: Code::NotFound,
@@ -92,16 +91,22 @@ impl Folder {
 
     /// The folder of a key, made if there is none.
     fn make_parent(&self, key: &str) -> Result<OwnedFd> {
-        let fail = |errno| self.fail("make the folder of", key, errno);
-        let (parent, _) = fsutil::split_parent(key.as_bytes());
+        if let Some(dir) = self.parent("open the folder of", key)? {
+            return Ok(dir);
+        }
+        let (parent, _) = key.rsplit_once('/').unwrap_or_default();
         let mut at = self.root()?;
-        for name in parent.split(|b| *b == b'/').filter(|name| !name.is_empty()) {
-            match rustix::fs::mkdirat(&at, OsStr::from_bytes(name), Mode::RWXU) {
+        let mut end = 0;
+        for name in parent.split('/') {
+            end += name.len();
+            let fail = |errno| self.fail("make the folder", parent.get(..end).unwrap_or_default(), errno);
+            match rustix::fs::mkdirat(&at, name, Mode::RWXU) {
                 Ok(()) => fsutil::fsync(&at).map_err(fail)?,
                 Err(Errno::EXIST) => {}
                 Err(errno) => return Err(fail(errno)),
             }
-            at = fsutil::open_beneath(at.as_fd(), name, fsutil::dir_flags()).map_err(fail)?;
+            at = fsutil::open_beneath(at.as_fd(), name.as_bytes(), fsutil::dir_flags()).map_err(fail)?;
+            end += 1;
         }
         Ok(at)
     }
@@ -109,7 +114,7 @@ impl Folder {
     /// Opens what is stored under a key.
     fn open(&self, operation: &str, key: &str, version: Option<&str>) -> Result<Option<(File, Stat)>> {
         if version.is_some() {
-            return Err(no_versions(&doing(&self.remote, operation, key)));
+            return Err(no_versions(&self.doing(operation, key)));
         }
         let fail = |errno| self.fail(operation, key, errno);
         let root = self.root()?;
@@ -119,7 +124,7 @@ impl Folder {
             Err(Errno::LOOP) => {
                 let message = format!(
                     "{}: a link stands in its place, and is not followed",
-                    doing(&self.remote, operation, key)
+                    self.doing(operation, key)
                 );
                 return Err(Error::new(Code::Refused, message)
                     .remedy("look who can write to that folder, and remove the link"));
@@ -128,7 +133,7 @@ impl Folder {
         };
         let stat = rustix::fs::fstat(&file).map_err(fail)?;
         if fsutil::file_type(&stat) != FileType::RegularFile {
-            let message = format!("{}: it is not a plain file", doing(&self.remote, operation, key));
+            let message = format!("{}: it is not a plain file", self.doing(operation, key));
             return Err(Error::new(Code::Refused, message));
         }
         Ok(Some((file.into(), stat)))
@@ -195,19 +200,16 @@ impl Folder {
         };
         let mut bytes = Vec::new();
         let read = file.take(limit.saturating_add(1)).read_to_end(&mut bytes);
-        read.map_err(|error| Error::io(doing(&self.remote, "read", key), &error))?;
+        read.map_err(|error| Error::io(self.doing("read", key), &error))?;
         if bytes.len() as u64 > limit {
-            let message = format!(
-                "{}: it is larger than {limit} bytes",
-                doing(&self.remote, "read", key)
-            );
+            let message = format!("{}: it is larger than {limit} bytes", self.doing("read", key));
             return Err(Error::new(Code::Corrupt, message));
         }
         Ok(Some(bytes))
     }
 
     pub(super) fn put(&self, key: &str, bytes: &[u8], lock: Option<&Until>, new: bool) -> Result<bool> {
-        let what = doing(&self.remote, "write", key);
+        let what = self.doing("write", key);
         if lock.is_some() {
             return Err(no_locks(&what));
         }
@@ -235,7 +237,7 @@ impl Folder {
         to: &mut dyn Write,
         control: &dyn Fn(u64) -> Result<()>,
     ) -> Result<u64> {
-        let what = || doing(&self.remote, "download", key);
+        let what = || self.doing("download", key);
         let Some((mut file, stat)) = self.open("download", key, version)? else {
             return Err(Error::new(
                 Code::NotFound,
@@ -254,7 +256,7 @@ impl Folder {
             };
             let piece = buffer.get(..read).unwrap_or_default();
             to.write_all(piece)
-                .map_err(|error| Error::io(doing(&self.remote, "write the download of", key), &error))?;
+                .map_err(|error| Error::io(self.doing("write the download of", key), &error))?;
             done += read as u64;
         }
         if i64::try_from(done).ok() != Some(stat.st_size) {
@@ -266,7 +268,7 @@ impl Folder {
 
     pub(super) fn delete(&self, key: &str, version: Option<&str>) -> Result<()> {
         if version.is_some() {
-            return Err(no_versions(&doing(&self.remote, "delete", key)));
+            return Err(no_versions(&self.doing("delete", key)));
         }
         self.remove(key, name_of(key))
     }
@@ -312,7 +314,7 @@ impl Folder {
     }
 
     pub(super) fn set_lock(&self, key: &str, _version: Option<&str>, _until: &Until) -> Result<()> {
-        Err(no_locks(&doing(&self.remote, "lock", key)))
+        Err(no_locks(&self.doing("lock", key)))
     }
 
     #[allow(
@@ -353,7 +355,7 @@ impl Folder {
         if name_behind(&name) != Some(name_of(key)) {
             let message = format!(
                 "{}: there is no such upload",
-                doing(&self.remote, "abort the upload of", key)
+                self.doing("abort the upload of", key)
             );
             return Err(Error::new(Code::Usage, message));
         }

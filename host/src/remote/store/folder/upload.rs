@@ -8,7 +8,7 @@ use rustix::fs::{Mode, OFlags};
 use sha2::{Digest as _, Sha256};
 
 use super::super::task::LOOK;
-use super::super::{Checked, Task, Uploaded, doing, no_locks, sums};
+use super::super::{Checked, Task, Uploaded, no_locks, sums};
 use super::{Folder, UPLOAD_ID, name_of};
 use crate::error::{Code, Error, Result};
 use crate::fsutil;
@@ -17,7 +17,7 @@ use crate::text::hex;
 impl Folder {
     pub(in crate::remote::store) fn upload(&self, task: &mut Task<'_>) -> Result<Uploaded> {
         if task.lock.is_some() {
-            return Err(no_locks(&doing(&self.remote, "upload", task.key)));
+            return Err(no_locks(&self.doing("upload", task.key)));
         }
         task.begin(self.part_bytes);
         let fail = |errno| self.fail("upload", task.key, errno);
@@ -46,7 +46,7 @@ impl Folder {
         fsutil::fsync(&file).map_err(fail)?;
         let size = rustix::fs::fstat(&file).map_err(fail)?.st_size;
         if u64::try_from(size).ok() != Some(task.size) {
-            let what = doing(&self.remote, "upload", task.key);
+            let what = self.doing("upload", task.key);
             let message = format!("{what}: the folder has {size} bytes instead of {}", task.size);
             return Err(Error::new(Code::Corrupt, message));
         }
@@ -84,7 +84,7 @@ impl Folder {
         task.state.upload_id = Some(UPLOAD_ID.to_owned());
         let keep = task.done();
         file.set_len(keep)
-            .map_err(|error| Error::io(doing(&self.remote, "upload", task.key), &error))?;
+            .map_err(|error| Error::io(self.doing("upload", task.key), &error))?;
         Ok(all)
     }
 
@@ -99,7 +99,7 @@ impl Folder {
             }
             self.pace.due(piece.len());
             file.write_all_at(piece, at)
-                .map_err(|error| Error::io(doing(&self.remote, "upload", task.key), &error))?;
+                .map_err(|error| Error::io(self.doing("upload", task.key), &error))?;
             at += piece.len() as u64;
         }
         Ok(())
