@@ -22,7 +22,7 @@ pub use identity::Identity;
 pub use new::{NewKeys, create};
 pub use recipients::Recipients;
 pub use signing::{SigningKey, VerifyKey};
-pub(crate) use stream::HEADER_LIMIT;
+pub(crate) use stream::{HEADER_LIMIT, WRITE_SIZE};
 pub use stream::{check_header, decrypt, decrypt_with, encrypt, encrypted_size};
 
 use cofre_exporter::small_file;

@@ -28,6 +28,8 @@ pub(crate) struct Server {
     tls_port: u16,
     /// The certificate of that, which nobody vouches for.
     pub(crate) certificate: PathBuf,
+    /// curl's configuration with the credentials: a test looks for them in the arguments of all programs.
+    curl: PathBuf,
 }
 
 /// The server of this process.
@@ -97,8 +99,8 @@ impl Server {
             "--max-time",
             "120",
         ])
-        .args(["--aws-sigv4", "aws:amz:us-east-1:s3", "--user"])
-        .arg(format!("{}:{}", ADMIN.0, ADMIN.1))
+        .args(["--aws-sigv4", "aws:amz:us-east-1:s3", "--config"])
+        .arg(&self.curl)
         .args(arguments)
         .arg(format!("http://127.0.0.1:{}/{path}", self.port));
         run(&mut curl)
@@ -134,6 +136,8 @@ fn try_begin(dir: &Path) -> Option<(Server, Child)> {
     std::fs::write(dir.join("s3.json"), identities.to_string()).expect("the server's identities");
     let (certificate, key) = (dir.join("s3.pem"), dir.join("s3.key"));
     self_signed("the S3 server", "30", &certificate, &key);
+    let curl = dir.join("curl");
+    std::fs::write(&curl, format!("user = \"{}:{}\"\n", ADMIN.0, ADMIN.1)).expect("curl's configuration");
     let ports = free_ports();
     let names = [
         "master.port",
@@ -184,6 +188,7 @@ fn try_begin(dir: &Path) -> Option<(Server, Child)> {
         port: ports[7],
         tls_port: ports[8],
         certificate,
+        curl,
     };
     let end = Instant::now() + BEGINS;
     // It answers once it has read who may do what; a bucket it can make only when all its parts have found each other.

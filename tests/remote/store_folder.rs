@@ -298,14 +298,18 @@ fn names_and_links_of_others_do_no_harm() {
     for key in ["rows/link.json", "rows/folder.json", "rows/pipe.json"] {
         let error = store.get(key, 1_000).unwrap_err();
         assert!(
-            error.to_string().starts_with(&format!("remote disk: read {key}")),
+            error
+                .to_string()
+                .starts_with(&format!("remote disk: read {}/{key}: ", disk.root.display())),
             "{error}"
         );
     }
     // A link in place of a folder is not followed, neither to read nor to write.
     let error = store.put("archives/a", b"x", None).unwrap_err();
     assert!(
-        error.to_string().contains("make the folder of archives/a"),
+        error
+            .to_string()
+            .contains("/archives/a: a link or a file stands in the place of its folder"),
         "{error}"
     );
     assert!(store.get("archives/secret", 1_000).is_err());

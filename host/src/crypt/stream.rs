@@ -12,6 +12,10 @@ use crate::error::{Code, Error, Result};
 /// Longest header that is read: a hostile one must not fill the memory. One recipient takes about 100 bytes.
 pub(crate) const HEADER_LIMIT: usize = 32 * 1024;
 
+/// Bytes to write at once of a file that is being encrypted. age's own pieces end in the middle of a page, which made a
+/// push take a twentieth longer.
+pub(crate) const WRITE_SIZE: usize = 1 << 20;
+
 /// Most lines of a header: age parses all of it anew with each line. One recipient takes two.
 const HEADER_LINES: usize = 1000;
 

@@ -4,7 +4,7 @@
 
 use std::cell::Cell;
 use std::fs::File;
-use std::io::{self, Read, Seek as _, Write};
+use std::io::{self, BufWriter, Read, Seek as _, Write};
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +18,7 @@ use super::row::{BackupRow, Object};
 use super::state::{Desk, staged_front};
 use super::watch::Watch;
 use crate::config::Remote;
-use crate::crypt::{self, HEADER_LIMIT, Recipients};
+use crate::crypt::{self, HEADER_LIMIT, Recipients, WRITE_SIZE};
 use crate::error::{Code, Error, Result};
 use crate::fsutil::{self, Named};
 use crate::hashing::{Hashing, digest};
@@ -214,8 +214,9 @@ impl<'a> Sealing<'a> {
         let unread = Cell::new(false);
         let mut from = Hashing::new(Noting(&self.archive.file, &unread));
         let written = Cell::new(0);
-        let mut to = Hashing::new(Counted(Named(&staged.file), &written));
-        // Told of whole pieces only: the header is there before the first.
+        let counted = Counted(Named(&staged.file), &written);
+        let mut to = Hashing::new(BufWriter::with_capacity(WRITE_SIZE, counted));
+        // Told of what is written: the header is smaller than the first of it.
         let control = |_| {
             self.far.store(written.get(), Ordering::Release);
             watch.check()

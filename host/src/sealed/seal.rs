@@ -3,7 +3,7 @@
 //! leaves the plain one, and the next run goes on from there. No failure here fails a backup.
 
 use std::fs::File;
-use std::io::{BufReader, Seek as _};
+use std::io::{BufReader, BufWriter, Seek as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::AtomicBool;
 
@@ -168,7 +168,7 @@ fn fill(
         .map(File::from)
         .map_err(fail)?;
     let mut from = Hashing::new(BufReader::with_capacity(1 << 20, plain));
-    let mut to = Hashing::new(Named(&mut file));
+    let mut to = Hashing::new(BufWriter::with_capacity(crypt::WRITE_SIZE, Named(&mut file)));
     crypt::encrypt(recipients, &mut from, &mut to, control)?;
     let ((size, sha256), written) = (from.finish(), to.finish());
     let known = row.sha256.as_ref();

@@ -85,8 +85,18 @@ impl Folder {
         match fsutil::open_beneath(self.root()?.as_fd(), parent, fsutil::dir_flags()) {
             Ok(dir) => Ok(Some(dir)),
             Err(Errno::NOENT) => Ok(None),
+            Err(Errno::LOOP | Errno::NOTDIR) => Err(self.blocked(
+                operation,
+                key,
+                "a link or a file stands in the place of its folder",
+            )),
             Err(errno) => Err(self.fail(operation, key, errno)),
         }
+    }
+
+    fn blocked(&self, operation: &str, key: &str, by: &str) -> Error {
+        let message = format!("{}: {by}, and is not followed", self.doing(operation, key));
+        Error::new(Code::Refused, message).remedy("look who can write to that folder, and move it away")
     }
 
     /// The folder of a key, made if there is none.
@@ -121,14 +131,7 @@ impl Folder {
         let file = match fsutil::open_beneath(root.as_fd(), key.as_bytes(), fsutil::file_flags()) {
             Ok(file) => file,
             Err(Errno::NOENT) => return Ok(None),
-            Err(Errno::LOOP) => {
-                let message = format!(
-                    "{}: a link stands in its place, and is not followed",
-                    self.doing(operation, key)
-                );
-                return Err(Error::new(Code::Refused, message)
-                    .remedy("look who can write to that folder, and remove the link"));
-            }
+            Err(Errno::LOOP) => return Err(self.blocked(operation, key, "a link stands in its place")),
             Err(errno) => return Err(fail(errno)),
         };
         let stat = rustix::fs::fstat(&file).map_err(fail)?;

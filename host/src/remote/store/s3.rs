@@ -1,5 +1,5 @@
-//! The requests to S3 that `object_store` does not make: objects and uploads with a lock, sums of what is stored,
-//! versions, retention, unfinished uploads. Signed with its own signer and its own credentials, sent by the same
+//! The requests to S3 that `object_store` does not make: objects and uploads with a lock, parts whose sum is known,
+//! sums of what is stored, versions, retention, unfinished uploads. Signed with its own signer and its own credentials, sent by the same
 //! client.
 
 mod ask;
@@ -110,6 +110,32 @@ impl S3 {
             .locked(lock);
         let found: xml::Created = parse(&self.ask(ask).await?, "InitiateMultipartUploadResult")?;
         Ok(found.upload_id)
+    }
+
+    /// Sends a part, which is only read once more for it: `object_store` would make its sum again. Gives what
+    /// [`object_store`] calls it, and the SHA-256 in base64 that the server has of it.
+    pub(super) async fn put_part(
+        &self,
+        key: &str,
+        upload_id: &str,
+        number: usize,
+        body: Bytes,
+        digest: &[u8],
+    ) -> Outcome<(String, Option<String>)> {
+        let place = (number + 1).to_string();
+        let query = [("partNumber", &*place), ("uploadId", upload_id)];
+        let ask = Ask::new(Method::PUT, key, &query).summed(body, digest.to_vec());
+        let reply = self.ask(ask).await?;
+        let Some(etag) = reply.text("etag") else {
+            return Err(Failure::nonsense("the server does not say what it calls a part"));
+        };
+        let sha256 = reply.text("x-amz-checksum-sha256");
+        let part = xml::PartMetadata {
+            e_tag: etag,
+            checksum_sha256: sha256,
+        };
+        let id = quick_xml::se::to_string(&part).map_err(|error| Failure::nonsense(error.to_string()))?;
+        Ok((id, sha256.map(str::to_owned)))
     }
 
     /// What is stored under a key; `None` if nothing is.
@@ -237,7 +263,7 @@ impl S3 {
                 .insert(hyper::header::CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         AwsAuthorizer::new(&credential, "s3", &self.region)
-            .try_authorize(&mut request, None)
+            .try_authorize(&mut request, ask.digest.as_deref())
             .map_err(|error| Failure::from(&error))?;
         let network = |error| Failure::network(&error);
         let (parts, body) = self.client.execute(request).await.map_err(network)?.into_parts();

@@ -28,6 +28,11 @@ pub(super) fn part(number: usize, bytes: &[u8]) -> Part {
     }
 }
 
+/// The bytes of a part's SHA-256.
+pub(super) fn digest_of(part: &Part) -> Vec<u8> {
+    BASE64_STANDARD.decode(&part.sha256).unwrap_or_default()
+}
+
 /// The MD5 of a part.
 pub(super) fn md5(bytes: &[u8]) -> String {
     hex(&Md5::digest(bytes))
@@ -49,7 +54,7 @@ impl Sums {
         parts.sort_by_key(|part| part.number);
         let (mut sha256, mut md5) = (Sha256::new(), Md5::new());
         for part in &parts {
-            sha256.update(BASE64_STANDARD.decode(&part.sha256).unwrap_or_default());
+            sha256.update(digest_of(part));
             md5.update(unhex(&part.md5));
         }
         let count = parts.len();

@@ -1,7 +1,7 @@
-//! The answers of S3 that are read here.
+//! The answers of S3 that are read here, and what `object_store` calls a part.
 
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::Until;
 use crate::config::LockMode;
@@ -11,6 +11,15 @@ use crate::config::LockMode;
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Created {
     pub(super) upload_id: String,
+}
+
+/// The name of a part, as `object_store` makes it where parts have sums, and reads it when it puts them together.
+/// Source: `PartMetadata` in `client/s3.rs` of `object_store` 0.14.
+#[derive(Debug, Serialize)]
+pub(super) struct PartMetadata<'a> {
+    pub(super) e_tag: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) checksum_sha256: Option<&'a str>,
 }
 
 /// `ListBucketResult`.

@@ -27,6 +27,8 @@ pub(super) struct Ask<'a> {
     pub(super) query: Vec<(&'a str, &'a str)>,
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) body: Bytes,
+    /// SHA-256 of the body, where it is known: it is signed, too.
+    pub(super) digest: Option<Vec<u8>>,
 }
 
 impl<'a> Ask<'a> {
@@ -37,6 +39,7 @@ impl<'a> Ask<'a> {
             query: query.to_vec(),
             headers: Vec::new(),
             body: Bytes::new(),
+            digest: None,
         }
     }
 
@@ -53,12 +56,19 @@ impl<'a> Ask<'a> {
 
     /// With a body and its sums; a request about locks must have the old one, MD5.
     pub(super) fn body(mut self, body: Bytes, md5: bool) -> Self {
-        let sum = BASE64_STANDARD.encode(Sha256::digest(&body));
         if md5 {
             let sum = BASE64_STANDARD.encode(Md5::digest(&body));
             self = self.header("content-md5", sum);
         }
+        let digest = Sha256::digest(&body);
+        self.summed(body, digest.to_vec())
+    }
+
+    /// With a body whose SHA-256 is known.
+    pub(super) fn summed(mut self, body: Bytes, digest: Vec<u8>) -> Self {
+        let sum = BASE64_STANDARD.encode(&digest);
         self.body = body;
+        self.digest = Some(digest);
         self.header("x-amz-checksum-sha256", sum)
     }
 
