@@ -364,6 +364,15 @@ fn a_damaged_archive_is_not_copied_and_keeps_no_other_from_it() {
     let status = site.app.json(&["status"]);
     assert_eq!(status["remotes"][0]["pending"], 1, "{status}");
     assert_eq!(site.app.cofre(&["remote", "list"]).exits(0).code, Some(0));
+    // It is kept in mind as bad for as long as it is here.
+    let suspects = || -> Value {
+        let state = std::fs::read(site.app.path(".cofre/remotes/offsite.json")).unwrap();
+        serde_json::from_slice::<Value>(&state).unwrap()["suspects"].clone()
+    };
+    assert_eq!(suspects(), serde_json::json!([1]));
+    site.app.cofre(&["delete", "1"]).exits(0);
+    site.remote(&["push", "offsite"]).exits(0);
+    assert_eq!(suspects(), serde_json::json!([]));
 }
 
 #[test]

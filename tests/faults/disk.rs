@@ -168,6 +168,7 @@ impl Disk {
                 let file = self.staged.entry(path);
                 file.or_insert_with(|| Inode::file(Vec::new(), 0o600)).play(call);
             }
+            "unlink" => drop(self.staged.remove(&path)),
             "rename" => {
                 let (file, to) = (self.staged.remove(&path), self.relative(&call.other));
                 let (Some(file), Some(to)) = (file, to) else {

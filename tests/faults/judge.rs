@@ -223,8 +223,10 @@ fn clean(stage: &Stage, app: &App, known: &Known, rows: &[Value]) {
     let state = app.path(".cofre");
     if state.is_dir() {
         for (path, _) in crate::tree::tree(&state) {
-            let unfinished =
-                path.starts_with("staging/") || path.ends_with(".tmp") || path.ends_with(".partial");
+            let unfinished = path.starts_with("staging/")
+                || path.contains(".staged.")
+                || path.ends_with(".tmp")
+                || path.ends_with(".partial");
             assert!(!unfinished, "{path} is left in the state folder");
         }
     }

@@ -248,6 +248,7 @@ impl Stage {
         assert!(run.done, "{what}");
         assert!(!run.calls.is_empty(), "{what}\nchanges nothing");
         (scene.done)(&clean, &known);
+        crate::copies::all_there(&clean, scene);
         for made in scene.makes {
             assert!(clean.path(made).exists(), "{what}\nmakes no {made}");
         }

@@ -66,6 +66,29 @@ fn a_call_is_not_repeated_for_longer_than_it_may_take() {
     assert_eq!(site.proxy.count("GET", "versions"), 1);
 }
 
+/// On a slow line the first attempt alone takes longer than that.
+#[test]
+fn a_part_is_sent_again_however_long_the_first_attempt_took() {
+    let site = Site::new();
+    let file = site.file("original", PART + 1);
+    let late = "<Error><Code>RequestTimeout</Code><Message>idle</Message></Error>";
+    let answer = || Action::Answer(400, &[], late.to_owned());
+    site.proxy.on("PUT", "partNumber=1", 0..2, answer());
+    let tuning = Tuning {
+        retry_time: Duration::ZERO,
+        ..impatient()
+    };
+    let store = Store::open_with(&site.remote(), tuning).unwrap();
+    upload(&store, "archives/a", &file).unwrap();
+    site.has("archives/a", &file);
+    assert_eq!(site.proxy.count("PUT", "partNumber=1"), 3);
+    // Not without end.
+    site.proxy.on("PUT", "partNumber=1", 0..100, answer());
+    let error = upload(&store, "archives/b", &file).unwrap_err();
+    assert!(text(&error).contains("RequestTimeout"), "{error}");
+    assert_eq!(site.proxy.count("PUT", "partNumber=1"), 3 + 3);
+}
+
 #[test]
 fn small_calls_wait_for_less_than_large_ones() {
     let site = Site::new();

@@ -3,7 +3,7 @@
 use super::Findings;
 use crate::context::Context;
 use crate::error::Code;
-use crate::remote;
+use crate::{remote, text};
 
 const AREA: &str = "remotes";
 
@@ -51,10 +51,16 @@ pub(super) fn examine(found: &mut Findings, context: &Context) {
             continue;
         }
         if known.lost > 0 {
+            let copies = text::counted(known.lost, "copy", "copies");
+            let are = if known.lost == 1 {
+                "is gone or was changed"
+            } else {
+                "are gone or were changed"
+            };
             found.problem(
                 AREA,
                 Code::VerifyFailed,
-                format!("{} copies at `{}` are gone or were changed", known.lost, one.name),
+                format!("{copies} at `{}` {are}", one.name),
                 "`cofre remote push` makes those again whose archive is here; look who can write there",
             );
         }
@@ -68,8 +74,11 @@ pub(super) fn examine(found: &mut Findings, context: &Context) {
             None => found.ok(
                 AREA,
                 format!(
-                    "`{}` at {} answers and is ours: {} copies, {} still to be made",
-                    one.name, known.place, known.copies, known.pending
+                    "`{}` at {} answers and is ours: {}, {} still to be made",
+                    one.name,
+                    known.place,
+                    text::counted(known.copies, "copy", "copies"),
+                    known.pending
                 ),
             ),
         }

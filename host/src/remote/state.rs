@@ -311,7 +311,8 @@ pub(super) fn peek(config: &Config, remote: &Remote) -> Result<State> {
 
 fn read(dir: &OwnedFd, remote: &str) -> Result<State> {
     let name = file_of(remote);
-    let fail = |errno| fsutil::error(format_args!("read {name}"), errno);
+    let path = format!("{}/{name}", fsutil::fd_path(dir.as_fd()));
+    let fail = |errno| fsutil::error(format_args!("read {path}"), errno);
     let file = match fsutil::openat(dir, name.as_str(), fsutil::file_flags(), Mode::empty()) {
         Ok(file) => std::fs::File::from(file),
         Err(Errno::NOENT) => return Ok(State::default()),
@@ -320,12 +321,12 @@ fn read(dir: &OwnedFd, remote: &str) -> Result<State> {
     let mut bytes = Vec::new();
     file.take(SIZE_LIMIT)
         .read_to_end(&mut bytes)
-        .map_err(|e| Error::io(format_args!("read {name}"), &e))?;
+        .map_err(|e| Error::io(format_args!("read {path}"), &e))?;
     let state: State = serde_json::from_slice(&bytes)
-        .map_err(|e| Error::new(Code::Io, format!("{name} in the state folder can't be read: {e}")))?;
+        .map_err(|e| Error::new(Code::Io, format!("{path} can't be read: {e}")))?;
     if state.format > FORMAT {
         let message = format!(
-            "{name} has the format {}, and this version knows {FORMAT}",
+            "{path} has the format {}, and this version knows {FORMAT}",
             state.format
         );
         return Err(Error::new(Code::Unsupported, message).remedy("use a newer cofre"));

@@ -139,7 +139,7 @@ fn what_verify_finds_bad_is_copied_again() {
     assert_eq!(status["remotes"][0]["copies"], 0, "{status}");
     assert_eq!(status["remotes"][0]["pending"], 1, "{status}");
     site.app.cofre(&["status"]).says("1 LOST there");
-    site.app.cofre(&["doctor"]).says("gone or were changed");
+    site.app.cofre(&["doctor"]).says("is gone or was changed");
     site.remote(&["push", "offsite"]).exits(0).says("copied: ");
     site.remote(&["verify", "offsite"]).exits(0);
     assert_eq!(site.app.json(&["status"])["remotes"][0]["lost"], 0);

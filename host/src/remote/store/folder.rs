@@ -96,7 +96,7 @@ impl Folder {
 
     fn blocked(&self, operation: &str, key: &str, by: &str) -> Error {
         let message = format!("{}: {by}, and is not followed", self.doing(operation, key));
-        Error::new(Code::Refused, message).remedy("look who can write to that folder, and move it away")
+        Error::new(Code::Refused, message).remedy("look who can write there, and move away what stands there")
     }
 
     /// The folder of a key, made if there is none.
@@ -161,6 +161,9 @@ impl Folder {
             let dir = match fsutil::open_beneath(root.as_fd(), folder.as_bytes(), fsutil::dir_flags()) {
                 Ok(dir) => dir,
                 Err(Errno::NOENT) => continue,
+                Err(Errno::LOOP | Errno::NOTDIR) => {
+                    return Err(self.blocked(operation, &folder, "a link or a file stands in its place"));
+                }
                 Err(errno) => return Err(fail(errno)),
             };
             let mut names = Vec::new();
@@ -226,8 +229,9 @@ impl Folder {
         match written {
             Ok(()) => Ok(true),
             Err(error) if new && error.code == Code::AlreadyExists => Ok(false),
+            // It names the file.
             Err(error) => Err(Error {
-                message: format!("{what}: {}", error.message),
+                message: format!("remote {}: {}", text::escape(&self.remote), error.message),
                 ..error
             }),
         }

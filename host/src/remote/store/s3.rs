@@ -1,6 +1,6 @@
-//! The requests to S3 that `object_store` does not make: objects and uploads with a lock, parts whose sum is known,
-//! sums of what is stored, versions, retention, unfinished uploads. Signed with its own signer and its own credentials, sent by the same
-//! client.
+//! The requests to S3 that `object_store` does not make: objects and uploads with a lock, parts whose sum is known, sums
+//! of what is stored, versions, retention, unfinished uploads. Signed with its own signer and its own credentials, sent
+//! by the same client.
 
 mod ask;
 mod lists;
@@ -25,6 +25,9 @@ type Outcome<T> = Result<T, Failure>;
 
 /// Largest answer that is read, in bytes: a page of a list has 1,000 entries of at most a few KiB.
 const LARGEST: usize = 8 << 20;
+
+/// How often a part is sent at least: on a slow line one attempt takes longer than other requests may take in all.
+const PART_ATTEMPTS: usize = 3;
 
 /// One bucket.
 pub(super) struct S3 {
@@ -112,8 +115,8 @@ impl S3 {
         Ok(found.upload_id)
     }
 
-    /// Sends a part, which is only read once more for it: `object_store` would make its sum again. Gives what
-    /// [`object_store`] calls it, and the SHA-256 in base64 that the server has of it.
+    /// Sends a part whose SHA-256 is known; `object_store` would make it once more. Gives what that calls the part, and
+    /// the SHA-256 in base64 that the server says it has.
     pub(super) async fn put_part(
         &self,
         key: &str,
@@ -124,7 +127,9 @@ impl S3 {
     ) -> Outcome<(String, Option<String>)> {
         let place = (number + 1).to_string();
         let query = [("partNumber", &*place), ("uploadId", upload_id)];
-        let ask = Ask::new(Method::PUT, key, &query).summed(body, digest.to_vec());
+        let ask = Ask::new(Method::PUT, key, &query)
+            .summed(body, digest.to_vec())
+            .at_least(PART_ATTEMPTS);
         let reply = self.ask(ask).await?;
         let Some(etag) = reply.text("etag") else {
             return Err(Failure::nonsense("the server does not say what it calls a part"));
@@ -231,7 +236,7 @@ impl S3 {
                 Err(failure)
                     if tries <= tuning.retries
                         && failure.may_pass()
-                        && began.elapsed() < tuning.retry_time =>
+                        && (tries < ask.at_least || began.elapsed() < tuning.retry_time) =>
                 {
                     tokio::time::sleep(tuning.back_off(tries)).await;
                 }

@@ -85,6 +85,7 @@ impl Failure {
                 &*self.code,
                 "RequestTimeout"
                     | "BadDigest"
+                    | "IncompleteBody"
                     | "XAmzContentSHA256Mismatch"
                     | "SlowDown"
                     | "InternalError"

@@ -27,9 +27,6 @@ const MOST_PARTS: u64 = 10_000;
 /// How often an upload that the server lost begins anew.
 const RESTARTS: usize = 2;
 
-/// How often one part is sent again that arrived, but not whole.
-const REPEATS: usize = 3;
-
 /// Why a turn of an upload ended.
 enum Ended {
     /// The server no longer knows the upload, or does not want its parts.
@@ -235,39 +232,25 @@ impl Bucketed {
         bytes: Bytes,
     ) -> std::result::Result<Part, Ended> {
         let mut part = sums::part(number, &bytes);
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            let theirs = match self.put_part(path, id, &part, bytes.clone()).await {
-                Ok((etag, theirs)) => {
-                    part.etag = etag;
-                    theirs
-                }
-                Err(failure) if is_lost(&failure) => return Err(Ended::Lost(failure)),
-                // Our own requests are repeated where they are sent.
-                Err(failure)
-                    if self.s3.is_none()
-                        && tries < REPEATS
-                        && failure.status == Some(400)
-                        && failure.may_pass() =>
-                {
-                    tokio::time::sleep(self.line.tuning().back_off(tries)).await;
-                    continue;
-                }
-                Err(failure) => return Err(self.explain("upload", &key, &failure).into()),
-            };
-            if theirs.is_none() {
-                part.md5 = sums::md5(&bytes);
+        let theirs = match self.put_part(path, id, &part, bytes.clone()).await {
+            Ok((etag, theirs)) => {
+                part.etag = etag;
+                theirs
             }
-            if theirs.is_none_or(|theirs| theirs == part.sha256) {
-                return Ok(part);
-            }
-            let difference = format!("the SHA-256 of part {} is another one", number + 1);
-            return Err(self.not_what_was_sent(&key, &difference).into());
+            Err(failure) if is_lost(&failure) => return Err(Ended::Lost(failure)),
+            Err(failure) => return Err(self.explain("upload", &key, &failure).into()),
+        };
+        if theirs.is_none() {
+            part.md5 = sums::md5(&bytes);
         }
+        if theirs.is_none_or(|theirs| theirs == part.sha256) {
+            return Ok(part);
+        }
+        let difference = format!("the SHA-256 of part {} is another one", number + 1);
+        Err(self.not_what_was_sent(&key, &difference).into())
     }
 
-    /// Sends a part once: its name at the store, and the SHA-256 that the store has of it.
+    /// Sends a part: its name at the store, and the SHA-256 that the store has of it.
     async fn put_part(
         &self,
         path: &Path,

@@ -29,6 +29,8 @@ pub(super) struct Ask<'a> {
     pub(super) body: Bytes,
     /// SHA-256 of the body, where it is known: it is signed, too.
     pub(super) digest: Option<Vec<u8>>,
+    /// How often it is sent, where another attempt may succeed, however long the first ones took.
+    pub(super) at_least: usize,
 }
 
 impl<'a> Ask<'a> {
@@ -40,6 +42,7 @@ impl<'a> Ask<'a> {
             headers: Vec::new(),
             body: Bytes::new(),
             digest: None,
+            at_least: 1,
         }
     }
 
@@ -70,6 +73,12 @@ impl<'a> Ask<'a> {
         self.body = body;
         self.digest = Some(digest);
         self.header("x-amz-checksum-sha256", sum)
+    }
+
+    /// Sent so often, where another attempt may succeed, however long the first ones took.
+    pub(super) fn at_least(mut self, attempts: usize) -> Self {
+        self.at_least = attempts;
+        self
     }
 
     pub(super) fn url(&self, bucket: &str) -> String {
