@@ -244,6 +244,12 @@ pub fn fd_path(fd: BorrowedFd<'_>) -> String {
     std::fs::read_link(proc_path(fd)).map_or_else(|_| "(unknown folder)".to_owned(), show)
 }
 
+/// The path of a name in a folder that is open; only for messages.
+#[must_use]
+pub fn path_in(dir: BorrowedFd<'_>, name: impl AsRef<Path>) -> String {
+    format!("{}/{}", fd_path(dir), show(name))
+}
+
 /// The way to a handle through `/proc`, for interfaces that only take paths.
 #[must_use]
 pub fn proc_path(fd: BorrowedFd<'_>) -> String {
@@ -276,7 +282,7 @@ pub fn error(what: impl fmt::Display, errno: Errno) -> Error {
 /// # Errors
 /// What the system says. That there is nothing is fine.
 pub fn remove_tree(parent: BorrowedFd<'_>, name: &OsStr) -> Result<()> {
-    let fail = |errno| error(format_args!("remove {}/{}", fd_path(parent), show(name)), errno);
+    let fail = |errno| error(format_args!("remove {}", path_in(parent, name)), errno);
     match stat_name(parent, name.as_bytes()) {
         Err(Errno::NOENT) => return Ok(()),
         Err(errno) => return Err(fail(errno)),

@@ -259,7 +259,7 @@ fn rewound(mut file: File) -> Result<File> {
 
 fn create(dir: BorrowedFd<'_>, path: &str) -> Result<File> {
     let (parent, name) = fsutil::split_parent(path.as_bytes());
-    let fail = |e| fsutil::error(format_args!("create {}/{}", fsutil::fd_path(dir), show(path)), e);
+    let fail = |e| fsutil::error(format_args!("create {}", fsutil::path_in(dir, path)), e);
     let parent = fsutil::open_beneath(dir, parent, fsutil::dir_flags()).map_err(fail)?;
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     fsutil::openat(&parent, OsStr::from_bytes(name), flags, Mode::RUSR | Mode::WUSR)

@@ -51,16 +51,15 @@ pub(super) fn examine(found: &mut Findings, context: &Context) {
             continue;
         }
         if known.lost > 0 {
-            let copies = text::counted(known.lost, "copy", "copies");
-            let are = if known.lost == 1 {
-                "is gone or was changed"
-            } else {
-                "are gone or were changed"
-            };
+            let lost = text::counted(
+                known.lost,
+                "copy is gone or was changed",
+                "copies are gone or were changed",
+            );
             found.problem(
                 AREA,
                 Code::VerifyFailed,
-                format!("{copies} at `{}` {are}", one.name),
+                format!("{lost} at `{}`", one.name),
                 "`cofre remote push` makes those again whose archive is here; look who can write there",
             );
         }

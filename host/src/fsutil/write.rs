@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{error, fd_path, fsync, openat, show, stat_name};
+use super::{error, fd_path, fsync, openat, path_in, show, stat_name};
 use crate::error::Result;
 
 /// Writes a small file of cofre's own so that a crash leaves the old content or the new, never half of one: aside
@@ -60,7 +60,7 @@ pub fn clear(dir: BorrowedFd<'_>, aside: &OsStr) -> Result<()> {
     match rustix::fs::unlinkat(dir, aside, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(errno) => {
-            let what = format_args!("remove {}/{}", fd_path(dir), show(aside));
+            let what = format_args!("remove {}", path_in(dir, aside));
             Err(error(what, errno)
                 .remedy("cofre writes there before it renames: move what is in the way to another place"))
         }

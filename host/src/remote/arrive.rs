@@ -139,10 +139,9 @@ impl Arrived {
     pub(super) fn place(mut self, exclusive: &Exclusive<'_>, row: &Row, found: &[Aside]) -> Result<()> {
         let backups = exclusive.folder();
         let name = Form::Plain.file(&row.backup.name);
-        let path = path_of(backups, &name);
-        let fail = |errno| fsutil::error(format_args!("write {path}"), errno);
-        let staged = fsutil::fd_path(self.file.as_fd());
-        fsutil::fsync(&self.file).map_err(|errno| fsutil::error(format_args!("write {staged}"), errno))?;
+        let path = fsutil::path_in(backups.as_fd(), &name);
+        let fail = |path: &str, errno| fsutil::error(format_args!("write {path}"), errno);
+        fsutil::fsync(&self.file).map_err(|errno| fail(&fsutil::fd_path(self.file.as_fd()), errno))?;
         for aside in found {
             aside.put(backups)?;
         }
@@ -152,14 +151,14 @@ impl Arrived {
             renamed => renamed.map_err(|errno| taken(&path, errno))?,
         }
         write_checksum(backups, row)?;
-        fsutil::fsync(backups).map_err(fail)
+        fsutil::fsync(backups).map_err(|errno| fail(&path, errno))
     }
 
     /// From one disk to another.
     fn copy(&mut self, backups: &OwnedFd, name: &str) -> Result<()> {
         // As the engine calls what it has not finished: the next run removes it.
         let partial = format!(".{name}.partial");
-        let path = path_of(backups, name);
+        let path = fsutil::path_in(backups.as_fd(), name);
         let fail = |errno| fsutil::error(format_args!("write {path}"), errno);
         self.file
             .rewind()
@@ -191,11 +190,6 @@ pub(super) fn write_checksum(backups: &OwnedFd, row: &Row) -> Result<()> {
     let name = Form::Plain.file(&row.backup.name);
     let line = format!("{}  {name}\n", row.backup.sha256);
     fsutil::write_file(backups.as_fd(), &layout::checksum(&name), line.as_bytes())
-}
-
-/// For messages.
-fn path_of(folder: &OwnedFd, name: &str) -> String {
-    format!("{}/{name}", fsutil::fd_path(folder.as_fd()))
 }
 
 fn taken(path: &str, errno: Errno) -> Error {

@@ -71,10 +71,8 @@ impl<'a> Sealing<'a> {
             let name = format!("{}{}.age", staged_front(&remote.name), backup.id);
             // Named as what a sweep removes, should this process die before its end.
             let flags = OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let fail = |errno| {
-                let folder = fsutil::fd_path(desk.dir());
-                fsutil::error(format_args!("stage {} as {folder}/{name}", backup.name), errno)
-            };
+            let path = fsutil::path_in(desk.dir(), &name);
+            let fail = |errno| fsutil::error(format_args!("stage {} as {path}", backup.name), errno);
             let file =
                 fsutil::openat(desk.dir(), name.as_str(), flags, Mode::RUSR | Mode::WUSR).map_err(fail)?;
             Ok(Staged {

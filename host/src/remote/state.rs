@@ -208,12 +208,8 @@ impl Desk {
     pub(super) fn open(config: &Config, remote: &Remote) -> Result<Self> {
         let dir = staging::open_private(&config.state_dir, FOLDER)?;
         let name = format!("{}.lock", remote.name);
-        let fail = |errno| {
-            fsutil::error(
-                format_args!("lock {}/{name}", fsutil::fd_path(dir.as_fd())),
-                errno,
-            )
-        };
+        let path = fsutil::path_in(dir.as_fd(), &name);
+        let fail = |errno| fsutil::error(format_args!("lock {path}"), errno);
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = fsutil::openat(&dir, name.as_str(), flags, Mode::RUSR | Mode::WUSR).map_err(fail)?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -311,7 +307,7 @@ pub(super) fn peek(config: &Config, remote: &Remote) -> Result<State> {
 
 fn read(dir: &OwnedFd, remote: &str) -> Result<State> {
     let name = file_of(remote);
-    let path = format!("{}/{name}", fsutil::fd_path(dir.as_fd()));
+    let path = fsutil::path_in(dir.as_fd(), &name);
     let fail = |errno| fsutil::error(format_args!("read {path}"), errno);
     let file = match fsutil::openat(dir, name.as_str(), fsutil::file_flags(), Mode::empty()) {
         Ok(file) => std::fs::File::from(file),

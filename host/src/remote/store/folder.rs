@@ -215,9 +215,8 @@ impl Folder {
     }
 
     pub(super) fn put(&self, key: &str, bytes: &[u8], lock: Option<&Until>, new: bool) -> Result<bool> {
-        let what = self.doing("write", key);
         if lock.is_some() {
-            return Err(no_locks(&what));
+            return Err(no_locks(&self.doing("write", key)));
         }
         let dir = self.make_parent(key)?;
         let name = name_of(key);

@@ -123,12 +123,12 @@ impl S3 {
         upload_id: &str,
         number: usize,
         body: Bytes,
-        digest: &[u8],
+        digest: Vec<u8>,
     ) -> Outcome<(String, Option<String>)> {
         let place = (number + 1).to_string();
         let query = [("partNumber", &*place), ("uploadId", upload_id)];
         let ask = Ask::new(Method::PUT, key, &query)
-            .summed(body, digest.to_vec())
+            .summed(body, digest)
             .at_least(PART_ATTEMPTS);
         let reply = self.ask(ask).await?;
         let Some(etag) = reply.text("etag") else {

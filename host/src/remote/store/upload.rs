@@ -261,7 +261,7 @@ impl Bucketed {
         match &self.s3 {
             Some(s3) => {
                 let digest = sums::digest_of(part);
-                s3.put_part(path.as_ref(), id, part.number, bytes, &digest).await
+                s3.put_part(path.as_ref(), id, part.number, bytes, digest).await
             }
             None => {
                 let put = self.parts.put_part(path, id, part.number, bytes.into()).await;
